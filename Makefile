@@ -1,0 +1,46 @@
+# make run: from a fresh machine to a trained and evaluated model. make help lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUNS ?= runs
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench check recipes clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.tested
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/.installed  ## install, train the embedded default (scikit-learn's digits), evaluate it
+	$(BIN)/dltool train cnn/digits --out $(RUNS)/digits --overwrite
+	$(BIN)/dltool eval $(RUNS)/digits --confusion
+
+test: $(VENV)/.tested  ## install what is missing and run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.developed  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alternating runs; needs MNIST
+	$(BIN)/python -m tests.benchmarks.training $(BENCH_ARGS)
+
+recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers
+	$(BIN)/python -m pytest tests/test_recipes.py -m 'slow or not slow' $(PYTEST_ARGS)
+
+clean:  ## remove what make made, the virtual environment included
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

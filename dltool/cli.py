@@ -1,0 +1,219 @@
+"""The command line: signatures and help texts only; each body imports its command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from dltool import __version__
+from dltool.errors import DltoolError, InterruptedRun
+
+app = typer.Typer(
+    name="dltool",
+    help="A deep-learning course, runnable from a shell: recipes in, trained and evaluated models out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bundled = typer.Typer(
+    help="List the bundled recipes, or copy one to change it.", invoke_without_command=True, no_args_is_help=False
+)
+app.add_typer(bundled, name="recipes")
+
+
+class Format(StrEnum):
+    """How results are written: a table for people; CSV and JSON for programs."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class Device(StrEnum):
+    """Where TensorFlow computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How results are written to stdout.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU where there is one.")]
+TracebackOption = Annotated[
+    bool, typer.Option("--traceback", help="Show Python's traceback with an error.", is_eager=True)
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dltool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    traceback: TracebackOption = False,
+) -> None:
+    """A deep-learning course, runnable from a shell: recipes in, trained and evaluated models out."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, a bundled recipe's name, or a run directory.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace: fit.epochs=5.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run directory. Default: runs/NAME, numbered if taken.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's saved state.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Resume although the recipe differs from the run's.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")] = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Train a recipe's model into a run directory, and print its figures."""
+    from dltool.commands import train as command
+
+    command.run(
+        recipe,
+        overrides or [],
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        accept_changes=accept_changes,
+        quiet=quiet,
+        form=form.value,
+        device=device.value,
+        write=_write,
+    )
+
+
+@app.command("eval")
+def evaluate(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories; several are also averaged.")],
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, validation, test or all. Default: test where there is one.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Other data than the run's: 'Csv: {path: new.csv, target: y}'.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", help="A condition on every row, such as 'accuracy>=0.97'; unmet: exit status 3."),
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Write a row an example: target, prediction, outputs.")
+    ] = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores.")
+    ] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Add the confusion matrix; alone in CSV.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --predictions file.")] = False,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples at a time.")] = None,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Evaluate runs: loss and metrics, figures a class, confusion; several runs also averaged."""
+    from dltool.commands import eval as command
+
+    command.run(
+        runs,
+        split=split,
+        data=data,
+        require=require or [],
+        predictions=predictions,
+        per_class=per_class,
+        confusion=confusion,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        form=form.value,
+        device=device.value,
+        write=_write,
+    )
+
+
+@bundled.callback()
+def recipes(context: typer.Context, form: FormatOption = Format.table, traceback: TracebackOption = False) -> None:
+    """List the bundled recipes, or copy one to change it."""
+    if context.invoked_subcommand is None:
+        from dltool.commands import recipes as command
+
+        command.list_bundled(form=form.value, write=_write)
+
+
+@bundled.command("copy")
+def recipes_copy(
+    name: Annotated[str, typer.Argument(help="A bundled recipe's name, such as cnn/lenet5.")],
+    folder: Annotated[Path, typer.Argument(help="Where to copy it.")] = Path(),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    traceback: TracebackOption = False,
+) -> None:
+    """Copy a bundled recipe and what it extends; print the copy's path."""
+    from dltool.commands import recipes as command
+
+    command.copy(name, folder, overwrite=overwrite, write=_write)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def main() -> NoReturn:
+    """Run the command line; every error ends in one line on stderr and its exit status."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if "--traceback" in sys.argv:
+        _exit(app(standalone_mode=False))
+    try:
+        status: Any = app(standalone_mode=False)
+    except DltoolError as error:
+        _say(str(error))
+        status = error.status
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read stdout has left
+        status = 141
+    except typer.Abort:
+        status = 130
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's usage errors
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "dltool"
+            _say(f"{command}: {error.format_message()} See '{command} --help'.")
+            status = 2
+        elif isinstance(error, MemoryError):
+            _say("out of memory")
+            status = 1
+        else:
+            _say(f"{type(error).__name__}: {error}\nThis is a fault of dltool: please report it with --traceback.")
+            status = 1
+    _exit(status)
+
+
+def _say(message: str) -> None:
+    print(f"dltool: {message}" if "\n" not in message else message, file=sys.stderr)
+
+
+def _exit(status: Any) -> NoReturn:
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise InterruptedRun("terminated before there was anything to save", number)

@@ -1,0 +1,1 @@
+"""One module a subcommand: DataFrames in, text out through `write`."""

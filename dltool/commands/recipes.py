@@ -1,0 +1,52 @@
+"""dltool recipes: the bundled recipes, listed or copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dltool import recipe, runs, tables
+from dltool.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def list_bundled(*, form: str, write: Callable[[str], None]) -> None:
+    """Write the bundled recipes with their one-line purpose."""
+    write(tables.render({"recipes": listing()}, form))
+
+
+def listing() -> pd.DataFrame:
+    """A row a bundled recipe: name and purpose."""
+    import pandas as pd
+
+    names = recipe.bundled_names()
+    folder = recipe.bundled()
+    purposes = [recipe.purpose(folder / f"{name}.yaml") for name in names]
+    return pd.DataFrame({"recipe": names, "purpose": purposes}, dtype="object")
+
+
+def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], None]) -> None:
+    """Copy a bundled recipe and the recipes that it extends, keeping their relative places.
+
+    Raises:
+        UsageError: there is no such recipe, or a file would be replaced.
+    """
+    name = name.removesuffix(".yaml")
+    known = recipe.bundled_names()
+    if name not in known:
+        raise UsageError(f"no bundled recipe '{name}'.{recipe.suggest(name, known)} 'dltool recipes' lists them.")
+    source = recipe.bundled() / f"{name}.yaml"
+    files = recipe.chain(source)
+    bases = [file.parent for file in files]
+    top = min(bases, key=lambda base: len(base.parts))
+    targets = {file: folder / file.relative_to(top) for file in files}
+    for target in targets.values():
+        if target.exists() and not overwrite:
+            raise UsageError(f"{target}: exists already. Use --overwrite to replace it.")
+    for file, target in targets.items():
+        with runs.atomic(target) as copied:
+            copied.write(file.read_bytes())
+    write(f"{targets[source]}\n")

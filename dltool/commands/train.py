@@ -1,0 +1,78 @@
+"""dltool train: a recipe's model into a run directory, and its figures as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dltool import experiment, recipe, runs, tables
+from dltool.errors import UsageError
+from dltool.progress import TrainingProgress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(
+    source: str,
+    overrides: Sequence[str],
+    *,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    accept_changes: bool,
+    quiet: bool,
+    form: str,
+    device: str,
+    write: Callable[[str], None],
+) -> None:
+    """Train and write the figures, or under `quiet` the run directory alone."""
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if accept_changes and not resume:
+        raise UsageError("--accept-changes goes with --resume")
+    folder = Path(source)
+    if folder.is_dir() and (folder / runs.RECIPE).is_file():
+        source = str(folder / runs.RECIPE)
+        if resume and out is None:
+            out = folder
+        elif out is None:
+            out = experiment.RunDirectory.fresh(folder.name).path
+    trained = experiment.train(
+        recipe.load(source, overrides),
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        accept_changes=accept_changes,
+        device=device,
+        progress=TrainingProgress(quiet),
+    )
+    if quiet:
+        write(f"{trained.run}\n")
+        return
+    write(tables.render(report(trained), form))
+    if form == "table":
+        write(f"{trained.run}\n")
+
+
+def report(trained: experiment.TrainedRun) -> dict[str, pd.DataFrame]:
+    """Figures of each split, of the run, and the weights of a very small model."""
+    import pandas as pd
+
+    metrics = trained.metrics
+    run_ = str(trained.run)
+    splits = [name for name in ("train", "validation", "test") if name in metrics]
+    rows = [{"run": run_, "split": name, "examples": metrics["examples"][name], **metrics[name]} for name in splits]
+    summary = {
+        "run": run_,
+        "epochs": metrics["epochs"],
+        "selected_epoch": metrics["selected"]["epoch"],
+        "parameters": metrics["parameters"],
+        "seconds": round(metrics["seconds"], 2),
+    }
+    sections = {"figures": pd.DataFrame(rows), "training": pd.DataFrame([summary])}
+    if "weights" in metrics:
+        weights = [{"weight": name, "value": str(value)} for name, value in metrics["weights"].items()]
+        sections["weights"] = pd.DataFrame(weights)
+    return sections

@@ -1,0 +1,77 @@
+"""What a dataset is: named parts of examples, their sizes, and facts about them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples in memory.
+
+    Args:
+        x: inputs, an array (examples, ...), or a dict of column name to array (examples,).
+        y: targets, an array (examples,) or (examples, ...); class indices are int32.
+    """
+
+    x: np.ndarray | Mapping[str, np.ndarray]
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: np.ndarray) -> Examples:
+        """The examples at `indices`, in that order."""
+        if isinstance(self.x, Mapping):
+            return Examples({name: column[indices] for name, column in self.x.items()}, self.y[indices])
+        return Examples(self.x[indices], self.y[indices])
+
+
+class Dataset(ABC):
+    """A dataset: parts ("train", and "validation" or "test" where the source has them) and facts.
+
+    A subclass checks its arguments in `__init__`, where it raises `ValueError` or `TypeError` for a value
+    that can never work and `FileNotFoundError` for an explicit path that does not exist; it reads as
+    little as it can there. Missing or broken data found later raise `OSError` or `ValueError` with
+    one line that names the file and the remedy.
+    """
+
+    task: ClassVar[str] = "classification"  # or "regression"; an instance may set its own
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Examples in each stored part; always has "train". Arrays are not read where the format allows."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What a recipe may ask for as ${data.NAME}: input_shape, num_classes, class_names, ..."""
+
+    @abstractmethod
+    def labels(self, part: str) -> np.ndarray:
+        """Targets of a stored part, (examples,) or (examples, ...), without reading inputs if possible."""
+
+    @abstractmethod
+    def read(self, part: str) -> Examples:
+        """A stored part as arrays in memory, in stored order."""
+
+
+class StreamedDataset(Dataset):
+    """A dataset that need not fit in memory: single examples, read while training runs."""
+
+    @abstractmethod
+    def stream(self, part: str, order: np.ndarray) -> tf.data.Dataset:
+        """Single examples (x, y) of a stored part at the indices `order`, in that order."""
+
+    @abstractmethod
+    def unreadable(self, part: str) -> str | None:
+        """One line on the first example of a part that cannot be read, or None; for after a failed stream."""

@@ -1,0 +1,50 @@
+"""Handwritten digits that come with scikit-learn: the dataset that needs no file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dltool.datasets import arguments
+from dltool.datasets.base import Dataset, Examples
+
+SIZE = 1797  # test part of the UCI set, as shipped by scikit-learn
+
+
+class Digits(Dataset):
+    """1,797 handwritten digits of 8 x 8 pixels: x uint8 (1797, 8, 8, 1) in 0..16, y int32 (1797,) in 0..9.
+
+    The one stored part is "train".
+
+    Raises:
+        ValueError: on reading, if scikit-learn does not hold 1,797 digits.
+    Limits: far easier than MNIST, and of 43 writers only; good for trying out, not for conclusions.
+    Reference: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
+        Repository, 1998.
+    """
+
+    def sizes(self) -> dict[str, int]:
+        return {"train": SIZE}
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "input_shape": (8, 8, 1),
+            "num_classes": 10,
+            "class_names": [str(digit) for digit in range(10)],
+        }
+
+    def labels(self, part: str) -> np.ndarray:
+        return self.read(part).y
+
+    def read(self, part: str) -> Examples:
+        arguments.stored("Digits", part, self.sizes())
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        x = digits.images.astype(np.uint8)[..., np.newaxis]  # (examples, 8, 8, 1)
+        if x.shape != (SIZE, 8, 8, 1):
+            raise ValueError(
+                f"scikit-learn's digits have shape {x.shape}, expected {(SIZE, 8, 8, 1)}: reinstall it."
+            )
+        return Examples(x, digits.target.astype(np.int32))

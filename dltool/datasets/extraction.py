@@ -1,0 +1,121 @@
+"""Archives extracted once into a cache folder, safely."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from dltool.datasets.members import is_junk
+
+_RESERVE = 64 * 2**20  # bytes of disk to leave free
+
+
+def cache_folder() -> Path:
+    """$DLTOOL_CACHE, else $XDG_CACHE_HOME/dltool, else ~/.cache/dltool."""
+    own, xdg = os.environ.get("DLTOOL_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own or (Path(xdg or "~/.cache") / "dltool")).expanduser()
+
+
+def extracted(archive: Path) -> Path:
+    """The folder with the files of `archive` (.zip, .tar, .tar.gz, .tgz), extracted unless that was done
+    before.
+
+    The folder is keyed by the archive's path, size and time of change, and appears whole or not at all.
+
+    Raises:
+        ValueError: if the archive is damaged, or a member is a link, a device or lies outside the archive.
+        OSError: if the disk is too small or not writable.
+    """
+    stat = archive.stat()
+    key = hashlib.sha256(f"{archive.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    cache = cache_folder()
+    target = cache / f"{archive.name.split('.')[0]}-{key}"
+    if target.is_dir():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".extracting-", dir=cache))
+    try:
+        _extract(archive, work)
+        work.chmod(0o755)  # mkdtemp makes it private
+        try:
+            work.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    left = shutil.disk_usage(folder).free - _RESERVE
+    try:
+        with _members(archive) as members:
+            for name, size, file in members:
+                left -= size
+                if left < 0:
+                    raise OSError(
+                        f"{archive} does not fit on the disk of {folder.parent}: set DLTOOL_CACHE to another."
+                    )
+                path = folder / _inside(archive, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with file, open(path, "xb") as out:
+                    shutil.copyfileobj(file, out)
+                if path.stat().st_size != size:
+                    raise EOFError(f"it ends within {name}")
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        EOFError,
+        zlib.error,
+        FileExistsError,
+        NotADirectoryError,
+    ) as error:
+        raise ValueError(f"{archive} is cut short or damaged ({error}): fetch the file again.") from error
+
+
+def _inside(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
+        raise ValueError(f"{archive}: the member {name!r} points outside the archive: do not trust it.")
+    return path
+
+
+@contextlib.contextmanager
+def _members(archive: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+    """Iterates (name, bytes, open file) over the regular files of an archive, without junk."""
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as file:
+            yield _zip_members(archive, file)
+    else:
+        with tarfile.open(archive, "r|*") as file:  # a stream: one pass over a compressed archive
+            yield _tar_members(archive, file)
+
+
+def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[tuple[str, int, IO[bytes]]]:
+    for info in file.infolist():
+        if (info.external_attr >> 28) == 0o12:  # the file type bits of a symbolic link
+            raise ValueError(f"{archive}: the member {info.filename!r} is a link: do not trust it.")
+        if info.flag_bits & 1:
+            raise ValueError(f"{archive}: the member {info.filename!r} is encrypted: extract it first.")
+        if not info.is_dir() and not is_junk(info.filename.removeprefix("./")):
+            yield info.filename, info.file_size, file.open(info)
+
+
+def _tar_members(archive: Path, file: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
+    for info in file:
+        if info.isdir():
+            continue
+        if not info.isreg():
+            raise ValueError(f"{archive}: the member {info.name!r} is a link or device: do not trust it.")
+        if ".." in PurePosixPath(info.name).parts or not is_junk(info.name):
+            yield info.name, info.size, file.extractfile(info)

@@ -1,0 +1,79 @@
+"""IDX files, the format that MNIST came in: a big-endian header, then bytes.
+
+    00 00 08 DD   two zeros, type (08 = unsigned byte), number of dimensions DD
+    n1 n2 ...     size of each dimension, 4 bytes each, big-endian
+    data          n1 * n2 * ... bytes
+
+Reference: LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+_REMEDY = "fetch the file again"
+
+
+def find(folder: Path, split: str, kind: str) -> Path | None:
+    """The IDX file of `split` ("train", "t10k") and `kind` ("images-idx3", "labels-idx1"), or None."""
+    for stem in (f"{split}-{kind}-ubyte", f"{split}-{kind.replace('-', '.')}-ubyte"):
+        for suffix in ("", ".gz"):
+            # torchvision unpacks beside the .gz; some tools unpack into a folder of the same name
+            if (folder / (stem + suffix)).is_file():
+                return folder / (stem + suffix)
+    return None
+
+
+def shape(path: Path, dimensions: int) -> tuple[int, ...]:
+    """The shape of the array in an IDX file, from its header only."""
+    with _open(path) as file:
+        found = _header(path, file, dimensions)
+    expected = 4 + 4 * dimensions + math.prod(found)
+    if path.suffix != ".gz" and path.stat().st_size != expected:
+        raise ValueError(
+            f"{path} has {path.stat().st_size} bytes, its header promises {expected}: {_REMEDY}."
+        )
+    return found
+
+
+def read(path: Path, dimensions: int) -> np.ndarray:
+    """The uint8 array in an IDX file."""
+    with _open(path) as file:
+        found = _header(path, file, dimensions)
+        try:
+            data = file.read()
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path} is cut short or damaged ({error}): {_REMEDY}.") from error
+    if len(data) != math.prod(found):
+        raise ValueError(
+            f"{path} holds {len(data)} bytes of data, its header promises {math.prod(found)}: {_REMEDY}."
+        )
+    return np.frombuffer(data, np.uint8).reshape(found)
+
+
+def _open(path: Path):
+    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+
+
+def _header(path: Path, file, dimensions: int) -> tuple[int, ...]:
+    length = 4 + 4 * dimensions
+    try:
+        head = file.read(length)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no readable gzip file ({error}): {_REMEDY}.") from error
+    magic = bytes([0, 0, 8, dimensions])
+    if head[:4] != magic:
+        raise ValueError(
+            f"{path} is no IDX file of {dimensions}-dimensional bytes: it starts with "
+            f"{head[:4].hex() or 'nothing'}, "
+            f"expected {magic.hex()}: {_REMEDY}."
+        )
+    if len(head) < length:
+        raise ValueError(f"{path} ends within its header: {_REMEDY}.")
+    return struct.unpack(f">{dimensions}I", head[4:])

@@ -1,0 +1,162 @@
+"""Images in class folders, streamed from disk."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dltool.datasets import arguments, class_folders, extraction, image_decoding
+from dltool.datasets.base import Examples, StreamedDataset
+from dltool.datasets.members import ARCHIVES
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_BATCH = 32  # images a step when a part is read or checked
+
+
+class ImageFolder(StreamedDataset):
+    """Images in class folders: x uint8 (rows, columns, channels) in 0..255, y int32 class index.
+
+    `path` holds <class>/<image> for the one part "train", or train/<class>/<image> and where present val
+    (valid, validation) and test, all possibly below one folder. JPEG, PNG, GIF (first frame) and BMP are
+    read; hidden files and what file managers leave behind are not. Sizes and classes come from the file
+    names.
+
+    Args:
+        path: the folder, or an archive of it (.zip, .tar, .tar.gz, .tgz), which is extracted once into
+            $DLTOOL_CACHE (else $XDG_CACHE_HOME/dltool, else ~/.cache/dltool).
+        image_size: (rows, columns) in pixels that every image is resized to. Defaults to (256, 256).
+        color_mode: "grayscale", "rgb" or "rgba"; every image is converted. Defaults to "rgb".
+        interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian"
+            or "mitchellcubic". Defaults to "bilinear".
+        crop_to_aspect_ratio: cut the middle instead of distorting. Defaults to False.
+        classes: class names in label order. Defaults to the sorted names of the training class folders.
+    Raises:
+        FileNotFoundError: if `path` does not exist.
+        ValueError: if an argument is out of its range; later, if a folder is empty or unknown, a file is no
+            image, or there are fewer than 2 classes.
+    Limits: the rotation in EXIF data is not applied; transparency is cut off, not blended; resizing to a
+        smaller size does not blur first (as in Keras), so fine patterns alias, except with "area".
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        image_size: tuple[int, int] | Sequence[int] = (256, 256),
+        color_mode: str = "rgb",
+        interpolation: str = "bilinear",
+        crop_to_aspect_ratio: bool = False,
+        classes: Sequence[str] | None = None,
+    ):
+        self.path = arguments.existing("ImageFolder", "path", path)
+        if self.path.is_file() and not self.path.name.lower().endswith(ARCHIVES):
+            raise arguments.wrong(
+                "ImageFolder", "path", f"a folder or an archive ({', '.join(ARCHIVES)})", str(path)
+            )
+        if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
+            raise arguments.wrong("ImageFolder", "image_size", "two ints (rows, columns)", image_size)
+        rows, columns = (arguments.integer("ImageFolder", "image_size", side, 1) for side in image_size)
+        self.image_size = (rows, columns)
+        self.color_mode = arguments.choice("ImageFolder", "color_mode", color_mode, image_decoding.CHANNELS)
+        self.interpolation = arguments.choice(
+            "ImageFolder", "interpolation", interpolation, image_decoding.INTERPOLATIONS
+        )
+        self.crop_to_aspect_ratio = arguments.boolean(
+            "ImageFolder", "crop_to_aspect_ratio", crop_to_aspect_ratio
+        )
+        self.classes = None if classes is None else arguments.names("ImageFolder", "classes", classes)
+
+    def sizes(self) -> dict[str, int]:
+        return {part: len(listing.paths) for part, listing in self._parts.items()}
+
+    def facts(self) -> dict[str, Any]:
+        names = self._scan[0]
+        return {
+            "input_shape": (*self.image_size, image_decoding.CHANNELS[self.color_mode]),
+            "num_classes": len(names),
+            "class_names": list(names),
+        }
+
+    def labels(self, part: str) -> np.ndarray:
+        return self._listing(part).labels
+
+    def read(self, part: str) -> Examples:
+        labels = self._listing(part).labels
+        x = np.empty((len(labels), *self.facts()["input_shape"]), np.uint8)
+        stream = self.stream(part, np.arange(len(labels))).batch(_BATCH)
+        try:
+            for at, (images, _) in zip(
+                range(0, len(labels), _BATCH), stream.as_numpy_iterator(), strict=True
+            ):
+                x[at : at + _BATCH] = images
+        except Exception as error:  # TensorFlow's own kind, which need not be imported to be caught
+            raise ValueError(self.unreadable(part) or str(error).splitlines()[0]) from error
+        return Examples(x, labels)
+
+    def stream(self, part: str, order: np.ndarray) -> tf.data.Dataset:
+        import tensorflow as tf
+
+        listing = self._listing(part)
+        order = np.asarray(order, np.int64)
+        paths = np.array(listing.paths, dtype=object)[order]
+
+        def load(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image = image_decoding.decode(
+                tf.io.read_file(path),
+                self.image_size,
+                self.color_mode,
+                self.interpolation,
+                self.crop_to_aspect_ratio,
+            )
+            return image, label
+
+        examples = tf.data.Dataset.from_tensor_slices((tf.constant(paths, tf.string), listing.labels[order]))
+        options = tf.data.Options()
+        options.autotune.enabled = False  # its buffers grow until memory is short
+        examples = examples.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+        return examples.with_options(options)
+
+    def unreadable(self, part: str) -> str | None:
+        """One line on the first file of a part that does not decode, or None."""
+        paths = self._listing(part).paths
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for at in range(0, len(paths), _BATCH):
+                for fault in pool.map(_fault, paths[at : at + _BATCH]):
+                    if fault:
+                        return fault
+        return None
+
+    def _listing(self, part: str) -> class_folders.Listing:
+        return self._parts[arguments.stored("ImageFolder", part, self._parts)]
+
+    @property
+    def _parts(self) -> dict[str, class_folders.Listing]:
+        return self._scan[1]
+
+    @cached_property
+    def _scan(self) -> tuple[list[str], dict[str, class_folders.Listing]]:
+        root = self.path if self.path.is_dir() else extraction.extracted(self.path)
+        return class_folders.scan(root, self.classes)
+
+
+def _fault(path: str) -> str | None:
+    from PIL import Image
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
+        reason = (
+            str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "no known format"
+        )
+        return f"{path} is no readable image ({reason}): replace or remove it."
+    return None

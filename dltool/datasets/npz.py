@@ -1,0 +1,141 @@
+"""Arrays of a NumPy .npz file."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dltool.datasets import arguments, npy_headers
+from dltool.datasets.base import Dataset, Examples
+
+# Words for each part in the names of arrays, as in Keras's own files ("x_train", "y_test").
+PARTS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
+
+
+class Npz(Dataset):
+    """Arrays x_train, y_train, and where present x_validation (x_valid, x_val), x_test and their y; or x, y.
+
+    Integer y (or bool) is classification, y int32; float y is regression, y float32. y of shape (n, 1) of
+    classes is read as (n,). x keeps its type. Other arrays are ignored unless named x_... or y_....
+
+    Args:
+        path: the .npz file.
+    Raises:
+        FileNotFoundError: if `path` does not exist.
+        ValueError: on reading, if arrays are missing, broken, hold objects or text, or differ in length.
+    Limits: a part is read into memory whole; arrays of Python objects are refused since unpickling them
+        could run code.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = arguments.existing("Npz", "path", path, "file")
+
+    @property
+    def task(self) -> str:
+        """ "classification" where y holds integers, else "regression"."""
+        return "regression" if self._headers[self._keys["train"][1]][1].kind == "f" else "classification"
+
+    def sizes(self) -> dict[str, int]:
+        return {part: self._headers[x][0][0] for part, (x, _) in self._keys.items()}
+
+    def facts(self) -> dict[str, Any]:
+        x, y = self._keys["train"]
+        facts: dict[str, Any] = {"input_shape": tuple(self._headers[x][0][1:])}
+        if self.task == "classification":
+            facts["num_classes"] = self._num_classes
+        else:
+            facts["num_targets"] = math.prod(self._headers[y][0][1:])
+        return facts
+
+    def labels(self, part: str) -> np.ndarray:
+        key = self._keys[arguments.stored("Npz", part, self._keys)][1]
+        y = npy_headers.array(self.path, key)
+        if self.task == "regression":
+            if not np.isfinite(y).all():
+                raise ValueError(
+                    f"{self.path}: '{key}' holds NaN or infinite targets: remove those examples."
+                )
+            return y.astype(np.float32)
+        if y.size and int(y.min()) < 0:
+            raise ValueError(f"{self.path}: '{key}' holds the class {int(y.min())}: number classes from 0.")
+        if y.size and int(y.max()) > np.iinfo(np.int32).max:
+            raise ValueError(f"{self.path}: '{key}' holds the class {int(y.max())}: number classes from 0.")
+        return (y.reshape(-1) if y.shape[1:] == (1,) else y).astype(np.int32)
+
+    def read(self, part: str) -> Examples:
+        key = self._keys[arguments.stored("Npz", part, self._keys)][0]
+        return Examples(npy_headers.array(self.path, key), self.labels(part))
+
+    @cached_property
+    def _num_classes(self) -> int:
+        return 1 + max(int(self.labels(part).max()) for part in self._keys)
+
+    @cached_property
+    def _headers(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        return npy_headers.headers(self.path)
+
+    @cached_property
+    def _keys(self) -> dict[str, tuple[str, str]]:
+        """The names of x and y of each stored part, checked against each other."""
+        held = list(self._headers)
+        keys = {"train": ("x", "y")} if "x" in held and "x_train" not in held else {}
+        for part, words in PARTS.items():
+            found = [word for word in words if f"x_{word}" in held or f"y_{word}" in held]
+            if len(found) > 1:
+                raise ValueError(
+                    f"{self.path} holds the {part} part twice, as {' and '.join('x_' + w for w in found)}: "
+                    "keep one."
+                )
+            if found:
+                keys[part] = (f"x_{found[0]}", f"y_{found[0]}")
+        if "train" not in keys:
+            raise ValueError(
+                f"{self.path} holds no 'x_train' and 'y_train' (nor 'x' and 'y'), but "
+                f"{', '.join(held) or 'nothing'}: save it with numpy.savez(path, x_train=..., y_train=...)."
+            )
+        known = {key for pair in keys.values() for key in pair}
+        for key in held:
+            if key.startswith(("x_", "y_")) and key not in known:
+                raise ValueError(f"{self.path}: unknown array '{key}'. {arguments.near(key, _all_keys())}")
+        for x, y in keys.values():
+            self._check(x, y, *keys["train"])
+        return keys
+
+    def _check(self, x: str, y: str, x_train: str, y_train: str) -> None:
+        for key in (x, y):
+            if key not in self._headers:
+                raise ValueError(
+                    f"{self.path} holds no array '{key}' beside '{x if key == y else y}': add it."
+                )
+            shape, dtype = self._headers[key]
+            if dtype.kind not in "biuf":
+                raise ValueError(
+                    f"{self.path}: '{key}' holds {dtype} values, not numbers: save a numeric array."
+                )
+            if not shape or not shape[0]:
+                raise ValueError(
+                    f"{self.path}: '{key}' has shape {shape}, no examples: its first axis counts them."
+                )
+        n_x, n_y = self._headers[x][0][0], self._headers[y][0][0]
+        if n_x != n_y:
+            raise ValueError(f"{self.path}: '{x}' has {n_x} examples but '{y}' has {n_y}: make them equal.")
+        for key, train in ((x, x_train), (y, y_train)):
+            (shape, dtype), (train_shape, train_dtype) = self._headers[key], self._headers[train]
+            if shape[1:] != train_shape[1:]:
+                raise ValueError(
+                    f"{self.path}: an example of '{key}' has shape {shape[1:]}, of '{train}' "
+                    f"{train_shape[1:]}: "
+                    "make them equal."
+                )
+            if (dtype.kind == "f") != (train_dtype.kind == "f") and key == y:
+                raise ValueError(
+                    f"{self.path}: '{key}' is {dtype} but '{train}' is {train_dtype}: make them equal."
+                )
+
+
+def _all_keys() -> list[str]:
+    return ["x", "y"] + [f"{v}_{word}" for words in PARTS.values() for word in words for v in "xy"]

@@ -1,0 +1,77 @@
+"""What can go wrong, each kind with its exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class DltoolError(Exception):
+    """A failure that the user is told about in one line; the process ends with `status`."""
+
+    status = 1
+
+
+class UsageError(DltoolError):
+    """Bad usage: an option, argument or output path that cannot work."""
+
+    status = 2
+
+
+class RequirementError(DltoolError):
+    """A figure asked for by --require was not reached."""
+
+    status = 3
+
+
+class DivergedError(DltoolError):
+    """Training diverged: the loss became NaN or infinite."""
+
+    status = 4
+
+
+class DataError(DltoolError):
+    """Data, a run directory or a model file is missing or unreadable."""
+
+    status = 5
+
+
+class InterruptedRun(DltoolError):
+    """A signal ended training; the state is saved. The status is 128 + the signal's number."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.status = 128 + signal_number
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a value stands: file, line and column, both counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a recipe: where, at which path in it, what and what to do."""
+
+    place: Place
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
+
+
+class RecipeError(UsageError):
+    """Everything that is wrong with a recipe, a line each."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        unique = dict.fromkeys(problems)
+        self.problems = sorted(unique, key=lambda problem: problem.place)
+        super().__init__("\n".join(map(str, self.problems)))

@@ -1,0 +1,108 @@
+"""(kind, name) -> class or function: dltool's own folders first, then Keras."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+
+# A kind is a folder of dltool and a namespace of Keras; either may be missing.
+KERAS_NAMESPACES = {
+    "activations": ("keras.activations", "keras.layers"),
+    "applications": ("keras.applications",),
+    "callbacks": ("keras.callbacks",),
+    "constraints": ("keras.constraints",),
+    "initializers": ("keras.initializers",),
+    "layers": ("keras.layers",),
+    "losses": ("keras.losses",),
+    "metrics": ("keras.metrics",),
+    "optimizers": ("keras.optimizers",),
+    "regularizers": ("keras.regularizers",),
+    "schedules": ("keras.optimizers.schedules",),
+}
+KERAS_ELSEWHERE = {("layers", "FeatureSpace"): "keras.utils"}
+REFUSED = {
+    ("layers", "Lambda"): "a Lambda holds Python code, which a recipe can't. Write a layer in dltool/layers/.",
+    ("callbacks", "LambdaCallback"): "it takes Python functions. Write a callback in dltool/callbacks/.",
+    ("callbacks", "BackupAndRestore"): "dltool keeps the whole training state itself: dltool train --resume.",
+}
+
+
+class UnknownName(LookupError):
+    """There is no such name; `known` lists those of the kind."""
+
+    def __init__(self, kind: str, name: str, known: list[str], reason: str = "") -> None:
+        super().__init__(reason or f"no {singular(kind)} named '{name}'")
+        self.known = [] if reason else known
+
+
+def find(kind: str, name: str) -> Any:
+    """The class (or, for activations and applications, the function) of a kind and name.
+
+    Raises:
+        UnknownName: neither dltool nor Keras has it.
+    """
+    if (kind, name) in REFUSED:
+        raise UnknownName(kind, name, [], f"{name} is not for recipes: {REFUSED[kind, name]}")
+    module = own(kind).get(name)
+    if module is not None:
+        return getattr(importlib.import_module(module), name)
+    found = _keras(kind).get(name)
+    if found is None:
+        raise UnknownName(kind, name, known(kind))
+    return found
+
+
+def has(kind: str, name: str) -> bool:
+    return name in own(kind) or name in _keras(kind)
+
+
+def known(kind: str) -> list[str]:
+    """Every name of a kind."""
+    refused = {name for refused_kind, name in REFUSED if refused_kind == kind}
+    return sorted(({*own(kind), *_keras(kind)}) - refused)
+
+
+def singular(kind: str) -> str:
+    return {"losses": "loss"}.get(kind, kind.removesuffix("s"))
+
+
+@functools.cache
+def own(kind: str) -> dict[str, str]:
+    """dltool's names of a kind -> module, found by reading the folder's syntax trees; nothing is imported.
+
+    A file gives the public class or function whose lower-case name is the file's, underscores left out.
+    """
+    found = {}
+    for path in sorted((PACKAGE / kind).glob("[!_]*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace("_", ""):
+                found[node.name] = f"dltool.{kind}.{path.stem}"
+    return found
+
+
+def import_saved_objects() -> None:
+    """Import dltool's layers and the like, so that Keras can load a model that holds them."""
+    for kind in KERAS_NAMESPACES:
+        for module in own(kind).values():
+            importlib.import_module(module)
+
+
+@functools.cache
+def _keras(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for namespace in KERAS_NAMESPACES.get(kind, ()):
+        module = importlib.import_module(namespace)
+        for name, value in vars(module).items():
+            fits = inspect.isclass(value) or (kind == "applications" and inspect.isfunction(value))
+            if fits and name[0].isupper() and name not in found:
+                found[name] = value
+    for (other, name), namespace in KERAS_ELSEWHERE.items():
+        if other == kind:
+            found[name] = getattr(importlib.import_module(namespace), name)
+    return found

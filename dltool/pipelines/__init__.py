@@ -1,0 +1,1 @@
+"""How examples reach the training step: no Python per example, order a function of (seed, epoch)."""

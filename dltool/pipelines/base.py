@@ -1,0 +1,71 @@
+"""What a pipeline is: batches in a given order, and a compiled loop of steps over them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+# step(x, y) -> float32 scalar that is finite while all is well, such as the running mean loss
+Step = Callable[[Any, Any], Any]
+
+
+class Pipeline(ABC):
+    """Examples of one split, in batches.
+
+    Args:
+        size: examples.
+        batch_size: examples a batch; the last batch of an epoch may be smaller.
+    """
+
+    size: int
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Batches that cover every example once."""
+        return -(-self.size // self.batch_size)
+
+    def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
+        """The order of an epoch, int64 (size,): a function of (seed, epoch) alone; stored order if seed is None."""
+        if seed is None:
+            return np.arange(self.size, dtype=np.int64)
+        return np.random.default_rng([seed, epoch]).permutation(self.size)
+
+    @abstractmethod
+    def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
+        """An epoch of `step` over the batches in `order`, beginning with batch `start`."""
+
+    @abstractmethod
+    def batches(self, count: int | None = None) -> Iterator[tuple[Any, Any]]:
+        """Batches (x, y) of tensors in stored order, all or the first `count`."""
+
+    @abstractmethod
+    def inputs(self) -> Any:
+        """A tf.data.Dataset of batches of x in stored order, for `adapt`."""
+
+
+class Epoch(ABC):
+    """An epoch under way."""
+
+    @abstractmethod
+    def advance(self, start: int, stop: int) -> tuple[int, float]:
+        """Run batches `start` to `stop`, stopping after one whose step gave no finite value.
+
+        Returns:
+            The number of the next batch, and the last step's value.
+        """
+
+
+def run_while_finite(body: Callable[[Any], Any], start: Any, stop: Any) -> tuple[Any, Any]:
+    """In a graph: body(i) for i from start to stop while it gives finite values; (next i, last value)."""
+    import tensorflow as tf
+
+    return tf.while_loop(
+        lambda i, value: tf.logical_and(i < stop, tf.math.is_finite(value)),
+        lambda i, value: (i + 1, body(i)),
+        [start, tf.constant(0.0)],
+        parallel_iterations=1,
+    )

@@ -1,0 +1,1 @@
+"""Procedures: ways to fit a model."""

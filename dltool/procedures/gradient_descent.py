@@ -1,0 +1,238 @@
+"""Minibatch gradient descent, as `keras.Model.fit`, with an exact state to resume from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dltool.pipelines.base import Pipeline
+from dltool.procedures.evaluation import Evaluation, figures_of
+from dltool.procedures.training_state import Position, TrainingState, capture_arrays, capture_callbacks, restore
+
+SECONDS_A_CALL = 0.2  # how long the compiled loop runs before Python looks at signals and progress
+EPOCH_ONLY = (keras.callbacks.EarlyStopping, keras.callbacks.TerminateOnNaN)
+
+
+class Observer(Protocol):
+    """Who watches training: progress, checkpoints, interruption. It may raise to end training."""
+
+    def begun(self, procedure: GradientDescent) -> None: ...
+
+    def advanced(self, procedure: GradientDescent) -> None:
+        """Some batches were done; called at least once an epoch, before its validation."""
+
+    def epoch_ended(self, procedure: GradientDescent, row: dict[str, float]) -> None: ...
+
+
+class GradientDescent:
+    """Minibatch gradient descent with the model's own optimizer, loss and metrics.
+
+    The same steps as `keras.Model.fit`, with Keras's callbacks, but with the batches gathered inside a
+    compiled loop of many steps. The order of an epoch is a function of (seed, epoch), so a state captured
+    after any batch leads to the same bits as training that was never stopped.
+
+    Limits: batch hooks of callbacks that need every batch (`on_train_batch_end`) cost the loop its speed:
+    it then runs one step at a time.
+    Reference: lecture slides 66-67 (batch, minibatch and stochastic gradient descent).
+    """
+
+    def fit(
+        self,
+        model: Any,
+        train: Pipeline,
+        validation: Pipeline | None = None,
+        *,
+        epochs: int = 1,
+        callbacks: Sequence[Any] = (),
+        augment: Any | None = None,
+        shuffle: bool = True,
+        class_weight: np.ndarray | None = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_freq: int = 1,
+        steps_per_execution: int | None = None,
+        jit_compile: bool = False,
+        seed: int = 0,
+        evaluation: Evaluation | None = None,
+        observer: Observer | None = None,
+        state: TrainingState | None = None,
+    ) -> list[dict[str, float]]:
+        """Fit a compiled model whose metrics are built.
+
+        Args:
+            epochs: passes over the data altogether, those of `state` included.
+            augment: a model applied to the inputs of training batches.
+            class_weight: weight of each class in the loss, float (classes,).
+            steps_per_epoch: batches an epoch, at most `train.steps`.
+            validation_freq: validate after every so many epochs.
+            steps_per_execution: steps a call of the compiled loop; None chooses by time.
+            jit_compile: whether XLA compiles the step.
+            evaluation: of the same model, if it is there already; saves tracing it again.
+            state: where to go on from.
+        Returns:
+            The history, a row an epoch: epoch, step, seconds, learning_rate, figures, val_ figures.
+        Raises:
+            FloatingPointError: the loss became NaN or infinite.
+        """
+        self.model, self.augment, self.callbacks = model, augment, list(callbacks)
+        self.epochs, self.history, self.position = epochs, [], Position()
+        self.steps = min(steps_per_epoch or train.steps, train.steps)
+        self.train_size = train.size
+        step = self._step(class_weight, jit_compile)
+        evaluation = evaluation or Evaluation(model)
+        hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
+        model.stop_training = False
+        if state is not None and not state.stopped and state.position.epoch < epochs:
+            for callback in self.callbacks:
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    callback.append = True
+        hooks.on_train_begin()
+        if state is not None:
+            restore(state, model, augment, self.callbacks)
+            self.position, self.history = state.position, list(state.history)
+            model.stop_training = state.stopped
+        if observer is not None:
+            observer.begun(self)
+        chunk = _Chunk(steps_per_execution or (1 if _hooks_batches(self.callbacks) else None))
+        logs: dict[str, float] = {}
+        while self.position.epoch < epochs and not model.stop_training:
+            number = self.position.epoch
+            if self.position.step == 0:
+                model.reset_metrics()
+                self.position.epoch_seconds = 0.0
+            hooks.on_epoch_begin(number)
+            order = train.order(seed if shuffle else None, number)
+            epoch = train.epoch(step, order, self.position.step)
+            while self.position.step < self.steps:
+                hooks.on_train_batch_begin(self.position.step)
+                self._advance(epoch, chunk)
+                hooks.on_train_batch_end(self.position.step - 1, figures_of(model))
+                if observer is not None:
+                    observer.advanced(self)
+                if model.stop_training:
+                    break
+            began = time.perf_counter()
+            logs = figures_of(model)
+            rate = learning_rate(model.optimizer)
+            if validation is not None and (number + 1) % validation_freq == 0:
+                hooks.on_test_begin()
+                found = evaluation.run(validation, validation_steps)
+                logs |= {f"val_{name}": value for name, value in found.items()}
+                hooks.on_test_end(found)
+                self._check_finite(logs["val_loss"], "validation loss")
+            seconds = time.perf_counter() - began
+            self.position.epoch_seconds += seconds
+            self.position.seconds += seconds
+            row = {"epoch": number + 1, "step": self.position.total_steps, "seconds": self.position.epoch_seconds}
+            row |= {"learning_rate": rate, **logs}
+            hooks.on_epoch_end(number, logs)
+            self.history.append(row)
+            self.position.epoch, self.position.step = number + 1, 0
+            if observer is not None:
+                observer.epoch_ended(self, row)
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        hooks.on_train_end(logs)
+        return self.history
+
+    def state(self) -> TrainingState:
+        """A snapshot to go on from; valid whenever the observer is called."""
+        return TrainingState(
+            position=Position(**vars(self.position)),
+            arrays=capture_arrays(self.model, self.augment, self.callbacks),
+            callbacks=capture_callbacks(self.callbacks),
+            history=list(self.history),
+            stopped=bool(self.model.stop_training),
+        )
+
+    def _advance(self, epoch: Any, chunk: _Chunk) -> None:
+        position = self.position
+        began = time.perf_counter()
+        start = position.step
+        position.step, value = epoch.advance(start, min(start + chunk.steps, self.steps))
+        seconds = time.perf_counter() - began
+        position.total_steps += position.step - start
+        position.seconds += seconds
+        position.epoch_seconds += seconds
+        chunk.took(position.step - start, seconds)
+        self._check_finite(value, "loss")
+
+    def _check_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            kind = "NaN" if math.isnan(value) else "infinite"
+            where = f"at step {self.position.total_steps} (epoch {self.position.epoch + 1}, batch {self.position.step})"
+            raise FloatingPointError(f"{what} became {kind} {where}")
+
+    def _step(self, class_weight: np.ndarray | None, jit_compile: bool) -> Any:
+        model, augment = self.model, self.augment
+        weights = None if class_weight is None else tf.constant(class_weight, tf.float32)
+
+        def update(x: Any, y: Any) -> tf.Tensor:
+            data = (x, y) if weights is None else (x, y, tf.gather(weights, _class_index(y)))
+            return tf.cast(model.train_step(data)["loss"], tf.float32)
+
+        compiled = tf.function(update, jit_compile=True) if jit_compile else update
+
+        def step(x: Any, y: Any) -> tf.Tensor:
+            return compiled(x if augment is None else augment(tf.cast(x, tf.float32), training=True), y)
+
+        return step
+
+
+def learning_rate(optimizer: Any) -> float:
+    """The rate of the step just done: of a schedule, its value at that step."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    schedule = getattr(inner, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float(schedule(max(int(inner.iterations) - 1, 0)))
+    return float(inner.learning_rate)
+
+
+def class_weights(weights: Mapping[int, float], classes: int) -> np.ndarray:
+    """Keras's `class_weight` mapping as a vector (classes,); a class not named weighs 1.
+
+    Raises:
+        ValueError: a key that is no class.
+    """
+    vector = np.ones(classes, np.float32)
+    for label, weight in weights.items():
+        if not isinstance(label, int) or not 0 <= label < classes:
+            raise ValueError(f"the data have no class {label!r}: classes are 0 to {classes - 1}")
+        vector[label] = weight
+    return vector
+
+
+class _Chunk:
+    """How many steps the compiled loop runs at a time."""
+
+    def __init__(self, fixed: int | None) -> None:
+        self.fixed, self.steps, self.calls = fixed, fixed or 1, 0
+
+    def took(self, steps: int, seconds: float) -> None:
+        self.calls += 1
+        if self.fixed is None and self.calls > 1:  # the first call traces
+            wanted = int(SECONDS_A_CALL / max(seconds / max(steps, 1), 1e-6))
+            self.steps = max(1, min(wanted, 4 * self.steps if self.calls < 8 else wanted))
+
+
+def _class_index(y: tf.Tensor) -> tf.Tensor:
+    one_hot = y.shape.rank is not None and y.shape.rank > 1 and y.shape[-1] != 1
+    return tf.argmax(y, axis=-1) if one_hot else tf.cast(tf.reshape(y, [-1]), tf.int64)
+
+
+def _hooks_batches(callbacks: Sequence[Any]) -> bool:
+    """Whether a callback must see every batch."""
+    default = keras.callbacks.Callback
+    for callback in callbacks:
+        by_epoch = "epoch" in (getattr(callback, "save_freq", None), getattr(callback, "update_freq", None))
+        if by_epoch or isinstance(callback, EPOCH_ONLY):
+            continue
+        for hook in ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"):
+            if getattr(type(callback), hook) is not getattr(default, hook):
+                return True
+    return False

@@ -1,0 +1,279 @@
+"""The run directory: its layout, atomic writes and loading."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dltool.errors import DataError, DltoolError, UsageError
+
+RECIPE = "recipe.yaml"
+MODEL = "model.keras"
+HISTORY = "history.csv"
+METRICS = "metrics.json"
+ENVIRONMENT = "environment.json"
+DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names in the model's order
+PICTURE = "history.png"
+STATE = "checkpoint/state.npz"
+OWN = (RECIPE, MODEL, HISTORY, METRICS, ENVIRONMENT, DATA, PICTURE, "checkpoint")
+
+
+class RunDirectory:
+    """One training run on disk.
+
+    Every file is written beside its place and renamed, so that it is there whole or not at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    # -- making and opening ----------------------------------------------------------------------------
+
+    @classmethod
+    def fresh(cls, name: str, parent: Path = Path("runs")) -> RunDirectory:
+        """The first of runs/NAME, runs/NAME-2, ... that does not exist."""
+        number = 1
+        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
+            number += 1
+        return cls(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether something is there already."""
+        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+    def check_free(self, overwrite: bool) -> None:
+        """Raise unless a run may be written here; nothing is touched.
+
+        Raises:
+            UsageError: something is there and `overwrite` is off, or it does not look like a run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path}: is a file. Give another --out.")
+        if self.exists and not overwrite:
+            raise UsageError(f"{self.path}: exists already. Use --overwrite to replace it, --resume to go on, or another --out.")
+        if self.exists and not (self.path / RECIPE).is_file():
+            raise UsageError(f"{self.path}: is not a run directory (no {RECIPE}), so --overwrite leaves it alone.")
+        parent = self.path.absolute()
+        while not parent.exists():
+            parent = parent.parent
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{self.path}: cannot be written (no permission for {parent}). Give another --out.")
+
+    def start(self) -> None:
+        """Make the directory empty of an earlier run; files that are not a run's stay."""
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in OWN:
+                target = self.path / name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                else:
+                    target.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory against a second training in it."""
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UsageError(f"{self.path}: another dltool train is running in it") from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def write_text(self, name: str, text: str) -> None:
+        with atomic(self.path / name) as file:
+            file.write(text.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write_text(name, json.dumps(value, indent=2, default=_plain) + "\n")
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        write_rows(self.path / HISTORY, rows)
+
+    def save_model(self, model: Any) -> None:
+        temporary = self.path / f".writing-{os.getpid()}.keras"
+        try:
+            with writing(self.path / MODEL):
+                model.save(temporary)
+                os.replace(temporary, self.path / MODEL)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def save_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any], name: str = STATE) -> None:
+        """Arrays with plain values beside them, in one file."""
+        import numpy as np
+
+        kept, dtypes = {}, {}
+        for key, array in arrays.items():
+            dtypes[key] = array.dtype.name
+            kept[key] = array.view(np.uint16) if array.dtype.name == "bfloat16" else array
+        text = json.dumps({"plain": plain, "dtypes": dtypes}, default=_plain)
+        with atomic(self.path / name) as file:
+            np.savez(file, **kept, __plain__=np.frombuffer(text.encode(), np.uint8))
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def load_state(self, name: str = STATE) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `save_state` wrote.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        import numpy as np
+
+        path = self.path / name
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            meta = json.loads(arrays.pop("__plain__").tobytes())
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: is damaged ({_first_line(error)}). Train again with --overwrite.") from error
+        for key, dtype in meta["dtypes"].items():
+            if dtype == "bfloat16":
+                import ml_dtypes
+
+                arrays[key] = arrays[key].view(ml_dtypes.bfloat16)
+        return arrays, meta["plain"]
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{path}: is missing.{self._unfinished()}") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: is damaged ({_first_line(error)}). Train again with --overwrite.") from error
+        if not isinstance(value, dict):
+            raise DataError(f"{path}: is damaged (not a JSON object). Train again with --overwrite.")
+        return value
+
+    def check_is_run(self) -> None:
+        """Raise unless this is a run directory."""
+        if not self.path.exists():
+            raise DataError(f"{self.path}: no such run directory")
+        if not (self.path / RECIPE).is_file():
+            raise DataError(f"{self.path}: is not a run directory (it has no {RECIPE})")
+
+    def load_model(self) -> Any:
+        """The selected model.
+
+        Raises:
+            DataError: there is none, it is damaged, or it holds Python code.
+        """
+        import keras
+
+        from dltool import names
+
+        path = self.path / MODEL
+        if not path.is_file():
+            raise DataError(f"{path}: is missing.{self._unfinished()}")
+        names.import_saved_objects()
+        try:
+            return keras.models.load_model(path, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds on a damaged archive
+            text = str(error)
+            if "Lambda" in text or "lambda" in text:
+                raise DataError(
+                    f"{path}: holds a Lambda layer, Python code that would run on loading; it is not loaded. "
+                    "Replace the Lambda by a layer and train again."
+                ) from error
+            raise DataError(f"{path}: is not a readable Keras model ({_first_line(error)}). Train again.") from error
+
+    def _unfinished(self) -> str:
+        if (self.path / STATE).is_file():
+            return f" The run was not finished: dltool train {self.path} --resume"
+        return " Train again."
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says while writing into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        remedy = {
+            errno.ENOSPC: "The disk is full: free some space.",
+            errno.EDQUOT: "The disk quota is used up: free some space.",
+            errno.EACCES: "Give another place or change its permissions.",
+            errno.EROFS: "The file system is read-only: give another place.",
+        }.get(error.errno, "")
+        raise DltoolError(f"{path}: cannot be written: {error.strerror}. {remedy}".rstrip()) from error
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears at `path` whole when the block ends, or not at all when it raises."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as CSV, the columns in the order in which they first appear."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines: list[str] = []
+    writer = csv.DictWriter(_Lines(lines), columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic(path) as file:
+        file.write("".join(lines).encode())
+
+
+class _Lines:
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _plain(value: Any) -> Any:
+    """What json cannot write by itself: NumPy's scalars and arrays, tuples of them, paths."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
