@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dltool import names
-from dltool.errors import Place, Problem, RecipeError
+from dltool.errors import DltoolError, Place, Problem, RecipeError
 from dltool.recipe import Recipe, Value, join, object_name, suggest
+from dltool.values import OBJECT_NAME, shown
 
-EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
-LAYER_KEYS = frozenset({"layer", "layers", "backward_layer", "cell", "cells", "body", "shortcut", "branches", "augment"})
+EPOCHS = re.compile(r"(\d+(?:\.\d+)?|\.\d+) epochs?")
+STEPS_STAND_IN = 1000  # steps an epoch while the data are not known: a part of an epoch is still some steps
+LAYER_KEYS = frozenset(
+    {"layer", "layers", "backward_layer", "cell", "cells", "body", "shortcut", "branches", "augment"}
+)
 KINDS = {  # the key of an argument tells the kind of object it takes
     "activation": "activations",
     "callbacks": "callbacks",
@@ -30,14 +34,33 @@ KINDS = {  # the key of an argument tells the kind of object it takes
     "weighted_metrics": "metrics",
     **dict.fromkeys(LAYER_KEYS, "layers"),
 }
+EXAMPLES = {
+    "activations": "relu",
+    "applications": "ResNet50",
+    "callbacks": "EarlyStopping",
+    "constraints": "MaxNorm",
+    "datasets": "Digits",
+    "initializers": "HeNormal",
+    "layers": "Dense",
+    "losses": "MeanSquaredError",
+    "metrics": "accuracy",
+    "optimizers": "Adam",
+    "procedures": "GradientDescent",
+    "regularizers": "L2",
+    "schedules": "CosineDecay",
+}
 SUFFIXES = {
     "activation": "activations",
     "constraint": "constraints",
     "initializer": "initializers",
     "regularizer": "regularizers",
 }
-OUTPUT_ARGUMENTS = frozenset({"filename", "filepath", "log_dir"})  # of callbacks: they write below the run directory
-METRIC_WORDS = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Model.compile resolves these by the loss
+OUTPUT_ARGUMENTS = frozenset(
+    {"filename", "filepath", "log_dir"}
+)  # of callbacks: they write below the run directory
+METRIC_WORDS = frozenset(
+    {"accuracy", "acc", "crossentropy", "ce"}
+)  # Model.compile resolves these by the loss
 ADAPTED_BY = ("mean", "vocabulary", "bin_boundaries")  # arguments that replace adapt()
 UNKNOWN = object()  # stands for what depends on a fact of the data that is not known yet
 
@@ -54,7 +77,7 @@ def check(recipe: Recipe) -> None:
         for index, layer in enumerate(model.data):
             builder.build("layers", layer, f"model[{index}]")
     else:
-        builder.build("applications", model, "model", construct=False)  # it may load weights: built once, later
+        builder.build("applications", model, "model", construct=False)  # may load weights: built once, later
     builder.arguments_of_compile(recipe)
     builder.listed("layers", recipe.get("data", "augment"), "data.augment")
     builder.listed("callbacks", recipe.get("fit", "callbacks"), "fit.callbacks")
@@ -90,7 +113,9 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any]) 
     shape = facts.get("input_shape")
     if shape is not None and tuple(built.inputs[0].shape[1:]) != tuple(shape):
         message = f"takes inputs of shape {tuple(built.inputs[0].shape[1:])}, the data have {tuple(shape)}"
-        raise RecipeError([Problem(value.place, "model", f"{message}. Set input_shape: ${{data.input_shape}}.")])
+        raise RecipeError(
+            [Problem(value.place, "model", f"{message}. Set input_shape: ${{data.input_shape}}.")]
+        )
     return built
 
 
@@ -102,6 +127,11 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
     if value is None or not value.data:
         return None
     builder = Builder(facts)
+    if facts.get("input_shape") is None:
+        builder.problem(
+            value.place, "data.augment", "the data are columns of a table, which layers can't augment"
+        )
+        builder.finish()
     layers = builder.listed("layers", value, "data.augment")
     builder.finish()
     x = keras.Input(tuple(facts["input_shape"]))
@@ -159,7 +189,10 @@ class Builder:
     """
 
     def __init__(
-        self, facts: Mapping[str, Any] | None, steps_per_epoch: int | None = None, directory: Path | None = None
+        self,
+        facts: Mapping[str, Any] | None,
+        steps_per_epoch: int | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
         self.problems: list[Problem] = []
@@ -178,6 +211,8 @@ class Builder:
             return action()
         except RecipeError as error:
             self.problems += error.problems
+        except (DltoolError, MemoryError):  # unreadable data, a signal: not about the recipe
+            raise
         except Exception as error:  # whatever a constructor raises is about the value given
             return self.problem(value.key or value.place, path, one_line(error))
         return UNKNOWN
@@ -189,7 +224,9 @@ class Builder:
 
     # -- the model and its compilation -----------------------------------------------------------------
 
-    def sequential(self, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any], name: str) -> Any:
+    def sequential(
+        self, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any], name: str
+    ) -> Any:
         """A list of layers, each called in turn so that what does not fit is reported at its own line."""
         import keras
 
@@ -197,15 +234,20 @@ class Builder:
         self.finish()
         if "features" in facts:
             if not isinstance(layers[0], keras.utils.FeatureSpace):
-                message = "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
+                message = (
+                    "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
+                )
                 raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
-            layers[0].adapt(batches())
+            self._adapt(lambda: layers[0].adapt(batches()), value.data[0], "model[0].FeatureSpace")
             inputs, x = layers[0].get_inputs(), layers[0].get_encoded_features()
             for index, layer in enumerate(layers[1:], start=1):
                 x = self._call(layer, x, value.data[index], f"model[{index}]", None)
             return keras.Model(inputs, x, name=name)
         inputs = x = keras.Input(tuple(facts["input_shape"]), dtype=facts.get("input_dtype", "float32"))
         for index, layer in enumerate(layers):
+            if not isinstance(layer, keras.layers.Layer):
+                message = "encodes the columns of a table; these data are arrays. Remove it."
+                raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
             adapt = None
             if hasattr(layer, "adapt") and not self._given_state(value.data[index]):
                 before = keras.Model(inputs, x) if index else None
@@ -221,11 +263,27 @@ class Builder:
         name = object_name(value)
         path = f"{path}.{name}" if name else path
         if adapt is not None:
-            self.attempt(adapt, value, path)
-            self.finish()
+            self._adapt(adapt, value, path)
         y = self.attempt(lambda: layer(x), value, path)
         self.finish()
         return y
+
+    def _adapt(self, adapt: Callable[[], None], value: Value, path: str) -> None:
+        """Adapt a layer; what TensorFlow raises while it reads the data is left to whoever reads them."""
+        import tensorflow as tf
+
+        failures: list[tf.errors.OpError] = []
+
+        def reading() -> None:
+            try:
+                adapt()
+            except tf.errors.OpError as error:
+                failures.append(error)
+
+        self.attempt(reading, value, path)
+        self.finish()
+        if failures:
+            raise failures[0]
 
     @staticmethod
     def _given_state(value: Value) -> bool:
@@ -239,8 +297,12 @@ class Builder:
             if key not in ("jit_compile", "steps_per_execution"):
                 arguments[key] = self._argument(key, item, "", join("compile", key))
         for needed, example in (("optimizer", "Adam"), ("loss", "MeanSquaredError")):
-            if needed not in arguments:
-                self.problem(value.place, f"compile.{needed}", f"is missing. Name one, such as {example}.")
+            if needed not in arguments or arguments[needed] is None:
+                self.problem(
+                    value.place if needed not in arguments else value[needed].place,
+                    f"compile.{needed}",
+                    f"is missing. Name one, such as {example}.",
+                )
         return arguments
 
     # -- objects ---------------------------------------------------------------------------------------
@@ -256,7 +318,9 @@ class Builder:
             target = names.find(kind, name)
         except names.UnknownName as error:
             place = value.place if not value.is_mapping else value.data[name].key or value.place
-            return self.problem(place, path, f"{error}.{suggest(name, error.known)}" if error.known else str(error))
+            return self.problem(
+                place, path, f"{error}.{suggest(name, error.known)}" if error.known else str(error)
+            )
         path = f"{path}.{name}"
         body = value.data[name] if value.is_mapping else None
         before = len(self.problems)
@@ -269,31 +333,37 @@ class Builder:
     def _word(self, kind: str, value: Value, path: str) -> Any:
         """A lower-case name: Keras's own, given to Keras untouched."""
         if not isinstance(value.data, str):
-            got = "a list" if value.is_list else "a mapping" if value.is_mapping else repr(value.data)
-            example = names.known(kind)[0]
-            return self.problem(value.place, path, f"must name one of the {kind}, such as {example}. Got {got}.")
+            return self.problem(value.place, path, _not_an_object(kind, value))
         if kind == "metrics" and value.data in METRIC_WORDS:
             return value.data
-        if kind in ("activations", "initializers", "regularizers", "constraints", "losses", "metrics", "optimizers"):
+        if kind in (
+            "activations",
+            "initializers",
+            "regularizers",
+            "constraints",
+            "losses",
+            "metrics",
+            "optimizers",
+        ):
             import importlib
 
             try:
                 importlib.import_module(f"keras.{kind}").get(value.data)
                 return value.data
-            except ValueError:
+            except (ValueError, TypeError):
                 pass
-        known = names.known(kind)
-        return self.problem(
-            value.place, path, f"no {names.singular(kind)} named '{value.data}'.{suggest(value.data, known)}"
-        )
+        help_ = suggest(value.data, names.known(kind))
+        return self.problem(value.place, path, f"no {names.singular(kind)} named '{value.data}'.{help_}")
 
-    def _arguments(self, kind: str, target: Any, body: Value | None, value: Value, path: str) -> dict[str, Any]:
+    def _arguments(
+        self, kind: str, target: Any, body: Value | None, value: Value, path: str
+    ) -> dict[str, Any]:
         """Keyword arguments for a target, each checked against its signature."""
         allowed = parameters(target)
         given: dict[str, Value] = {}
         if body is None or body.data is None:
             pass
-        elif self._is_keywords(kind, body, allowed):
+        elif _is_keywords(kind, body, allowed):
             for key, item in body.data.items():
                 if key in allowed:
                     given[key] = item
@@ -305,24 +375,22 @@ class Builder:
         else:
             self.problem(body.place, path, "takes no arguments")
         missing = [
-            name for name, parameter in allowed.items() if parameter.default is parameter.empty and name not in given
+            name
+            for name, parameter in allowed.items()
+            if parameter.default is parameter.empty and name not in given
         ]
         near_misses = body is not None and body.is_mapping and len(given) < len(body.data)
         if missing and not near_misses:
             listed = ", ".join(f"'{name}'" for name in missing)
-            self.problem(value.key or value.place, path, f"missing argument{'s' * (len(missing) > 1)} {listed}")
-        return {key: self._argument(key, item, kind, join(path, key)) for key, item in given.items()}
-
-    @staticmethod
-    def _is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
-        if not body.is_mapping:
-            return False
-        name = object_name(body)
-        first = next(iter(allowed), None)
-        if name is None or name in allowed or first is None:
-            return True
-        wanted = kind_of(first) or kind
-        return not (wanted != "datasets" and names.has(wanted, name))  # else Wrapper: {Wrapped: ...}
+            self.problem(
+                value.key or value.place, path, f"missing argument{'s' * (len(missing) > 1)} {listed}"
+            )
+        arguments = {key: self._argument(key, item, kind, join(path, key)) for key, item in given.items()}
+        if kind == "callbacks" and self.directory is not None:
+            for key in OUTPUT_ARGUMENTS & allowed.keys() - arguments.keys():
+                if isinstance(allowed[key].default, str):
+                    arguments[key] = str(self.directory / allowed[key].default)
+        return arguments
 
     def _argument(self, key: str, value: Value, parent: str, path: str) -> Any:
         """One argument's value: an object where the key or the form says so, else plain data."""
@@ -330,10 +398,10 @@ class Builder:
             return self._fact(value, path)
         if parent == "datasets":
             return value.plain()
-        if parent == "schedules" and isinstance(value.data, str) and (match := EPOCHS.fullmatch(value.data)):
-            return round(float(match[1]) * (self.steps_per_epoch or 1))
-        if parent == "callbacks" and key in OUTPUT_ARGUMENTS and isinstance(value.data, str) and self.directory:
-            return str(self.directory / value.data)
+        if parent == "schedules" and isinstance(value.data, str) and "epoch" in value.data:
+            return self._steps(value, path)
+        if parent == "callbacks" and key in OUTPUT_ARGUMENTS and isinstance(value.data, str):
+            return self._output(value, path)
         kind = kind_of(key)
         if kind is not None and not (parent == "callbacks" and kind != "schedules"):
             return self._of_kind(kind, value, path)
@@ -346,11 +414,29 @@ class Builder:
             return {k: self._argument("", item, parent, join(path, k)) for k, item in value.data.items()}
         return value.data
 
+    def _steps(self, value: Value, path: str) -> Any:
+        """Steps of "12 epochs"."""
+        match = EPOCHS.fullmatch(value.data)
+        if match is None:
+            return self.problem(
+                value.place, path, f"must be steps (an int) or '12 epochs'. Got {value.data!r}."
+            )
+        return round(float(match[1]) * (self.steps_per_epoch or STEPS_STAND_IN))
+
+    def _output(self, value: Value, path: str) -> Any:
+        """Where a callback writes: below the run directory."""
+        written = PurePath(value.data)
+        if written.is_absolute() or ".." in written.parts:
+            message = f"must stay below the run directory: give a relative path. Got {value.data!r}."
+            return self.problem(value.place, path, message)
+        return str((self.directory or Path()) / written)
+
     def _of_kind(self, kind: str, value: Value, path: str) -> Any:
-        if value.data is None or isinstance(value.data, bool):
-            return value.data
+        if value.data is None:
+            return None
         if isinstance(value.data, int | float):
-            return value.data if kind == "schedules" else self._word(kind, value, path)
+            number = kind == "schedules" and not isinstance(value.data, bool)
+            return value.data if number else self._word(kind, value, path)
         if value.is_list:
             return [self._of_kind(kind, item, f"{path}[{index}]") for index, item in enumerate(value.data)]
         if value.is_mapping and object_name(value) is None:  # a dict of outputs, each with its own
@@ -363,8 +449,34 @@ class Builder:
         name = value.reference
         if name not in self.facts:
             known = [fact for fact in self.facts if self.facts[fact] is not None]
-            return self.problem(value.place, path, f"the data have no fact '{name}'. They have: {', '.join(known)}.")
+            return self.problem(
+                value.place, path, f"the data have no fact '{name}'. They have: {', '.join(known)}."
+            )
         return self.facts[name]
+
+
+def _is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
+    """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
+    if not body.is_mapping:
+        return False
+    name = object_name(body)
+    first = next(iter(allowed), None)
+    if name is None or name in allowed or first is None or kind == "datasets":
+        return True
+    return kind_of(first) is None and not names.has(kind, name)
+
+
+def _not_an_object(kind: str, value: Value) -> str:
+    """What to do about a value that should have named an object."""
+    if value.is_mapping and len(value.data) > 1:
+        first, *others = map(str, value.data)
+        if all(OBJECT_NAME.fullmatch(key) for key in (first, *others)):
+            return f"{', '.join((first, *others))}: one object an entry. Begin each with '- '."
+        if OBJECT_NAME.fullmatch(first) and value.data[first].data is None:
+            return f"indent the arguments of {first} further, or write {first}: {{{others[0]}: ...}}"
+    return (
+        f"must name one of the {kind}, such as {EXAMPLES.get(kind, 'a file in dltool/')}. Got {shown(value)}."
+    )
 
 
 def kind_of(key: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -175,13 +176,18 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> NoReturn:
-    """Run the command line; every error ends in one line on stderr and its exit status."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; every error ends in one line on stderr and its exit status.
+
+    Args:
+        arguments: by default the process's.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     signal.signal(signal.SIGTERM, _terminated)
-    if "--traceback" in sys.argv:
-        _exit(app(standalone_mode=False))
+    if "--traceback" in arguments:
+        _exit(app(arguments, standalone_mode=False))
     try:
-        status: Any = app(standalone_mode=False)
+        status: Any = app(arguments, standalone_mode=False)
     except DltoolError as error:
         _say(str(error))
         status = error.status

@@ -346,7 +346,7 @@ class _Training:
         arrays, plain = run.load_state()
         self.selector.restore(plain["selected"], run)
         state = TrainingState(Position(**plain["position"]), arrays, plain["callbacks"], plain["history"], plain["stopped"])
-        if state.position.step > 0 and state.position.step >= self.steps:
+        if state.position.step > self.steps:
             raise DataError(f"{run / runs.STATE}: is of an epoch of more batches than this recipe's. Train again.")
         return state
 

@@ -25,9 +25,24 @@ KERAS_NAMESPACES = {
     "regularizers": ("keras.regularizers",),
     "schedules": ("keras.optimizers.schedules",),
 }
+WITHOUT_USE = frozenset({  # base classes, and what does nothing in a recipe
+    "Callback", "CallbackList", "Constraint", "Initializer", "InputSpec", "Layer", "LearningRateSchedule",
+    "Loss", "Metric", "Optimizer", "Regularizer", "Wrapper",
+})  # fmt: skip
+PLUMBING = frozenset({"deserialize", "get", "serialize"})
 KERAS_ELSEWHERE = {("layers", "FeatureSpace"): "keras.utils"}
 REFUSED = {
-    ("layers", "Lambda"): "a Lambda holds Python code, which a recipe can't. Write a layer in dltool/layers/.",
+    ("layers", "Input"): "the data give the input's shape. Remove it.",
+    ("layers", "InputLayer"): "the data give the input's shape. Remove it.",
+    (
+        "layers",
+        "Lambda",
+    ): "a Lambda holds Python code, which a recipe can't. Write a layer in dltool/layers/.",
+    ("layers", "FlaxLayer"): "it takes Python functions. Write a layer in dltool/layers/.",
+    ("layers", "JaxLayer"): "it takes Python functions. Write a layer in dltool/layers/.",
+    ("layers", "TorchModuleWrapper"): "it takes a PyTorch module. Write a layer in dltool/layers/.",
+    ("layers", "TFSMLayer"): "it runs the code of a SavedModel. Write a layer in dltool/layers/.",
+    ("callbacks", "LearningRateScheduler"): "it takes a Python function. Give the optimizer a schedule.",
     ("callbacks", "LambdaCallback"): "it takes Python functions. Write a callback in dltool/callbacks/.",
     ("callbacks", "BackupAndRestore"): "dltool keeps the whole training state itself: dltool train --resume.",
 }
@@ -68,6 +83,14 @@ def known(kind: str) -> list[str]:
     return sorted(({*own(kind), *_keras(kind)}) - refused)
 
 
+def words(kind: str) -> list[str]:
+    """Keras's lower-case names of a kind that are functions: relu, mean_squared_error."""
+    if kind not in ("activations", "losses", "metrics"):
+        return []
+    found = vars(importlib.import_module(f"keras.{kind}"))
+    return sorted(name for name in found if inspect.isfunction(found[name]) and name not in PLUMBING)
+
+
 def singular(kind: str) -> str:
     return {"losses": "loss"}.get(kind, kind.removesuffix("s"))
 
@@ -81,7 +104,9 @@ def own(kind: str) -> dict[str, str]:
     found = {}
     for path in sorted((PACKAGE / kind).glob("[!_]*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace("_", ""):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace(
+                "_", ""
+            ):
                 found[node.name] = f"dltool.{kind}.{path.stem}"
     return found
 
@@ -100,7 +125,9 @@ def _keras(kind: str) -> dict[str, Any]:
         module = importlib.import_module(namespace)
         for name, value in vars(module).items():
             fits = inspect.isclass(value) or (kind == "applications" and inspect.isfunction(value))
-            if fits and name[0].isupper() and name not in found:
+            if namespace != KERAS_NAMESPACES[kind][0]:  # activations are also layers, but only some layers
+                fits = fits and value.__module__.startswith(f"keras.src.{namespace.split('.')[1]}.{kind}.")
+            if fits and name[0].isupper() and name not in found and name not in WITHOUT_USE:
                 found[name] = value
     for (other, name), namespace in KERAS_ELSEWHERE.items():
         if other == kind:

@@ -1,25 +1,24 @@
-"""Recipes: YAML text, `extends` and overrides become plain frozen data that knows where each value stands."""
+"""Recipes: a file, what it extends and overrides become one checked mapping of values with places."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
+from dltool import overrides as overriding
 from dltool.errors import Place, Problem, RecipeError, UsageError
+from dltool.values import Value, from_text, join, object_name, shown, to_text
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 64
-MAX_VALUES = 100_000  # aliases count each time they are used: a "billion laughs" file stops here
+__all__ = ["Recipe", "Value", "bundled", "bundled_names", "chain", "find", "from_text", "join", "load",
+           "merge", "object_name", "purpose", "suggest"]  # fmt: skip
+
+MAX_BYTES = 250_000  # a recipe is 1 to 5 kB
 MAX_EXTENDS = 16
-
-REFERENCE = re.compile(r"\$\{data\.([A-Za-z_]\w*)\}")
 
 COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly",
                 "steps_per_execution", "jit_compile", "auto_scale_loss")  # fmt: skip
@@ -28,6 +27,7 @@ FIT_KEYS = ("epochs", "batch_size", "callbacks", "shuffle", "class_weight", "ste
 DATA_KEYS = ("dataset", "validation_split", "test_split", "split_seed", "augment")
 TOP_KEYS = ("extends", "data", "model", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
+WITHOUT_FACTS = ("data.dataset", "fit.callbacks", "procedure")  # made before the data are read
 MOVED = {  # arguments of keras.Model.fit that have another home here
     "fit.x": "name the data under data.dataset",
     "fit.y": "name the data under data.dataset",
@@ -40,72 +40,13 @@ MOVED = {  # arguments of keras.Model.fit that have another home here
 
 
 @dataclass(frozen=True)
-class Value:
-    """A value of a recipe and where it stands.
-
-    Args:
-        data: None, a bool, int, float or str; a tuple of `Value`; or a read-only mapping of key to `Value`.
-        place: where the value itself starts.
-        key: where the key that leads to it starts, None in lists and at the root.
-    """
-
-    data: Any
-    place: Place
-    key: Place | None = field(default=None, compare=False)
-
-    def __getitem__(self, key: Any) -> Value:
-        return self.data[key]
-
-    def get(self, *keys: Any) -> Value | None:
-        """The value below `keys`, or None where there is none."""
-        value: Value | None = self
-        for key in keys:
-            if value is None or not value.is_mapping or key not in value.data:
-                return None
-            value = value.data[key]
-        return value
-
-    @property
-    def is_mapping(self) -> bool:
-        return isinstance(self.data, Mapping)
-
-    @property
-    def is_list(self) -> bool:
-        return isinstance(self.data, tuple)
-
-    @property
-    def reference(self) -> str | None:
-        """The fact's name if the value is ${data.FACT}."""
-        match = REFERENCE.fullmatch(self.data) if isinstance(self.data, str) else None
-        return match[1] if match else None
-
-    def plain(self) -> Any:
-        """The value as ordinary dicts, lists and scalars."""
-        if self.is_mapping:
-            return {key: value.plain() for key, value in self.data.items()}
-        if self.is_list:
-            return [value.plain() for value in self.data]
-        return self.data
-
-    def walk(self, path: str = "") -> Iterator[tuple[str, Value]]:
-        """Every value below this one with its path, this one first."""
-        yield path, self
-        if self.is_mapping:
-            for key, value in self.data.items():
-                yield from value.walk(join(path, key))
-        elif self.is_list:
-            for index, value in enumerate(self.data):
-                yield from value.walk(f"{path}[{index}]")
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A recipe, resolved: `extends` merged and overrides applied.
 
     Args:
         root: the whole mapping.
         file: the file it was read from.
-        purpose: the first sentence of the file's leading comment.
+        purpose: the first line of the file's leading comment.
     """
 
     root: Value
@@ -129,7 +70,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """The resolved recipe as YAML text that loads to the same values."""
-        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True, width=110)
+        return to_text(self.plain())
 
 
 def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -142,20 +83,15 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = find(source)
     root = _read_extended(path, ())
     problems: list[Problem] = []
-    for override in overrides:
+    for number, override in enumerate(overrides, start=1):
         try:
-            root = _override(root, override)
+            root = overriding.apply(root, override, number)
         except RecipeError as error:
             problems += error.problems
     problems += check(root)
     if problems:
         raise RecipeError(problems)
     return Recipe(root, str(path), purpose(path))
-
-
-def from_text(text: str, file: str) -> Value:
-    """YAML text as a `Value`."""
-    return _Reader(text, file).read()
 
 
 def bundled() -> Path:
@@ -173,29 +109,42 @@ def bundled_names() -> list[str]:
 def find(source: str | Path) -> Path:
     """A recipe's file: `source` itself, or the bundled recipe of that name."""
     path = Path(source)
-    if path.is_file():
+    if _holds(path.is_file):
         return path
     name = path.with_suffix("").as_posix() if path.suffix in (".yaml", ".yml") else path.as_posix()
     if name.startswith("recipes/") and name not in bundled_names():
         name = name.removeprefix("recipes/")
     if name in bundled_names():
         return bundled() / f"{name}.yaml"
-    if path.is_dir():
-        raise UsageError(f"{source}: is a folder without a recipe.yaml. Give a recipe's file, a run directory or a name.")
-    raise UsageError(f"{source}: no such recipe.{suggest(name, bundled_names())} 'dltool recipes' lists the bundled ones.")
+    if _holds(path.is_dir):
+        raise UsageError(
+            f"{source}: is a folder without a recipe.yaml. Give a recipe's file, a run directory or a name."
+        )
+    raise UsageError(
+        f"{source}: no such recipe.{suggest(name, bundled_names())} 'dltool recipes' lists the bundled ones."
+    )
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    """A path's `is_file` or `is_dir`; False also for what cannot be a path, such as a very long text."""
+    try:
+        return test()
+    except OSError:
+        return False
 
 
 def purpose(path: Path) -> str:
     """The first line of a recipe's leading comment."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
         if line.startswith("#"):
             return line.lstrip("# ").strip()
-        break
+        if line.strip() not in ("", "---"):
+            break
     return ""
 
 
 def suggest(name: Any, known: Sequence[str]) -> str:
-    """" Did you mean 'x'?" where a known name is near, else nothing."""
+    """The sentence " Did you mean 'x'?" where a known name is near, else nothing."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     if not near:
         lowered = {other.lower(): other for other in known}
@@ -204,131 +153,7 @@ def suggest(name: Any, known: Sequence[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
-def join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
-
-
-def object_name(value: Value) -> str | None:
-    """The capitalised name if the value reads as an object: `Name`, `Name: x` or `Name: {...}`."""
-    if isinstance(value.data, str):
-        name: Any = value.data
-    elif value.is_mapping and len(value.data) == 1:
-        name = next(iter(value.data))
-    else:
-        return None
-    return name if isinstance(name, str) and re.fullmatch(r"[A-Z]\w*", name) else None
-
-
 # -- reading -------------------------------------------------------------------------------------------
-
-
-class _Resolver(yaml.SafeLoader):
-    """The safe loader, with scalars as users mean them: YAML 1.2's core types, and 1e-3 is a number."""
-
-    yaml_implicit_resolvers: dict = {}
-
-
-_Resolver.add_implicit_resolver("null", re.compile(r"^(?:~|null|Null|NULL|)$"), [*"~nN", ""])
-_Resolver.add_implicit_resolver("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
-_Resolver.add_implicit_resolver(
-    "int", re.compile(r"^(?:[-+]?[0-9]+(?:_[0-9]+)*|0o[0-7]+|0x[0-9a-fA-F]+)$"), [*"-+0123456789"]
-)
-_Resolver.add_implicit_resolver(
-    "float",
-    re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
-    [*"-+.0123456789"],
-)
-
-
-class _Reader:
-    """One YAML text: composed, bounded and converted."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self.text, self.file, self.count = text, file, 0
-        self.problems: list[Problem] = []
-
-    def read(self) -> Value:
-        try:
-            self._check_events()
-            loader = _Resolver(self.text)
-            try:
-                node = loader.get_single_node()
-            finally:
-                loader.dispose()
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise self._fail(self._place(mark), " ".join(filter(None, (error.problem, error.context)))) from None
-        except yaml.YAMLError as error:
-            raise self._fail(Place(self.file, 1, 1), f"not YAML: {str(error).splitlines()[0]}") from None
-        if node is None:
-            raise self._fail(Place(self.file, 1, 1), "the recipe is empty")
-        value = self._convert(node, None, "")
-        if self.problems:
-            raise RecipeError(self.problems)
-        return value
-
-    def _check_events(self) -> None:
-        depth = 0
-        for event in yaml.parse(self.text, Loader=yaml.SafeLoader):
-            tag = getattr(event, "tag", None)
-            if tag is not None:
-                raise self._fail(self._place(event.start_mark), f"a tag ({tag}) is not allowed in recipes. Remove it.")
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise self._fail(self._place(event.start_mark), f"nested deeper than {MAX_DEPTH} levels")
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-
-    def _place(self, mark: Any) -> Place:
-        return Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file, 1, 1)
-
-    def _fail(self, place: Place, message: str) -> RecipeError:
-        return RecipeError([Problem(place, "", message)])
-
-    def _convert(self, node: yaml.Node, key: Place | None, path: str, depth: int = 0) -> Value:
-        place = self._place(node.start_mark)
-        self.count += 1
-        if self.count > MAX_VALUES:
-            raise self._fail(place, f"more than {MAX_VALUES:,} values once aliases are expanded")
-        if depth > MAX_DEPTH:
-            raise self._fail(place, f"nested deeper than {MAX_DEPTH} levels once aliases are expanded")
-        if isinstance(node, yaml.ScalarNode):
-            return Value(self._scalar(node), place, key)
-        if isinstance(node, yaml.SequenceNode):
-            items = (self._convert(item, None, f"{path}[{index}]", depth + 1) for index, item in enumerate(node.value))
-            return Value(tuple(items), place, key)
-        mapping: dict[Any, Value] = {}
-        for key_node, value_node in node.value:
-            key_place = self._place(key_node.start_mark)
-            if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(key_place, path, "a key must be a plain word"))
-                continue
-            name = self._scalar(key_node)
-            if name == "<<":
-                self.problems.append(Problem(key_place, path, "merge keys (<<) are not supported. Use extends."))
-                continue
-            if name in mapping:
-                first = mapping[name].key
-                self.problems.append(Problem(key_place, join(path, name), f"repeated key, first given at line {first.line}"))
-                continue
-            mapping[name] = self._convert(value_node, key_place, join(path, name), depth + 1)
-        return Value(MappingProxyType(mapping), place, key)
-
-    @staticmethod
-    def _scalar(node: yaml.ScalarNode) -> Any:
-        text = node.value
-        if node.tag == "null":
-            return None
-        if node.tag == "bool":
-            return text.lower() == "true"
-        if node.tag == "int":
-            digits = text.replace("_", "")
-            return int(digits, 0) if digits[:2] in ("0o", "0x") else int(digits)
-        if node.tag == "float":
-            special = text.lower().lstrip("+")
-            return {".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}.get(special) or float(text)
-        return text
 
 
 def _read_file(path: Path) -> Value:
@@ -336,17 +161,21 @@ def _read_file(path: Path) -> Value:
     try:
         raw = path.read_bytes()
         if len(raw) > MAX_BYTES:
-            raise RecipeError([Problem(Place(file, 1, 1), "", f"is larger than {MAX_BYTES:,} bytes: not a recipe")])
+            raise RecipeError(
+                [Problem(Place(file, 1, 1), "", f"is larger than {MAX_BYTES:,} bytes: not a recipe")]
+            )
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        place = Place(file, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        before = error.object[: error.start].decode("utf-8")
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
         raise RecipeError([Problem(place, "", "not UTF-8 text. Save the recipe as UTF-8.")]) from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     root = from_text(text, file)
     if not root.is_mapping:
-        raise RecipeError([Problem(root.place, "", "a recipe is a mapping of keys such as data:, model:, compile:, fit:")])
+        raise RecipeError(
+            [Problem(root.place, "", "a recipe is a mapping of keys such as data:, model:, compile:, fit:")]
+        )
     return root
 
 
@@ -357,8 +186,12 @@ def _read_extended(path: Path, seen: tuple[Path, ...]) -> Value:
         return root
     here = (*seen, path.resolve())
     base_path = _base(path, base)
-    if base_path.resolve() in here or len(here) > MAX_EXTENDS:
+    if base_path.resolve() in here:
         raise RecipeError([Problem(base.place, "extends", f"{base.data} extends this recipe again")])
+    if len(here) > MAX_EXTENDS:
+        raise RecipeError(
+            [Problem(base.place, "extends", f"more than {MAX_EXTENDS} recipes extend each other in turn")]
+        )
     return merge(_read_extended(base_path, here), _without(root, "extends"))
 
 
@@ -373,13 +206,16 @@ def chain(path: Path) -> list[Path]:
 def _base(path: Path, base: Value) -> Path:
     """The file that `extends` names: beside the recipe, else a bundled one."""
     if not isinstance(base.data, str):
-        raise RecipeError([Problem(base.place, "extends", "must be a recipe's path or bundled name")])
+        message = f"must be a recipe's path or bundled name. Got {shown(base)}."
+        raise RecipeError([Problem(base.place, "extends", message)])
     beside = path.parent / base.data
     try:
-        return beside.resolve() if beside.is_file() else find(base.data)
+        if not _holds(beside.is_file):
+            return find(base.data)
     except UsageError as error:
-        message = str(error).split(": ", 1)[1]
-        raise RecipeError([Problem(base.place, "extends", f"{base.data}: {message}")]) from None
+        raise RecipeError([Problem(base.place, "extends", str(error))]) from None
+    lexical = Path(os.path.normpath(beside))  # recipes/mlp/base.yaml, not recipes/cnn/../mlp/base.yaml
+    return lexical if _holds(lexical.is_file) and lexical.samefile(beside) else beside.resolve()
 
 
 def _without(root: Value, key: str) -> Value:
@@ -402,87 +238,27 @@ def merge(base: Value, over: Value) -> Value:
     return Value(MappingProxyType(merged), over.place, over.key or base.key)
 
 
-# -- overrides -----------------------------------------------------------------------------------------
-
-
-def _override(root: Value, text: str) -> Value:
-    file = "command line"
-    place = Place(file, 1, 1)
-    key, equals, raw = text.partition("=")
-    if not equals or not key:
-        raise RecipeError([Problem(place, text, "an override reads dotted.key=value, such as fit.epochs=5")])
-    try:
-        new = from_text(raw, file) if raw.strip() else Value(None, place)
-    except RecipeError as error:
-        raise RecipeError([Problem(place, text, problem.message) for problem in error.problems]) from None
-    return _set(root, key.split("."), replace(_placed(new, place), key=place), text, "")
-
-
-def _placed(value: Value, place: Place) -> Value:
-    if value.is_mapping:
-        data: Any = MappingProxyType({key: _placed(item, place) for key, item in value.data.items()})
-    elif value.is_list:
-        data = tuple(_placed(item, place) for item in value.data)
-    else:
-        data = value.data
-    return Value(data, place, place)
-
-
-def _set(value: Value | None, keys: list[str], new: Value, text: str, path: str) -> Value:
-    if not keys:
-        return new
-    place = new.place
-
-    def fail(message: str) -> RecipeError:
-        return RecipeError([Problem(place, text, message)])
-
-    if value is not None and value.is_list:
-        count = len(value.data)
-        if not re.fullmatch(r"-?\d+", keys[0]) or not -count <= int(keys[0]) <= count:
-            raise fail(f"{path} is a list of {count}: its index is 0 to {count} ({count} appends). Got '{keys[0]}'.")
-        index = int(keys[0]) + (count if int(keys[0]) < 0 else 0)
-        items = list(value.data)
-        old = items[index] if index < count else None
-        items[index : index + 1] = [_set(old, keys[1:], new, text, f"{path}[{index}]")]
-        return replace(value, data=tuple(items))
-    if value is None or value.data is None:
-        mapping: dict[Any, Value] = {}
-    elif value.is_mapping:
-        mapping = dict(value.data)
-    elif isinstance(value.data, str) and object_name(value):  # a bare name: MaxPooling2D
-        mapping = {value.data: Value(None, value.place, value.place)}
-    elif re.fullmatch(r"[A-Z]\w*", keys[0]):  # an object in place of a plain value: learning_rate.CosineDecay...
-        mapping = {}
-    else:
-        raise fail(f"{path} is {value.data!r}, not a mapping. Give the whole value: {path}=...")
-    named = object_name(value) if value is not None else None
-    key: Any = keys[0]
-    if key not in mapping and re.fullmatch(r"-?\d+", key) and int(key) in mapping:
-        key = int(key)
-    if named is not None and key != named:
-        if not re.fullmatch(r"[A-Z]\w*", key):
-            raise fail(f"{path} is {named}: write {join(path, named)}.{key}=...")
-        mapping = {}
-    mapping[key] = _set(mapping.get(key), keys[1:], new, text, join(path, key))
-    if value is None:
-        return Value(MappingProxyType(mapping), place, place)
-    return Value(MappingProxyType(mapping), value.place, value.key)
-
-
 # -- what can be checked without Keras -----------------------------------------------------------------
 
 
 def check(root: Value) -> list[Problem]:
     """Problems of the recipe's outer form: unknown keys, wrong types, ill-formed references."""
     problems = _unknown(root, "", TOP_KEYS)
-    for name, keys in (("data", DATA_KEYS), ("compile", COMPILE_KEYS), ("fit", FIT_KEYS), ("select", ("monitor", "mode"))):
+    for name, keys in (
+        ("data", DATA_KEYS),
+        ("compile", COMPILE_KEYS),
+        ("fit", FIT_KEYS),
+        ("select", ("monitor", "mode")),
+    ):
         section = root.get(name)
         if section is None:
             continue
         if section.is_mapping:
             problems += _unknown(section, name, keys)
         else:
-            problems.append(Problem(section.place, name, f"must be a mapping of {', '.join(keys)}. Got {section.data!r}."))
+            problems.append(
+                Problem(section.place, name, f"must be a mapping of {', '.join(keys)}. Got {shown(section)}.")
+            )
     for name in ("data", "model", "compile"):
         if name not in root.data:
             problems.append(Problem(root.place, name, "is missing"))
@@ -491,14 +267,24 @@ def check(root: Value) -> list[Problem]:
     for path, test, wanted in _SCALARS:
         value = root.get(*path)
         if value is not None and not test(value.data):
-            got = "a list" if value.is_list else "a mapping" if value.is_mapping else repr(value.data)
-            problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {got}."))
+            problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {shown(value)}."))
+    select = root.get("select")
+    if select is not None and select.is_mapping and "monitor" not in select.data:
+        problems.append(
+            Problem(select.place, "select.monitor", "is missing. Name a metric, such as val_accuracy.")
+        )
     model = root.get("model")
     if model is not None and not (model.is_list and model.data) and object_name(model) is None:
-        problems.append(Problem(model.place, "model", "must be a list of layers or one named architecture"))
+        message = f"must be a list of layers or one named architecture. Got {shown(model)}."
+        problems.append(Problem(model.place, "model", message))
     for path, value in root.walk():
-        if isinstance(value.data, str) and "${" in value.data and value.reference is None:
-            message = f"{value.data!r}: a reference stands alone and reads ${{data.FACT}}, such as ${{data.num_classes}}"
+        if not isinstance(value.data, str) or "${" not in value.data:
+            continue
+        if value.reference is None:
+            message = f"{value.data!r}: a reference is a whole value and reads ${{data.FACT}}"
+            problems.append(Problem(value.place, path, message))
+        elif path.startswith(WITHOUT_FACTS):
+            message = f"{value.data}: facts of the data stand in model, compile and data.augment only"
             problems.append(Problem(value.place, path, message))
     return problems
 
@@ -514,8 +300,8 @@ def _unknown(section: Value, path: str, known: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def _is_int(low: int) -> Any:
-    return lambda data: isinstance(data, int) and not isinstance(data, bool) and data >= low
+def _is_int(low: int, high: float = float("inf")) -> Callable[[Any], bool]:
+    return lambda data: isinstance(data, int) and not isinstance(data, bool) and low <= data <= high
 
 
 def _is_bool(data: Any) -> bool:
@@ -526,27 +312,43 @@ def _is_fraction(data: Any) -> bool:
     return isinstance(data, int | float) and not isinstance(data, bool) and 0 <= data < 1
 
 
-_SCALARS = (
-    (("seed",), _is_int(0), "an int >= 0"),
+def _is_word(data: Any) -> bool:
+    return isinstance(data, str)
+
+
+def _or_none(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda data: data is None or test(data)
+
+
+_SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("seed",), _is_int(0, 2**32 - 1), "an int from 0 to 4294967295"),
     (("deterministic",), _is_bool, "true or false"),
-    (("dtype_policy",), lambda data: isinstance(data, str), "a dtype policy's name, such as mixed_bfloat16"),
+    (("dtype_policy",), _is_word, "a dtype policy's name, such as mixed_bfloat16"),
     (("data", "validation_split"), _is_fraction, "a fraction in [0, 1)"),
     (("data", "test_split"), _is_fraction, "a fraction in [0, 1)"),
     (("data", "split_seed"), _is_int(0), "an int >= 0"),
-    (("data", "augment"), lambda data: isinstance(data, tuple), "a list of layers"),
+    (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),
     (("fit", "shuffle"), _is_bool, "true or false"),
-    (("fit", "callbacks"), lambda data: data is None or isinstance(data, tuple), "a list of callbacks"),
-    (("fit", "class_weight"), lambda data: data is None or isinstance(data, Mapping), "a mapping of class to weight"),
-    (("fit", "steps_per_epoch"), lambda data: data is None or _is_int(1)(data), "an int >= 1"),
-    (("fit", "validation_steps"), lambda data: data is None or _is_int(1)(data), "an int >= 1"),
-    (("fit", "validation_batch_size"), lambda data: data is None or _is_int(1)(data), "an int >= 1"),
+    (("fit", "callbacks"), _or_none(lambda data: isinstance(data, tuple)), "a list of callbacks"),
+    (
+        ("fit", "class_weight"),
+        _or_none(lambda data: isinstance(data, Mapping)),
+        "a mapping of class to weight",
+    ),
+    (("fit", "steps_per_epoch"), _or_none(_is_int(1)), "an int >= 1"),
+    (("fit", "validation_steps"), _or_none(_is_int(1)), "an int >= 1"),
+    (("fit", "validation_batch_size"), _or_none(_is_int(1)), "an int >= 1"),
     (("fit", "validation_freq"), _is_int(1), "an int >= 1"),
-    (("compile", "steps_per_execution"), lambda data: data == "auto" or _is_int(1)(data), "an int >= 1 or auto"),
+    (
+        ("compile", "steps_per_execution"),
+        lambda data: data == "auto" or _is_int(1)(data),
+        "an int >= 1 or auto",
+    ),
     (("compile", "jit_compile"), lambda data: data == "auto" or _is_bool(data), "true, false or auto"),
     (("compile", "run_eagerly"), _is_bool, "true or false"),
     (("compile", "auto_scale_loss"), _is_bool, "true or false"),
-    (("select", "monitor"), lambda data: isinstance(data, str), "a metric's name, such as val_accuracy"),
+    (("select", "monitor"), _is_word, "a metric's name, such as val_accuracy"),
     (("select", "mode"), lambda data: data in ("min", "max"), "min or max"),
 )

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -216,15 +217,13 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
-            raise
         remedy = {
             errno.ENOSPC: "The disk is full: free some space.",
             errno.EDQUOT: "The disk quota is used up: free some space.",
             errno.EACCES: "Give another place or change its permissions.",
             errno.EROFS: "The file system is read-only: give another place.",
-        }.get(error.errno, "")
-        raise DltoolError(f"{path}: cannot be written: {error.strerror}. {remedy}".rstrip()) from error
+        }.get(_number(error), "")
+        raise DltoolError(f"{path}: cannot be written: {error.strerror or _first_line(error)}. {remedy}".rstrip()) from error
 
 
 @contextmanager
@@ -259,6 +258,12 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 class _Lines:
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
+
+
+def _number(error: OSError) -> int | None:
+    """The system's error number; HDF5 gives it only in words."""
+    match = re.search(r"errno = (\d+)", str(error))
+    return error.errno or (int(match[1]) if match else None)
 
 
 def _umask() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,16 +33,19 @@ def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], Non
     """Copy a bundled recipe and the recipes that it extends, keeping their relative places.
 
     Raises:
-        UsageError: there is no such recipe, or a file would be replaced.
+        UsageError: there is no such recipe, `folder` is not one, or a file would be replaced.
     """
+    if folder.is_file() or (folder.suffix in (".yaml", ".yml") and not folder.exists()):
+        raise UsageError(f"{folder}: give the folder to copy into")
     name = name.removesuffix(".yaml")
     known = recipe.bundled_names()
     if name not in known:
-        raise UsageError(f"no bundled recipe '{name}'.{recipe.suggest(name, known)} 'dltool recipes' lists them.")
+        raise UsageError(
+            f"no bundled recipe '{name}'.{recipe.suggest(name, known)} 'dltool recipes' lists them."
+        )
     source = recipe.bundled() / f"{name}.yaml"
     files = recipe.chain(source)
-    bases = [file.parent for file in files]
-    top = min(bases, key=lambda base: len(base.parts))
+    top = os.path.commonpath([file.parent for file in files])
     targets = {file: folder / file.relative_to(top) for file in files}
     for target in targets.values():
         if target.exists() and not overwrite:

@@ -37,7 +37,7 @@ def real(owner: str, name: str, value: Any, low: float = -math.inf) -> float:
 
 def fraction(owner: str, name: str, value: Any) -> float:
     """`value` as a float in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise wrong(owner, name, "a fraction in the range [0.0, 1.0)", value)
     return float(value)
 

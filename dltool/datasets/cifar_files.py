@@ -37,7 +37,7 @@ class CifarLike(Dataset):
 
     def class_names(self) -> list[str]:
         """Class names in label order."""
-        return self.folder_classes if self._place is None or self._batches else self._folder_names
+        return self.folder_classes if self._batches else self._folder_names
 
     def sizes(self) -> dict[str, int]:
         if self._place is None:
@@ -91,14 +91,16 @@ class CifarLike(Dataset):
 
     @cached_property
     def _batches(self) -> Path | None:
-        return cifar_batches.find(self._place, self.layout)
+        return cifar_batches.find(self._place, self.layout) if self._place else None
 
     @cached_property
     def _folder_names(self) -> list[str]:
+        if self._place is None:
+            return self.folder_classes
         return cifar_folders.class_order(self._place, self.folder_classes)
 
     def _folder(self, part: str) -> Path:
-        place = cifar_folders.find(self._place, part)
+        place = cifar_folders.find(self._place, part) if self._place else None
         if place is None:
             raise FileNotFoundError(f"{self._place} holds no {part} folder nor {part}.tar.gz: add it.")
         return place
@@ -129,7 +131,7 @@ class CifarLike(Dataset):
             parts[part] = Examples(x, self._classes(y, batches, direct=True))
         return parts
 
-    def _classes(self, labels, origin: Path, direct: bool = False) -> np.ndarray:
+    def _classes(self, labels: list[int] | np.ndarray, origin: Path, direct: bool = False) -> np.ndarray:
         y = np.asarray(labels)
         if not direct:
             y = np.array([self.label_of_folder(i) for i in range(len(self.folder_classes))])[y]

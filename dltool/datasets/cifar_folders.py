@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def decode(place: Path, images: list[tuple[int, str, Callable[[], bytes]]]) -> n
     return x
 
 
-def _pixels(image_module, data: bytes) -> bytes:
+def _pixels(image_module: Any, data: bytes) -> bytes:
     """RGB bytes of an encoded image."""
     if data[:2] == b"\xff\xd8":
         try:  # straight to libjpeg: parsing headers in Python takes half of the time

@@ -34,7 +34,7 @@ class Listing:
 
 
 def scan(root: Path, classes: list[str] | None) -> tuple[list[str], dict[str, Listing]]:
-    """Class names in label order, and the files of each part, of <root>/[<any>/][train|val|test/]<class>/**.
+    """Class names in label order, and each part of <root>/[<any>/..][train|val|test/]<class>/**.
 
     Args:
         root: folder.
@@ -62,13 +62,14 @@ def scan(root: Path, classes: list[str] | None) -> tuple[list[str], dict[str, Li
 
 def _parts(root: Path) -> dict[str, Path]:
     folders = _folders(root)
-    if len(folders) == 1 and "train" not in folders:  # the one top folder of most archives
+    while len(folders) == 1 and "train" not in folders:  # the top folder of most archives
         (inner,) = folders.values()
-        if any(entry.is_dir() and not is_junk(entry.name) for entry in os.scandir(inner)):
-            root, folders = inner, _folders(inner)
+        if not any(entry.is_dir() and not is_junk(entry.name) for entry in os.scandir(inner)):
+            break
+        root, folders = inner, _folders(inner)
     if "train" not in folders:
         return {"train": root}
-    parts = {}
+    parts: dict[str, Path] = {}
     for name, folder in sorted(folders.items()):
         part = next((part for part, words in PART_FOLDERS.items() if name in words), None)
         if part is None:

@@ -84,7 +84,7 @@ class Csv(Dataset):
         self.classes = self._check_classes(classes)
 
     @property
-    def task(self) -> str:
+    def task(self) -> str:  # type: ignore[override]
         """ "classification" or "regression": as given, else told from the target column."""
         if self._task is None:
             self._task = self._inferred_task()
@@ -114,7 +114,7 @@ class Csv(Dataset):
         if self.task == "regression":
             return table_columns.regression_target(table, self.target)
         index = {name: label for label, name in enumerate(self._class_values)}
-        found = table_columns.class_texts(table, self.target, self._numeric_target)
+        found = table_columns.class_texts(table, self.target, self._target_numbers is not None)
         y = np.array([index.get(name, -1) for name in found], np.int32)
         if (y < 0).any():
             row = int(np.argmax(y < 0))
@@ -207,14 +207,16 @@ class Csv(Dataset):
         return table_columns.check_filler(name, kind, value)
 
     @cached_property
-    def _numeric_target(self) -> bool:
-        table_columns.check_target(self._table("train"), self.target)
-        return table_columns.numbers(self._table("train").frame[self.target]) is not None
+    def _target_numbers(self) -> np.ndarray | None:
+        """The training targets where they are numbers, else None."""
+        table = self._table("train")
+        table_columns.check_target(table, self.target)
+        return table_columns.numbers(table.frame[self.target])
 
     def _inferred_task(self) -> str:
-        if self.classes is not None or not self._numeric_target:
+        found = self._target_numbers
+        if self.classes is not None or found is None:
             return "classification"
-        found = table_columns.numbers(self._table("train").frame[self.target])
         few = found.dtype.kind == "i" and len(np.unique(found)) <= MOST_CLASSES
         return "classification" if few else "regression"
 
@@ -224,8 +226,8 @@ class Csv(Dataset):
         if self.classes is not None:
             return self.classes
         table = self._table("train")
-        if self._numeric_target:
-            distinct = np.unique(table_columns.numbers(table.frame[self.target])).tolist()
+        if self._target_numbers is not None:
+            distinct = np.unique(self._target_numbers).tolist()
         else:
             table_columns.texts(table, self.target)  # raises for values that are no classes
             distinct = sorted(set(table.frame[self.target].tolist()))

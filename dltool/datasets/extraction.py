@@ -107,7 +107,7 @@ def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[tuple[str, in
             raise ValueError(f"{archive}: the member {info.filename!r} is a link: do not trust it.")
         if info.flag_bits & 1:
             raise ValueError(f"{archive}: the member {info.filename!r} is encrypted: extract it first.")
-        if not info.is_dir() and not is_junk(info.filename.removeprefix("./")):
+        if not info.is_dir() and not is_junk(info.filename):
             yield info.filename, info.file_size, file.open(info)
 
 
@@ -117,5 +117,6 @@ def _tar_members(archive: Path, file: tarfile.TarFile) -> Iterator[tuple[str, in
             continue
         if not info.isreg():
             raise ValueError(f"{archive}: the member {info.name!r} is a link or device: do not trust it.")
-        if ".." in PurePosixPath(info.name).parts or not is_junk(info.name):
-            yield info.name, info.size, file.extractfile(info)
+        data = file.extractfile(info)
+        if data and not is_junk(info.name):
+            yield info.name, info.size, data

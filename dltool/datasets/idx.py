@@ -14,6 +14,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -24,7 +25,6 @@ def find(folder: Path, split: str, kind: str) -> Path | None:
     """The IDX file of `split` ("train", "t10k") and `kind` ("images-idx3", "labels-idx1"), or None."""
     for stem in (f"{split}-{kind}-ubyte", f"{split}-{kind.replace('-', '.')}-ubyte"):
         for suffix in ("", ".gz"):
-            # torchvision unpacks beside the .gz; some tools unpack into a folder of the same name
             if (folder / (stem + suffix)).is_file():
                 return folder / (stem + suffix)
     return None
@@ -57,11 +57,11 @@ def read(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(found)
 
 
-def _open(path: Path):
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else open(path, "rb")
 
 
-def _header(path: Path, file, dimensions: int) -> tuple[int, ...]:
+def _header(path: Path, file: IO[bytes], dimensions: int) -> tuple[int, ...]:
     length = 4 + 4 * dimensions
     try:
         head = file.read(length)

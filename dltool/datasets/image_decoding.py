@@ -60,7 +60,9 @@ def _convert(image: tf.Tensor, color_mode: str) -> tf.Tensor:
         color = tf.cond(grey, lambda: tf.repeat(color, 3, axis=2), lambda: color)
     if color_mode == "rgba":
         alpha = tf.cond(
-            alphas == 1, lambda: image[..., -1:], lambda: tf.fill(tf.shape(color[..., :1]), tf.uint8.max)
+            alphas == 1,
+            lambda: image[..., -1:],
+            lambda: tf.fill(tf.shape(color[..., :1]), tf.constant(255, tf.uint8)),
         )
         color = tf.concat([color, alpha], axis=2)
     return color

@@ -34,8 +34,8 @@ class ImageFolder(StreamedDataset):
             $DLTOOL_CACHE (else $XDG_CACHE_HOME/dltool, else ~/.cache/dltool).
         image_size: (rows, columns) in pixels that every image is resized to. Defaults to (256, 256).
         color_mode: "grayscale", "rgb" or "rgba"; every image is converted. Defaults to "rgb".
-        interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian"
-            or "mitchellcubic". Defaults to "bilinear".
+        interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5",
+            "gaussian" or "mitchellcubic". Defaults to "bilinear".
         crop_to_aspect_ratio: cut the middle instead of distorting. Defaults to False.
         classes: class names in label order. Defaults to the sorted names of the training class folders.
     Raises:

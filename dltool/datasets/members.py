@@ -42,7 +42,8 @@ def files(path: Path) -> dict[str, Callable[[], bytes]]:
 
 def is_junk(name: str) -> bool:
     """Whether a path within a dataset is what file managers leave behind: hidden, or of a known name."""
-    return any(part.startswith(".") or part in _JUNK for part in PurePosixPath(name).parts)
+    parts = [part for part in PurePosixPath(name).parts if part != ".."]  # which must be seen, and refused
+    return any(part.startswith(".") or part in _JUNK for part in parts)
 
 
 def _tar_index(raw: bytes) -> list[tuple[str, int, int]]:

@@ -38,7 +38,7 @@ class MnistLike(Dataset):
     def sizes(self) -> dict[str, int]:
         if self._source is None:
             return dict(SIZES)
-        return {part: self._size(part) for part in IDX_NAMES}
+        return {part: self._size(self._source, part) for part in IDX_NAMES}
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -54,18 +54,18 @@ class MnistLike(Dataset):
         if self._source.suffix == ".npz":
             y = npy_headers.array(self._source, f"y_{part}")
         else:
-            y = idx.read(self._idx(part, "labels-idx1"), 1)
+            y = idx.read(self._idx(self._source, part, "labels-idx1"), 1)
         return self._classes(y, self._source)
 
     def read(self, part: str) -> Examples:
         arguments.stored(type(self).__name__, part, IDX_NAMES)
         if self._source is None:
             return self._downloaded[part]
-        size = self._size(part)
+        size = self._size(self._source, part)
         if self._source.suffix == ".npz":
             x = npy_headers.array(self._source, f"x_{part}")
         else:
-            x = idx.read(self._idx(part, "images-idx3"), 3)
+            x = idx.read(self._idx(self._source, part, "images-idx3"), 3)
         return Examples(x.reshape(size, 28, 28, 1), self.labels(part))
 
     @cached_property
@@ -94,9 +94,8 @@ class MnistLike(Dataset):
             parts[part] = Examples(x.reshape(-1, 28, 28, 1), self._classes(y, locate.keras_cache()))
         return parts
 
-    def _size(self, part: str) -> int:
+    def _size(self, source: Path, part: str) -> int:
         """Examples in a part, from the headers of its images and labels."""
-        source = self._source
         if source.suffix == ".npz":
             headers = npy_headers.headers(source)
             for key in (f"x_{part}", f"y_{part}"):
@@ -104,8 +103,8 @@ class MnistLike(Dataset):
                     raise ValueError(f"{source} holds no array '{key}': fetch the file again.")
             images, labels = headers[f"x_{part}"][0], headers[f"y_{part}"][0]
         else:
-            images = idx.shape(self._idx(part, "images-idx3"), 3)
-            labels = idx.shape(self._idx(part, "labels-idx1"), 1)
+            images = idx.shape(self._idx(source, part, "images-idx3"), 3)
+            labels = idx.shape(self._idx(source, part, "labels-idx1"), 1)
         if images[1:] != (28, 28):
             raise ValueError(
                 f"{source}: {part} images are {images[1:]} pixels, expected (28, 28): check the files."
@@ -116,13 +115,11 @@ class MnistLike(Dataset):
             )
         return images[0]
 
-    def _idx(self, part: str, kind: str) -> Path:
-        path = idx.find(self._source, IDX_NAMES[part], kind)
+    def _idx(self, source: Path, part: str, kind: str) -> Path:
+        path = idx.find(source, IDX_NAMES[part], kind)
         if path is None:
             name = f"{IDX_NAMES[part]}-{kind}-ubyte.gz"
-            raise FileNotFoundError(
-                f"{self._source} holds no {name} (nor {name.removesuffix('.gz')}): add it."
-            )
+            raise FileNotFoundError(f"{source} holds no {name} (nor {name.removesuffix('.gz')}): add it.")
         return path
 
     def _classes(self, y: np.ndarray, source: Path) -> np.ndarray:

@@ -35,7 +35,7 @@ class Npz(Dataset):
         self.path = arguments.existing("Npz", "path", path, "file")
 
     @property
-    def task(self) -> str:
+    def task(self) -> str:  # type: ignore[override]
         """ "classification" where y holds integers, else "regression"."""
         return "regression" if self._headers[self._keys["train"][1]][1].kind == "f" else "classification"
 

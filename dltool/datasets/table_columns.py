@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers as abstract
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def numbers(column: pd.Series) -> np.ndarray | None:
 def texts(table: Table, name: str) -> np.ndarray:
     """Object array of str, (rows,), None where missing."""
     column = table.frame[name]
-    values = column.astype(object).to_numpy()
+    values = column.astype(object).to_numpy(copy=True)
     missing = column.isna().to_numpy()
     admitted = (str, bool, np.bool_, abstract.Number)
     for row in range(len(values)):
@@ -62,7 +63,7 @@ def texts(table: Table, name: str) -> np.ndarray:
 
 
 def kind_of(table: Table, name: str, listed: str | None) -> str:
-    """The kind of an input column: numeric or categorical as `listed`, else numeric if all its values are numbers."""
+    """The kind of an input column: as `listed`, else numeric if it holds only numbers."""
     column = table.frame[name]
     if column.isna().all():
         raise ValueError(f"{table.path}: column '{name}' has no values at all: add it to 'ignore'.")
@@ -118,7 +119,7 @@ def filled(table: Table, name: str, kind: str, filler: Any | None) -> np.ndarray
 
 
 def statistic(table: Table, name: str, kind: str, word: str) -> Any:
-    """The value that `word` ("mean", "median", "most_frequent") fills in, from the values present in `table`."""
+    """The value that `word` ("mean", "median", "most_frequent") fills in, from the values in `table`."""
     found, missing = values(table, name, kind)
     found = found[~missing]
     if word == "most_frequent":
@@ -135,7 +136,7 @@ def statistic(table: Table, name: str, kind: str, word: str) -> Any:
 def check_filler(name: str, kind: str, value: Any) -> Any:
     """A value of 'fill' if it suits the kind of its column."""
     suits = {
-        NUMERIC: isinstance(value, abstract.Real) and not isinstance(value, bool) and np.isfinite(value),
+        NUMERIC: isinstance(value, abstract.Real) and not isinstance(value, bool) and math.isfinite(value),
         INTEGER: isinstance(value, abstract.Integral) and not isinstance(value, bool),
         STRING: isinstance(value, str),
     }
@@ -156,7 +157,7 @@ def check_target(table: Table, name: str) -> None:
 
 
 def class_texts(table: Table, name: str, numeric: bool) -> np.ndarray:
-    """Target classes as text, object (rows,); whole numbers without a decimal point where classes are `numeric`."""
+    """Target classes as text, object (rows,); `numeric` ones without a needless decimal point."""
     parsed = numbers(table.frame[name]) if numeric else None
     if parsed is None:
         return texts(table, name)

@@ -1,0 +1,85 @@
+"""make bench: `dltool train` against a plain Keras script of the same work, in alternating runs.
+
+Each run is a process of its own. Figures are examples per second of the training loop, the median over
+all epochs but the first (which compiles) of all runs; the ratio is taken run by run, its median printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+RECIPES = {"mlp": "mlp/mnist", "lenet5": "cnn/lenet5"}
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # dltool switches it on; TensorFlow's default depends on the processor
+
+
+def dltool_rates(net: str, epochs: int) -> tuple[list[float], float]:
+    """Examples per second of each epoch but the first, and the seconds of the whole process."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        overrides = ["data.validation_split=0", f"fit.epochs={epochs}", "select={monitor: loss, mode: min}"]
+        command = [sys.executable, "-m", "dltool", "train", RECIPES[net], *overrides, "--out", str(out), "--quiet"]
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=_environment())
+        wall = time.perf_counter() - began
+        with (out / "history.csv").open() as file:
+            seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+        examples = json.loads((out / "metrics.json").read_text())["examples"]["train"]
+    return [examples / value for value in seconds[1:]], wall
+
+
+def plain_rates(net: str, epochs: int, onednn: bool = False) -> tuple[list[float], float]:
+    environment = _environment() | ({ONEDNN: "1"} if onednn else {}) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "tests.benchmarks.plain_keras", net, str(epochs)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    wall = time.perf_counter() - began
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [found["examples"] / value for value in found["seconds"][1:]], wall
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != ONEDNN}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nets", nargs="*", help="mlp, lenet5; default both")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
+    options = parser.parse_args()
+    contenders: dict[str, Callable[[str, int], tuple[list[float], float]]] = {
+        "dltool": dltool_rates,
+        "plain Keras": plain_rates,
+        "plain Keras, oneDNN": lambda net, epochs: plain_rates(net, epochs, onednn=True),
+    }
+    for net in options.nets or RECIPES:
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        walls: dict[str, list[float]] = {name: [] for name in contenders}
+        for number in range(options.runs):
+            for name, contender in contenders.items():
+                epochs, wall = contender(net, options.epochs)
+                rates[name].append(statistics.median(epochs))
+                walls[name].append(wall)
+                print(f"{net} run {number + 1} {name}: {rates[name][-1]:,.0f} examples/s, {wall:.1f} s", file=sys.stderr)
+        print(f"{net} ({RECIPES[net]}), {options.runs} runs of {options.epochs} epochs")
+        for name in contenders:
+            ratios = [ours / theirs for ours, theirs in zip(rates["dltool"], rates[name], strict=True)]
+            print(
+                f"  {name:20} {statistics.median(rates[name]):>9,.0f} examples/s  "
+                f"dltool/this {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})  "
+                f"whole process {statistics.median(walls[name]):.1f} s"
+            )
+
+
+if __name__ == "__main__":
+    main()

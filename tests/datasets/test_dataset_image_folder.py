@@ -1,0 +1,271 @@
+"""ImageFolder: layouts, pixels against Pillow and Keras, archives that must not be trusted."""
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dltool.datasets import extraction
+from dltool.datasets.image_folder import ImageFolder
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLTOOL_CACHE", str(tmp_path / "cache"))
+
+
+def _image(mode="RGB", size=(6, 5), seed=0):
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    array = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], bands), dtype=np.uint8)
+    return Image.fromarray(array[..., 0] if bands == 1 else array, mode)
+
+
+def _bytes(image, kind="PNG"):
+    data = io.BytesIO()
+    image.save(data, kind)
+    return data.getvalue()
+
+
+def _write(root, files):
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root
+
+
+PNG = _bytes(_image())
+FLAT = {"cat/0.png": PNG, "cat/1.png": PNG, "dog/0.png": PNG}
+
+
+@pytest.mark.parametrize(
+    ("files", "sizes"),
+    [
+        (FLAT, {"train": 3}),
+        ({f"pets/{k}": v for k, v in FLAT.items()}, {"train": 3}),
+        ({f"pets/test/{k}": v for k, v in FLAT.items()}, {"train": 3}),  # an archive of the test part alone
+        ({f"train/{k}": v for k, v in FLAT.items()} | {"val/cat/0.png": PNG}, {"train": 3, "validation": 1}),
+        (
+            {f"pets/{p}/{k}": v for k, v in FLAT.items() for p in ("train", "valid", "test")},
+            {"train": 3, "validation": 3, "test": 3},
+        ),
+        (FLAT | {"cat/deep/er/2.png": PNG}, {"train": 4}),
+        (
+            FLAT
+            | {".DS_Store": b"x", "cat/Thumbs.db": b"x", "dog/._0.png": b"x", ".git/a": b"x", "README": b"x"},
+            {"train": 3},
+        ),
+    ],
+)
+def test_layouts(tmp_path, files, sizes):
+    dataset = ImageFolder(_write(tmp_path / "root", files), image_size=(5, 6))
+    assert dataset.sizes() == sizes
+    assert dataset.facts() == {"input_shape": (5, 6, 3), "num_classes": 2, "class_names": ["cat", "dog"]}
+    assert set(dataset.labels("train")) == {0, 1}
+
+
+def test_classes_fix_the_label_order(tmp_path):
+    root = _write(tmp_path / "root", FLAT)
+    assert ImageFolder(root, classes=["dog", "cat"]).labels("train").tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "message"),
+    [
+        (FLAT, {"classes": ["cat", "dgo"]}, "no class folder 'dgo' of 'classes'. Did you mean 'dog'"),
+        (FLAT, {"classes": ["cat"]}, "1 class folder, at least 2"),
+        (FLAT | {"emu/1.png": PNG}, {"classes": ["cat", "dog"]}, "emu is no known class folder"),
+        ({"cat/0.png": PNG}, {}, "has 1 class folder, at least 2"),
+        ({"a.txt": b"x"}, {}, "has 0 class folders"),
+        (FLAT | {"emu/.hidden": b"x"}, {}, "class folder .*emu holds no images"),
+        (FLAT | {"cat/notes.txt": b"hello"}, {}, "notes.txt is no JPEG, PNG, GIF, BMP image"),
+        (FLAT | {"cat/fake.png": b"hello"}, {}, "fake.png is no JPEG"),
+        (FLAT | {"loose.png": PNG}, {}, "loose.png is an image outside of a class folder"),
+        (
+            {f"train/{k}": v for k, v in FLAT.items()} | {"extra/a": b"x"},
+            {},
+            "extra lies beside the folder 'train'",
+        ),
+        (
+            {f"{p}/{k}": v for k, v in FLAT.items() for p in ("train", "val", "valid")},
+            {},
+            "validation part twice, val and valid",
+        ),
+        (
+            {f"train/{k}": v for k, v in FLAT.items()} | {"test/cta/0.png": PNG},
+            {},
+            "cta is no known class folder. Did you mean 'cat'",
+        ),
+    ],
+)
+def test_folders_that_are_no_dataset_are_named(tmp_path, files, arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        ImageFolder(_write(tmp_path / "root", files), **arguments).sizes()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 32}, "'image_size' .* two ints"),
+        ({"image_size": (0, 3)}, "'image_size' .* int > 0. Got 0"),
+        ({"color_mode": "RGB"}, "'color_mode' .* 'grayscale', 'rgb', 'rgba'. Got 'RGB'"),
+        ({"interpolation": "linear"}, "'interpolation'"),
+        ({"crop_to_aspect_ratio": 1}, "'crop_to_aspect_ratio'"),
+        ({"classes": "cat"}, "'classes'"),
+        ({"classes": ["cat", "cat"]}, "without repeated names"),
+    ],
+)
+def test_wrong_arguments_are_errors(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ImageFolder(_write(tmp_path, FLAT), **arguments)
+
+
+def _read_one(folder, data, **arguments):
+    _write(folder, {"a/0": data, "b/0": data})
+    return ImageFolder(folder, **arguments).read("train").x[0]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize(("color_mode", "target"), [("grayscale", "L"), ("rgb", "RGB"), ("rgba", "RGBA")])
+def test_colour_modes_convert_as_pillow_does(tmp_path, mode, color_mode, target):
+    image = _image(mode, seed=3)
+    x = _read_one(tmp_path, _bytes(image), image_size=(5, 6), color_mode=color_mode)
+    assert x.dtype == np.uint8
+    np.testing.assert_array_equal(x, np.asarray(image.convert(target)).reshape(x.shape))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "GIF", "PNG"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_formats_give_the_pixels_that_pillow_gives(tmp_path, kind, mode):
+    image = _image("RGB", (33, 17), seed=1).convert(mode)
+    if (kind, mode) in {("JPEG", "P"), ("BMP", "P"), ("BMP", "L")}:
+        pytest.skip("not a variant of this format that TensorFlow reads")
+    data = _bytes(image, kind)
+    x = _read_one(tmp_path, data, image_size=(17, 33))
+    np.testing.assert_array_equal(x, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest", "bicubic"])
+def test_resizing_is_that_of_keras(tmp_path, crop, interpolation):
+    import keras
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for i, name in enumerate("ab"):
+        _image(size=(31 + 8 * i, 22), seed=i).save(tmp_path / name / "0.png")
+    arguments = {"image_size": (12, 13), "interpolation": interpolation, "crop_to_aspect_ratio": crop}
+    x = ImageFolder(tmp_path, **arguments).read("train").x
+    twin = keras.utils.image_dataset_from_directory(
+        tmp_path, batch_size=2, shuffle=False, verbose=False, **arguments
+    )
+    expected = np.clip(np.round(next(iter(twin))[0].numpy()), 0, 255)
+    assert np.abs(x - expected).max() <= (1 if crop else 0)
+
+
+def test_streams_follow_the_order_and_keep_it(tmp_path):
+    files = {
+        f"{c}/{i}.png": _bytes(Image.new("RGB", (4, 4), (i, k, 0)))
+        for k, c in enumerate("ab")
+        for i in range(20)
+    }
+    dataset = ImageFolder(_write(tmp_path, files), image_size=(4, 4))
+    names = sorted(f"{i}.png" for i in range(20))
+    reds = [int(n.removesuffix(".png")) for n in names] * 2
+    order = np.random.default_rng(0).permutation(40)
+    streamed = list(dataset.stream("train", order).as_numpy_iterator())
+    assert [int(x[0, 0, 0]) for x, _ in streamed] == [reds[i] for i in order]
+    assert [int(y) for _, y in streamed] == (order >= 20).astype(int).tolist()
+    assert dataset.stream("train", order).element_spec[0].shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("data", [PNG[:-40], _bytes(_image(size=(64, 64)), "JPEG")[:600]])
+def test_a_truncated_image_is_named(tmp_path, data):
+    dataset = ImageFolder(_write(tmp_path, FLAT | {"dog/bad.png": data}), image_size=(5, 6))
+    assert dataset.sizes() == {"train": 4}
+    assert "bad.png is no readable image" in dataset.unreadable("train")
+    with pytest.raises(ValueError, match="bad.png is no readable image") as caught:
+        dataset.read("train")
+    assert "\n" not in str(caught.value)
+
+
+def _archive(path, files):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name, data in files.items():
+                file.writestr(name, data)
+    else:
+        with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as file:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                file.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["pets.zip", "pets.tar.gz", "pets.tgz", "pets.tar"])
+def test_archives_are_extracted_once(tmp_path, name, monkeypatch):
+    path = _archive(tmp_path / name, {f"pets/{k}": v for k, v in FLAT.items()} | {"__MACOSX/cat/0.png": b"x"})
+    assert ImageFolder(path).sizes() == {"train": 3}
+    monkeypatch.setattr(extraction, "_extract", lambda *_: pytest.fail("extracted again"))
+    assert ImageFolder(path).sizes() == {"train": 3}
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_changed_archive_is_extracted_anew(tmp_path):
+    path = _archive(tmp_path / "pets.zip", FLAT)
+    assert ImageFolder(path).sizes() == {"train": 3}
+    _archive(path, FLAT | {"dog/9.png": PNG})
+    assert ImageFolder(path).sizes() == {"train": 4}
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png"])
+@pytest.mark.parametrize("archive", ["a.zip", "a.tar.gz"])
+def test_members_outside_the_archive_are_refused(tmp_path, name, archive):
+    path = _archive(tmp_path / archive, FLAT | {name: PNG})
+    with pytest.raises(ValueError, match="points outside the archive"):
+        ImageFolder(path).sizes()
+    assert not list(tmp_path.rglob("evil.png")) and not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_are_refused(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        info = tarfile.TarInfo("cat/0.png")
+        info.type, info.linkname = kind, "/etc/passwd"
+        file.addfile(info)
+    with pytest.raises(ValueError, match="is a link or device"):
+        ImageFolder(tmp_path / "a.tar").sizes()
+
+
+def test_links_in_zip_archives_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        info = zipfile.ZipInfo("cat/0.png")
+        info.external_attr = 0o120777 << 16
+        file.writestr(info, "/etc/passwd")
+    with pytest.raises(ValueError, match="is a link"):
+        ImageFolder(tmp_path / "a.zip").sizes()
+
+
+def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
+    path = _archive(tmp_path / "a.zip", FLAT)
+    monkeypatch.setattr(
+        extraction.shutil, "disk_usage", lambda _: type("Usage", (), {"free": extraction._RESERVE + 100})
+    )
+    with pytest.raises(OSError, match="does not fit on the disk"):
+        ImageFolder(path).sizes()
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar"])
+def test_a_truncated_archive_is_named(tmp_path, name):
+    noise = np.random.default_rng(0).bytes(20000)
+    path = _archive(tmp_path / name, FLAT | {"cat/n.png": noise})
+    path.write_bytes(path.read_bytes()[:12000])
+    with pytest.raises(ValueError, match="is cut short or damaged"):
+        ImageFolder(path).sizes()
+    assert not list((tmp_path / "cache").iterdir())

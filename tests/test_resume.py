@@ -1,0 +1,126 @@
+"""Killed and resumed training equals training that was never stopped, bit for bit: real signals, real processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.command_line import spawn
+
+# Everything that has a state: dropout, augmentation, batch normalisation, Adam's slots, a schedule by
+# plateau, early stopping with its best weights, selection of the best epoch.
+RECIPE = """\
+# Everything that training must remember.
+data:
+  dataset: Digits
+  validation_split: 0.2
+  augment:
+    - RandomTranslation: {height_factor: 0.1, width_factor: 0.1}
+model:
+  - Normalization: {axis: null}
+  - Conv2D: {filters: 8, kernel_size: 3, activation: relu}
+  - BatchNormalization
+  - Flatten
+  - Dropout: 0.3
+  - Dense: ${data.num_classes}
+compile:
+  optimizer: {Adam: {learning_rate: 1e-2}}
+  loss: {SparseCategoricalCrossentropy: {from_logits: true}}
+  metrics: [accuracy]
+  steps_per_execution: 4             # small, so that a signal is obeyed in the middle of an epoch
+fit:
+  epochs: 12
+  batch_size: 16
+  callbacks:
+    - EarlyStopping: {patience: 3, restore_best_weights: true, monitor: val_loss}
+    - ReduceLROnPlateau: {patience: 1, factor: 0.5, monitor: val_accuracy}
+select: {monitor: val_accuracy, mode: max}
+deterministic: true
+seed: 3
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("resume") / "stateful.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe: Path) -> Path:
+    run = recipe.parent / "unbroken"
+    process = spawn("train", recipe, "--out", run, "--quiet")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out == f"{run}\n"
+    assert err == ""
+    return run
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def arrays(run: Path) -> dict[str, np.ndarray]:
+    with np.load(run / "checkpoint" / "state.npz") as file:
+        return {name: file[name] for name in file.files if name != "__plain__"}
+
+
+def plain(run: Path) -> dict:
+    with np.load(run / "checkpoint" / "state.npz") as file:
+        return json.loads(file["__plain__"].tobytes())["plain"]
+
+
+@pytest.mark.parametrize(
+    ("number", "epochs_before", "status"),
+    [(signal.SIGKILL, 4, -signal.SIGKILL), (signal.SIGTERM, 3, 143), (signal.SIGINT, 5, 130)],
+)
+def test_interrupted_and_resumed_training_equals_unbroken_training(
+    recipe: Path, unbroken: Path, number: signal.Signals, epochs_before: int, status: int
+) -> None:
+    import keras
+
+    run = recipe.parent / number.name
+    process = spawn("train", recipe, "--out", run)
+    seen = 0
+    for line in process.stderr:
+        seen += line.startswith("epoch")
+        if seen == epochs_before:
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert not (run / "metrics.json").exists(), "the run had finished: nothing was interrupted"
+    assert [path.name for path in run.rglob(".*")] == [], "a temporary file was left"
+    if number != signal.SIGKILL:
+        assert out == ""
+        assert err.splitlines()[-1].startswith("dltool: interrupted after ")
+        assert f"dltool train {run} --resume" in err
+        assert plain(run)["position"]["epoch"] >= epochs_before - 1
+
+    process = spawn("train", run, "--resume", "--quiet")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert history(run) == history(unbroken)
+    expected, found = arrays(unbroken), arrays(run)
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not np.array_equal(expected[name], found[name])] == []
+    assert plain(run)["callbacks"] == plain(unbroken)["callbacks"]
+    models = [keras.models.load_model(folder / "model.keras").get_weights() for folder in (unbroken, run)]
+    assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
+    sessions = json.loads((run / "environment.json").read_text())["sessions"]
+    assert len(sessions) == 2
+
+
+def test_two_trainings_of_one_recipe_are_the_same_bits(recipe: Path, unbroken: Path) -> None:
+    again = recipe.parent / "again"
+    process = spawn("train", recipe, "compile.steps_per_execution=9", "--out", again, "--quiet")
+    assert process.wait(timeout=300) == 0, process.stderr.read()
+    assert history(again) == history(unbroken)
