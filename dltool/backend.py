@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,8 +37,12 @@ def configure(
         gpus = tf.config.list_physical_devices("GPU")
     import keras
 
+    # Keras 3.15 keeps dict inputs in a wrapper that its own check takes for another structure.
+    warnings.filterwarnings("ignore", "The structure of `inputs` doesn't match", UserWarning)
     if device == "gpu" and not gpus:
-        raise UsageError("--device gpu: TensorFlow sees no GPU. Install dltool[gpu] with NVIDIA's driver, or use --device cpu.")
+        raise UsageError(
+            "--device gpu: TensorFlow sees no GPU. Install dltool[gpu] with NVIDIA's driver, or use --device cpu."
+        )
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     else:
@@ -50,10 +55,14 @@ def configure(
         keras.utils.set_random_seed(seed)
 
 
-def on_gpu() -> bool:
-    import tensorflow as tf
+def begin_anew(seed: int) -> None:
+    """Forget the names and random numbers used so far, so that a model does not depend on what was built before."""
+    import keras
 
-    return bool(tf.config.get_visible_devices("GPU"))
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session(free_memory=False)
+    keras.config.set_dtype_policy(policy)  # clear_session forgets it
+    keras.utils.set_random_seed(seed)
 
 
 @contextmanager

@@ -1,68 +1,31 @@
-"""Recipe values become objects; the only place that adds file, line and column to an error."""
+"""What a recipe describes is built; here and in objects alone file, line and column join an error."""
 
 from __future__ import annotations
 
-import inspect
+import functools
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from dltool import names
-from dltool.errors import DltoolError, Place, Problem, RecipeError
-from dltool.recipe import Recipe, Value, join, object_name, suggest
-from dltool.values import OBJECT_NAME, shown
+from dltool.errors import Problem, RecipeError
+from dltool.objects import Builder, one_line, parameters
+from dltool.recipe import Recipe, Value, object_name
 
-EPOCHS = re.compile(r"(\d+(?:\.\d+)?|\.\d+) epochs?")
-STEPS_STAND_IN = 1000  # steps an epoch while the data are not known: a part of an epoch is still some steps
-LAYER_KEYS = frozenset(
-    {"layer", "layers", "backward_layer", "cell", "cells", "body", "shortcut", "branches", "augment"}
-)
-KINDS = {  # the key of an argument tells the kind of object it takes
-    "activation": "activations",
-    "callbacks": "callbacks",
-    "dataset": "datasets",
-    "inner_optimizer": "optimizers",
-    "learning_rate": "schedules",
-    "loss": "losses",
-    "metric": "metrics",
-    "metrics": "metrics",
-    "optimizer": "optimizers",
-    "procedure": "procedures",
-    "schedule": "schedules",
-    "schedules": "schedules",
-    "weighted_metrics": "metrics",
-    **dict.fromkeys(LAYER_KEYS, "layers"),
-}
-EXAMPLES = {
-    "activations": "relu",
-    "applications": "ResNet50",
-    "callbacks": "EarlyStopping",
-    "constraints": "MaxNorm",
-    "datasets": "Digits",
-    "initializers": "HeNormal",
-    "layers": "Dense",
-    "losses": "MeanSquaredError",
-    "metrics": "accuracy",
-    "optimizers": "Adam",
-    "procedures": "GradientDescent",
-    "regularizers": "L2",
-    "schedules": "CosineDecay",
-}
-SUFFIXES = {
-    "activation": "activations",
-    "constraint": "constraints",
-    "initializer": "initializers",
-    "regularizer": "regularizers",
-}
-OUTPUT_ARGUMENTS = frozenset(
-    {"filename", "filepath", "log_dir"}
-)  # of callbacks: they write below the run directory
-METRIC_WORDS = frozenset(
-    {"accuracy", "acc", "crossentropy", "ce"}
-)  # Model.compile resolves these by the loss
+__all__ = [
+    "augmentation",
+    "callbacks",
+    "check",
+    "compile",
+    "dataset",
+    "model",
+    "one_line",
+    "parameters",
+    "procedure",
+]
+
 ADAPTED_BY = ("mean", "vocabulary", "bin_boundaries")  # arguments that replace adapt()
-UNKNOWN = object()  # stands for what depends on a fact of the data that is not known yet
 
 
 def check(recipe: Recipe) -> None:
@@ -72,7 +35,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: all problems at once.
     """
     builder = Builder(facts=None)
-    model, procedure = recipe.get("model"), recipe.get("procedure")
+    model, procedure = recipe.root["model"], recipe.get("procedure")
     if model.is_list:
         for index, layer in enumerate(model.data):
             builder.build("layers", layer, f"model[{index}]")
@@ -104,18 +67,16 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any]) 
         batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`.
     """
     builder = Builder(facts)
-    value = recipe.get("model")
+    value = recipe.root["model"]
     name = re.sub(r"\W", "_", recipe.name)
     if value.is_list:
-        return builder.sequential(value, facts, batches, name)
+        return _sequential(builder, value, facts, batches, name)
     built = builder.build("applications", value, "model")
     builder.finish()
     shape = facts.get("input_shape")
     if shape is not None and tuple(built.inputs[0].shape[1:]) != tuple(shape):
         message = f"takes inputs of shape {tuple(built.inputs[0].shape[1:])}, the data have {tuple(shape)}"
-        raise RecipeError(
-            [Problem(value.place, "model", f"{message}. Set input_shape: ${{data.input_shape}}.")]
-        )
+        raise RecipeError([Problem(value.place, "model", f"{message}. Set input_shape: ${{data.input_shape}}.")])
     return built
 
 
@@ -128,15 +89,13 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
         return None
     builder = Builder(facts)
     if facts.get("input_shape") is None:
-        builder.problem(
-            value.place, "data.augment", "the data are columns of a table, which layers can't augment"
-        )
+        builder.problem(value.place, "data.augment", "the data are columns of a table, which layers can't augment")
         builder.finish()
     layers = builder.listed("layers", value, "data.augment")
     builder.finish()
     x = keras.Input(tuple(facts["input_shape"]))
     for index, (layer, item) in enumerate(zip(layers, value.data, strict=True)):
-        x = builder.attempt(lambda layer=layer, x=x: layer(x), item, f"data.augment[{index}]")
+        x = builder.attempt(functools.partial(layer, x), item, f"data.augment[{index}]")
         builder.finish()
     return keras.Sequential([keras.Input(tuple(facts["input_shape"])), *layers], name="augment")
 
@@ -146,7 +105,7 @@ def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoc
     builder = Builder(facts, steps_per_epoch)
     arguments = builder.arguments_of_compile(recipe)
     builder.finish()
-    value = recipe.get("compile")
+    value = recipe.root["compile"]
     builder.attempt(lambda: model.compile(**arguments, jit_compile=False), value, "compile")
     builder.finish()
 
@@ -170,351 +129,72 @@ def procedure(recipe: Recipe) -> Any:
     return built
 
 
-def one_line(error: BaseException) -> str:
-    """What an exception says, in one line without terminal codes and tracebacks."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    text = re.sub(r"^Exception encountered when calling .*?\n\n", "", text, flags=re.DOTALL)
-    text = text.split("\n\n")[0].split("Arguments received by")[0]
-    text = re.sub(r"\s+", " ", text).strip()
-    return text or type(error).__name__
+def _sequential(builder: Builder, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any], name: str) -> Any:
+    """A list of layers, each called in turn so that what does not fit is reported at its own line."""
+    import keras
+
+    layers = builder.listed("layers", value, "model")
+    builder.finish()
+    if "features" in facts:
+        if not isinstance(layers[0], keras.utils.FeatureSpace):
+            message = "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
+            raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
+        _adapt(builder, lambda: layers[0].adapt(batches()), value.data[0], "model[0].FeatureSpace")
+        inputs, x = (
+            dict(layers[0].get_inputs()),
+            layers[0].get_encoded_features(),
+        )  # Keras compares exact types
+        for index, layer in enumerate(layers[1:], start=1):
+            x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
+        return keras.Model(inputs, x, name=name)
+    inputs = x = keras.Input(tuple(facts["input_shape"]), dtype=facts.get("input_dtype", "float32"))
+    for index, layer in enumerate(layers):
+        if isinstance(layer, keras.utils.FeatureSpace):
+            message = "encodes the columns of a table; these data are arrays. Remove it."
+            raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
+        adapt = None
+        if hasattr(layer, "adapt") and not _given_state(value.data[index]):
+            before = keras.Model(inputs, x) if index else None
+
+            def adapt(layer: Any = layer, before: Any = before) -> None:
+                data = batches()
+                layer.adapt(data.map(before) if before is not None else data)
+
+        x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
+    return keras.Sequential([inputs, *layers], name=name)
 
 
-class Builder:
-    """Builds values and gathers their problems.
+def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: Callable[[], None] | None) -> Any:
+    name = object_name(value)
+    path = f"{path}.{name}" if name else path
+    if adapt is not None:
+        _adapt(builder, adapt, value, path)
+    y = builder.attempt(lambda: layer(x), value, path)
+    builder.finish()
+    return y
 
-    Args:
-        facts: facts of the dataset, or None where they are not known: what depends on them stays `UNKNOWN`.
-        steps_per_epoch: what "epochs" of schedules multiply; None where unknown.
-        directory: where callbacks write.
-    """
 
-    def __init__(
-        self,
-        facts: Mapping[str, Any] | None,
-        steps_per_epoch: int | None = None,
-        directory: Path | None = None,
-    ) -> None:
-        self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
-        self.problems: list[Problem] = []
+def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:
+    """Adapt a layer; what TensorFlow raises while it reads the data is left to whoever reads them."""
+    import tensorflow as tf
 
-    def problem(self, place: Place, path: str, message: str) -> Any:
-        self.problems.append(Problem(place, path, message))
-        return UNKNOWN
+    failures: list[tf.errors.OpError] = []
 
-    def finish(self) -> None:
-        if self.problems:
-            raise RecipeError(self.problems)
-
-    def attempt(self, action: Callable[[], Any], value: Value, path: str) -> Any:
-        """The action's result; what it raises becomes a problem at the value's place."""
+    def reading() -> None:
         try:
-            return action()
-        except RecipeError as error:
-            self.problems += error.problems
-        except (DltoolError, MemoryError):  # unreadable data, a signal: not about the recipe
-            raise
-        except Exception as error:  # whatever a constructor raises is about the value given
-            return self.problem(value.key or value.place, path, one_line(error))
-        return UNKNOWN
+            adapt()
+        except tf.errors.OpError as error:
+            failures.append(error)
 
-    def listed(self, kind: str, value: Value | None, path: str) -> list[Any]:
-        if value is None or value.data is None:
-            return []
-        return [self.build(kind, item, f"{path}[{index}]") for index, item in enumerate(value.data)]
-
-    # -- the model and its compilation -----------------------------------------------------------------
-
-    def sequential(
-        self, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any], name: str
-    ) -> Any:
-        """A list of layers, each called in turn so that what does not fit is reported at its own line."""
-        import keras
-
-        layers = self.listed("layers", value, "model")
-        self.finish()
-        if "features" in facts:
-            if not isinstance(layers[0], keras.utils.FeatureSpace):
-                message = (
-                    "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
-                )
-                raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
-            self._adapt(lambda: layers[0].adapt(batches()), value.data[0], "model[0].FeatureSpace")
-            inputs, x = layers[0].get_inputs(), layers[0].get_encoded_features()
-            for index, layer in enumerate(layers[1:], start=1):
-                x = self._call(layer, x, value.data[index], f"model[{index}]", None)
-            return keras.Model(inputs, x, name=name)
-        inputs = x = keras.Input(tuple(facts["input_shape"]), dtype=facts.get("input_dtype", "float32"))
-        for index, layer in enumerate(layers):
-            if not isinstance(layer, keras.layers.Layer):
-                message = "encodes the columns of a table; these data are arrays. Remove it."
-                raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
-            adapt = None
-            if hasattr(layer, "adapt") and not self._given_state(value.data[index]):
-                before = keras.Model(inputs, x) if index else None
-
-                def adapt(layer: Any = layer, before: Any = before) -> None:
-                    data = batches()
-                    layer.adapt(data.map(before) if before is not None else data)
-
-            x = self._call(layer, x, value.data[index], f"model[{index}]", adapt)
-        return keras.Sequential([inputs, *layers], name=name)
-
-    def _call(self, layer: Any, x: Any, value: Value, path: str, adapt: Callable[[], None] | None) -> Any:
-        name = object_name(value)
-        path = f"{path}.{name}" if name else path
-        if adapt is not None:
-            self._adapt(adapt, value, path)
-        y = self.attempt(lambda: layer(x), value, path)
-        self.finish()
-        return y
-
-    def _adapt(self, adapt: Callable[[], None], value: Value, path: str) -> None:
-        """Adapt a layer; what TensorFlow raises while it reads the data is left to whoever reads them."""
-        import tensorflow as tf
-
-        failures: list[tf.errors.OpError] = []
-
-        def reading() -> None:
-            try:
-                adapt()
-            except tf.errors.OpError as error:
-                failures.append(error)
-
-        self.attempt(reading, value, path)
-        self.finish()
-        if failures:
-            raise failures[0]
-
-    @staticmethod
-    def _given_state(value: Value) -> bool:
-        body = value.data[object_name(value)] if value.is_mapping else None
-        return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
-
-    def arguments_of_compile(self, recipe: Recipe) -> dict[str, Any]:
-        value = recipe.get("compile")
-        arguments = {}
-        for key, item in value.data.items():
-            if key not in ("jit_compile", "steps_per_execution"):
-                arguments[key] = self._argument(key, item, "", join("compile", key))
-        for needed, example in (("optimizer", "Adam"), ("loss", "MeanSquaredError")):
-            if needed not in arguments or arguments[needed] is None:
-                self.problem(
-                    value.place if needed not in arguments else value[needed].place,
-                    f"compile.{needed}",
-                    f"is missing. Name one, such as {example}.",
-                )
-        return arguments
-
-    # -- objects ---------------------------------------------------------------------------------------
-
-    def build(self, kind: str, value: Value, path: str, construct: bool = True) -> Any:
-        """The object that a value names, or a lower-case string as it is once Keras knows it."""
-        if value.reference is not None:
-            return self._fact(value, path)
-        name = object_name(value)
-        if name is None:
-            return self._word(kind, value, path)
-        try:
-            target = names.find(kind, name)
-        except names.UnknownName as error:
-            place = value.place if not value.is_mapping else value.data[name].key or value.place
-            return self.problem(
-                place, path, f"{error}.{suggest(name, error.known)}" if error.known else str(error)
-            )
-        path = f"{path}.{name}"
-        body = value.data[name] if value.is_mapping else None
-        before = len(self.problems)
-        arguments = self._arguments(kind, target, body, value, path)
-        unknown = any(_holds_unknown(argument) for argument in arguments.values())
-        if len(self.problems) > before or unknown or not construct:
-            return UNKNOWN
-        return self.attempt(lambda: target(**arguments), value if body is None else body, path)
-
-    def _word(self, kind: str, value: Value, path: str) -> Any:
-        """A lower-case name: Keras's own, given to Keras untouched."""
-        if not isinstance(value.data, str):
-            return self.problem(value.place, path, _not_an_object(kind, value))
-        if kind == "metrics" and value.data in METRIC_WORDS:
-            return value.data
-        if kind in (
-            "activations",
-            "initializers",
-            "regularizers",
-            "constraints",
-            "losses",
-            "metrics",
-            "optimizers",
-        ):
-            import importlib
-
-            try:
-                importlib.import_module(f"keras.{kind}").get(value.data)
-                return value.data
-            except (ValueError, TypeError):
-                pass
-        help_ = suggest(value.data, names.known(kind))
-        return self.problem(value.place, path, f"no {names.singular(kind)} named '{value.data}'.{help_}")
-
-    def _arguments(
-        self, kind: str, target: Any, body: Value | None, value: Value, path: str
-    ) -> dict[str, Any]:
-        """Keyword arguments for a target, each checked against its signature."""
-        allowed = parameters(target)
-        given: dict[str, Value] = {}
-        if body is None or body.data is None:
-            pass
-        elif _is_keywords(kind, body, allowed):
-            for key, item in body.data.items():
-                if key in allowed:
-                    given[key] = item
-                else:
-                    near = suggest(key, list(allowed)) or f" Arguments: {', '.join(allowed) or 'none'}."
-                    self.problem(item.key or item.place, path, f"no argument '{key}'.{near}")
-        elif allowed:
-            given[next(iter(allowed))] = body
-        else:
-            self.problem(body.place, path, "takes no arguments")
-        missing = [
-            name
-            for name, parameter in allowed.items()
-            if parameter.default is parameter.empty and name not in given
-        ]
-        near_misses = body is not None and body.is_mapping and len(given) < len(body.data)
-        if missing and not near_misses:
-            listed = ", ".join(f"'{name}'" for name in missing)
-            self.problem(
-                value.key or value.place, path, f"missing argument{'s' * (len(missing) > 1)} {listed}"
-            )
-        arguments = {key: self._argument(key, item, kind, join(path, key)) for key, item in given.items()}
-        if kind == "callbacks" and self.directory is not None:
-            for key in OUTPUT_ARGUMENTS & allowed.keys() - arguments.keys():
-                if isinstance(allowed[key].default, str):
-                    arguments[key] = str(self.directory / allowed[key].default)
-        return arguments
-
-    def _argument(self, key: str, value: Value, parent: str, path: str) -> Any:
-        """One argument's value: an object where the key or the form says so, else plain data."""
-        if value.reference is not None:
-            return self._fact(value, path)
-        if parent == "datasets":
-            return value.plain()
-        if parent == "schedules" and isinstance(value.data, str) and "epoch" in value.data:
-            return self._steps(value, path)
-        if parent == "callbacks" and key in OUTPUT_ARGUMENTS and isinstance(value.data, str):
-            return self._output(value, path)
-        kind = kind_of(key)
-        if kind is not None and not (parent == "callbacks" and kind != "schedules"):
-            return self._of_kind(kind, value, path)
-        name = object_name(value) if value.is_mapping else None
-        if name is not None and parent in names.KERAS_NAMESPACES and names.has(parent, name):
-            return self.build(parent, value, path)
-        if value.is_list:
-            return [self._argument("", item, parent, f"{path}[{i}]") for i, item in enumerate(value.data)]
-        if value.is_mapping:
-            return {k: self._argument("", item, parent, join(path, k)) for k, item in value.data.items()}
-        return value.data
-
-    def _steps(self, value: Value, path: str) -> Any:
-        """Steps of "12 epochs"."""
-        match = EPOCHS.fullmatch(value.data)
-        if match is None:
-            return self.problem(
-                value.place, path, f"must be steps (an int) or '12 epochs'. Got {value.data!r}."
-            )
-        return round(float(match[1]) * (self.steps_per_epoch or STEPS_STAND_IN))
-
-    def _output(self, value: Value, path: str) -> Any:
-        """Where a callback writes: below the run directory."""
-        written = PurePath(value.data)
-        if written.is_absolute() or ".." in written.parts:
-            message = f"must stay below the run directory: give a relative path. Got {value.data!r}."
-            return self.problem(value.place, path, message)
-        return str((self.directory or Path()) / written)
-
-    def _of_kind(self, kind: str, value: Value, path: str) -> Any:
-        if value.data is None:
-            return None
-        if isinstance(value.data, int | float):
-            number = kind == "schedules" and not isinstance(value.data, bool)
-            return value.data if number else self._word(kind, value, path)
-        if value.is_list:
-            return [self._of_kind(kind, item, f"{path}[{index}]") for index, item in enumerate(value.data)]
-        if value.is_mapping and object_name(value) is None:  # a dict of outputs, each with its own
-            return {key: self._of_kind(kind, item, join(path, key)) for key, item in value.data.items()}
-        return self.build(kind, value, path)
-
-    def _fact(self, value: Value, path: str) -> Any:
-        if self.facts is None:
-            return UNKNOWN
-        name = value.reference
-        if name not in self.facts:
-            known = [fact for fact in self.facts if self.facts[fact] is not None]
-            return self.problem(
-                value.place, path, f"the data have no fact '{name}'. They have: {', '.join(known)}."
-            )
-        return self.facts[name]
+    builder.attempt(reading, value, path)
+    builder.finish()
+    if failures:
+        raise failures[0]
 
 
-def _is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
-    """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
-    if not body.is_mapping:
-        return False
-    name = object_name(body)
-    first = next(iter(allowed), None)
-    if name is None or name in allowed or first is None or kind == "datasets":
-        return True
-    return kind_of(first) is None and not names.has(kind, name)
-
-
-def _not_an_object(kind: str, value: Value) -> str:
-    """What to do about a value that should have named an object."""
-    if value.is_mapping and len(value.data) > 1:
-        first, *others = map(str, value.data)
-        if all(OBJECT_NAME.fullmatch(key) for key in (first, *others)):
-            return f"{', '.join((first, *others))}: one object an entry. Begin each with '- '."
-        if OBJECT_NAME.fullmatch(first) and value.data[first].data is None:
-            return f"indent the arguments of {first} further, or write {first}: {{{others[0]}: ...}}"
-    return (
-        f"must name one of the {kind}, such as {EXAMPLES.get(kind, 'a file in dltool/')}. Got {shown(value)}."
-    )
-
-
-def kind_of(key: str) -> str | None:
-    """The kind of object that an argument of this name takes, None for plain data."""
-    if key in KINDS:
-        return KINDS[key]
-    return SUFFIXES.get(key.rpartition("_")[2])
-
-
-def parameters(target: Any) -> dict[str, inspect.Parameter]:
-    """Arguments that a class or function takes, its parents' included where it passes **kwargs on."""
-    if not inspect.isclass(target):
-        return _named(inspect.signature(target))
-    found: dict[str, inspect.Parameter] = {}
-    for parent in target.__mro__:
-        if "__init__" not in vars(parent) or parent is object:
-            continue
-        signature = inspect.signature(parent.__init__)
-        for name, parameter in _named(signature, skip_self=True).items():
-            optional = parameter if not found else parameter.replace(default=None)
-            found.setdefault(name, optional)
-        passes_on = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-        if not passes_on or parent.__module__.endswith("layers.layer"):
-            break
-    return found
-
-
-def _named(signature: inspect.Signature, skip_self: bool = False) -> dict[str, inspect.Parameter]:
-    items = list(signature.parameters.items())[1 if skip_self else 0 :]
-    return {name: p for name, p in items if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-
-
-def _holds_unknown(argument: Any) -> bool:
-    if isinstance(argument, list):
-        return any(map(_holds_unknown, argument))
-    if isinstance(argument, dict):
-        return any(map(_holds_unknown, argument.values()))
-    return argument is UNKNOWN
+def _given_state(value: Value) -> bool:
+    body = value.data[object_name(value)] if value.is_mapping else None
+    return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
 
 
 def _policy(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dltool import __version__
-from dltool.errors import DltoolError, InterruptedRun
+from dltool.errors import DltoolError, Terminated
 
 app = typer.Typer(
     name="dltool",
@@ -24,7 +24,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 bundled = typer.Typer(
-    help="List the bundled recipes, or copy one to change it.", invoke_without_command=True, no_args_is_help=False
+    help="List the bundled recipes, or copy one to change it.",
+    invoke_without_command=True,
+    no_args_is_help=False,
 )
 app.add_typer(bundled, name="recipes")
 
@@ -46,7 +48,9 @@ class Device(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How results are written to stdout.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU where there is one.")]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="Where to compute; auto takes a GPU where there is one.")
+]
 TracebackOption = Annotated[
     bool, typer.Option("--traceback", help="Show Python's traceback with an error.", is_eager=True)
 ]
@@ -72,10 +76,12 @@ def options(
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's file, a bundled recipe's name, or a run directory.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace: fit.epochs=5.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace: fit.epochs=5."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run directory. Default: runs/NAME, numbered if taken.")
+        Path | None,
+        typer.Option("--out", "-o", help="The run directory. Default: runs/NAME, numbered if taken."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's saved state.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
@@ -108,20 +114,24 @@ def train(
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Run directories; several are also averaged.")],
     split: Annotated[
-        str | None, typer.Option("--split", help="train, validation, test or all. Default: test where there is one.")
+        str | None,
+        typer.Option("--split", help="train, validation, test or all. Default: test where there is one."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Other data than the run's: 'Csv: {path: new.csv, target: y}'.")
+        str | None,
+        typer.Option("--data", help="Other data than the run's: 'Csv: {path: new.csv, target: y}'."),
     ] = None,
     require: Annotated[
         list[str] | None,
         typer.Option("--require", help="A condition on every row, such as 'accuracy>=0.97'; unmet: exit status 3."),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Write a row an example: target, prediction, outputs.")
+        Path | None,
+        typer.Option("--predictions", help="Write a row an example: target, prediction, outputs."),
     ] = None,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores.")
+        bool,
+        typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores."),
     ] = False,
     confusion: Annotated[bool, typer.Option("--confusion", help="Add the confusion matrix; alone in CSV.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --predictions file.")] = False,
@@ -188,15 +198,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _exit(app(arguments, standalone_mode=False))
     try:
         status: Any = app(arguments, standalone_mode=False)
+        if status == 130:  # what typer makes of Ctrl-C
+            _say("interrupted")
     except DltoolError as error:
         _say(str(error))
         status = error.status
     except KeyboardInterrupt:
+        _say("interrupted")
         status = 130
+    except Terminated:
+        _say("terminated")
+        status = 143
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read stdout has left
         status = 141
     except typer.Abort:
+        _say("interrupted")
         status = 130
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's usage errors
@@ -222,4 +239,4 @@ def _exit(status: Any) -> NoReturn:
 
 
 def _terminated(number: int, frame: Any) -> None:
-    raise InterruptedRun("terminated before there was anything to save", number)
+    raise Terminated

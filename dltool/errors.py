@@ -44,6 +44,10 @@ class InterruptedRun(DltoolError):
         self.status = 128 + signal_number
 
 
+class Terminated(BaseException):
+    """SIGTERM outside of training; as KeyboardInterrupt, nothing that catches an `Exception` swallows it."""
+
+
 @dataclass(frozen=True, order=True)
 class Place:
     """Where a value stands: file, line and column, both counted from 1."""

@@ -48,7 +48,7 @@ REFUSED = {
 }
 
 
-class UnknownName(LookupError):
+class UnknownNameError(LookupError):
     """There is no such name; `known` lists those of the kind."""
 
     def __init__(self, kind: str, name: str, known: list[str], reason: str = "") -> None:
@@ -60,16 +60,16 @@ def find(kind: str, name: str) -> Any:
     """The class (or, for activations and applications, the function) of a kind and name.
 
     Raises:
-        UnknownName: neither dltool nor Keras has it.
+        UnknownNameError: neither dltool nor Keras has it.
     """
     if (kind, name) in REFUSED:
-        raise UnknownName(kind, name, [], f"{name} is not for recipes: {REFUSED[kind, name]}")
+        raise UnknownNameError(kind, name, [], f"{name} is not for recipes: {REFUSED[kind, name]}")
     module = own(kind).get(name)
     if module is not None:
         return getattr(importlib.import_module(module), name)
     found = _keras(kind).get(name)
     if found is None:
-        raise UnknownName(kind, name, known(kind))
+        raise UnknownNameError(kind, name, known(kind))
     return found
 
 
@@ -104,9 +104,7 @@ def own(kind: str) -> dict[str, str]:
     found = {}
     for path in sorted((PACKAGE / kind).glob("[!_]*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace(
-                "_", ""
-            ):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace("_", ""):
                 found[node.name] = f"dltool.{kind}.{path.stem}"
     return found
 

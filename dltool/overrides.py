@@ -39,10 +39,7 @@ def apply(root: Value, text: str, number: int = 1) -> Value:
     try:
         new = from_text(raw, FILE)
     except RecipeError as error:
-        moved = [
-            replace(problem, place=_moved(problem.place, number, shift), path=text)
-            for problem in error.problems
-        ]
+        moved = [replace(problem, place=_moved(problem.place, number, shift), path=text) for problem in error.problems]
         raise RecipeError(moved) from None
     return _set(root, keys, replace(_placed(new, number, shift), key=place), text, "")
 
@@ -74,9 +71,7 @@ def _set(value: Value | None, keys: list[str], new: Value, text: str, path: str)
     if value is not None and value.is_list:
         count = len(value.data)
         if not INDEX.fullmatch(keys[0]) or not -count <= int(keys[0]) <= count:
-            fail(
-                f"{path} is a list of {count}: its index is 0 to {count} ({count} appends). Got '{keys[0]}'."
-            )
+            fail(f"{path} is a list of {count}: its index is 0 to {count} ({count} appends). Got '{keys[0]}'.")
         index = int(keys[0]) + (count if int(keys[0]) < 0 else 0)
         items = list(value.data)
         old = items[index] if index < count else None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from dltool.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +17,16 @@ if TYPE_CHECKING:
     from dltool.pipelines.base import Pipeline
 
 AVERAGE = "average"
+AVERAGE_BATCH = 1024  # examples
 EPSILON = 1e-7  # as keras.config.epsilon(): probabilities are kept off 0 and 1 before a logarithm
+SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
+
+
+class CrossEntropy(NamedTuple):
+    """What a cross-entropy makes of outputs: how targets are coded, and whether outputs are logits."""
+
+    targets: str
+    from_logits: bool
 
 
 @dataclass
@@ -25,21 +37,38 @@ class Evaluated:
         run: the run's path, or "average".
         split: the split's name.
         targets: (examples, ...).
-        outputs: what the model gives, float (examples, outputs).
-        probabilities: (examples, classes) for a classifier, else None.
+        outputs: what the model gives, float (examples, ...).
         figures: loss and compiled metrics.
         model: the compiled model.
-        from_logits: whether outputs are logits.
     """
 
     run: str
     split: str
     targets: np.ndarray
     outputs: np.ndarray
-    probabilities: np.ndarray | None
     figures: dict[str, float]
     model: Any
-    from_logits: bool
+
+    @cached_property
+    def probabilities(self) -> np.ndarray | None:
+        """Of classes, on the last axis, where the loss is a cross-entropy over classes, else None."""
+        from scipy.special import expit, softmax
+
+        loss = cross_entropy(self.model)
+        outputs = self.outputs
+        if loss is None or outputs.ndim < 2:
+            return None
+        if loss.targets == BINARY:
+            if outputs.shape[-1] > 1:
+                return None  # several independent labels
+            positive = expit(outputs) if loss.from_logits else outputs
+            return np.concatenate([1 - positive, positive], axis=-1)
+        return softmax(outputs, axis=-1) if loss.from_logits else outputs
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether there is one class an example."""
+        return self.probabilities is not None and self.probabilities.ndim == 2
 
     def labels(self) -> np.ndarray:
         """Targets as class indices, (examples,)."""
@@ -47,137 +76,160 @@ class Evaluated:
         return self.targets.argmax(axis=-1) if one_hot else self.targets.reshape(-1).astype(int)
 
 
-def evaluate(model: Any, pipeline: Pipeline, run: str, split: str, source: Any) -> Evaluated:
-    """One pass over a pipeline: outputs, loss and metrics."""
+def cross_entropy(model: Any) -> CrossEntropy | None:
+    """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
+    from keras import losses
+
+    loss = losses.get(model.loss) if isinstance(model.loss, str) else model.loss
+    kinds = {
+        SPARSE: (losses.SparseCategoricalCrossentropy, losses.sparse_categorical_crossentropy),
+        ONE_HOT: (
+            losses.CategoricalCrossentropy,
+            losses.CategoricalFocalCrossentropy,
+            losses.categorical_crossentropy,
+            losses.categorical_focal_crossentropy,
+        ),
+        BINARY: (
+            losses.BinaryCrossentropy,
+            losses.BinaryFocalCrossentropy,
+            losses.binary_crossentropy,
+            losses.binary_focal_crossentropy,
+        ),
+    }
+    for targets, known in kinds.items():
+        if any(isinstance(loss, one) if isinstance(one, type) else loss is one for one in known):
+            return CrossEntropy(targets, bool(getattr(loss, "from_logits", False)))
+    return None
+
+
+def outputs_problem(model: Any, classes: int | None) -> str | None:
+    """What is wrong with a model's outputs for so many classes: kernels would read beyond their end."""
+    loss = cross_entropy(model)
+    shape = getattr(model, "output_shape", None)
+    if loss is None or not classes or not isinstance(shape, tuple) or not isinstance(shape[-1], int):
+        return None
+    if loss.targets == SPARSE and shape[-1] < classes:
+        return f"gives {shape[-1]} outputs, the data have {classes} classes. Use ${{data.num_classes}}."
+    if loss.targets == BINARY and shape[-1] == 1 and classes > 2:
+        return (
+            f"gives 1 output, the data have {classes} classes. Use ${{data.num_classes}} outputs "
+            "and SparseCategoricalCrossentropy."
+        )
+    return None
+
+
+def evaluate(model: Any, pipeline: Pipeline, run: str, split: str, columns: Sequence[str] | None = None) -> Evaluated:
+    """One pass over a pipeline: outputs, and loss and metrics as `keras.Model.evaluate` gives them.
+
+    Args:
+        columns: of a table, those that the model takes: Keras would mix them up with others.
+    """
     import tensorflow as tf
 
-    from dltool.errors import DataError
-    from dltool.procedures.evaluation import figures_of
-
-    @tf.function(reduce_retracing=True)
-    def step(x: Any, y: tf.Tensor) -> tf.Tensor:
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if columns is not None:
+            x = {name: x[name] for name in columns}
         predicted = model(x, training=False)
-        return predicted
+        loss = model.compute_loss(x, y, predicted, None, training=False)
+        model.compute_metrics(x, y, predicted, None)
+        return predicted, loss
 
-    outputs, targets = [], []
     model.reset_metrics()
-    total, seen = 0.0, 0
-    try:
-        for x, y in pipeline.batches():
-            predicted = step(x, y)
-            loss = model.compute_loss(x, y, predicted, None, training=False)
-            model.compute_metrics(x, y, predicted, None)
-            total += float(loss) * len(y)
-            seen += len(y)
-            outputs.append(np.asarray(predicted, np.float32))
-            targets.append(np.asarray(y))
-    except tf.errors.OpError as error:
-        explained = source.explain(error)
-        raise explained or DataError(f"{run}: {str(error).splitlines()[0]}") from error
-    figures = {"loss": total / max(seen, 1), **{k: v for k, v in figures_of(model).items() if k != "loss"}}
-    model.reset_metrics()
-    joined = np.concatenate(outputs)
-    logits = _from_logits(model)
-    return Evaluated(
-        run, split, np.concatenate(targets), joined, _probabilities(model, joined, logits), figures, model, logits
-    )
+    outputs, targets, total = [], [], 0.0
+    for x, y in pipeline.batches():
+        predicted, loss = step(x, y)
+        total += float(loss) * len(y)
+        outputs.append(np.asarray(predicted, np.float32))
+        targets.append(np.asarray(y))
+    figures = _figures(model, total / pipeline.size)
+    return Evaluated(run, split, np.concatenate(targets), np.concatenate(outputs), figures, model)
 
 
 def average(members: Sequence[Evaluated]) -> Evaluated:
-    """The mean of several models' predictions (lecture slide 118): probabilities of classifiers, else outputs.
+    """The mean of several models' predictions (lecture slide 118): of probabilities for classifiers.
 
-    Its loss is the members' compiled loss of the averaged prediction, without weight penalties.
+    Its figures are those of the first model's compilation; its loss is without weight penalties.
+
+    Raises:
+        UsageError: the members' examples or outputs do not go together.
     """
     first = members[0]
+    for other in members[1:]:
+        if other.targets.shape != first.targets.shape or not (other.targets == first.targets).all():
+            message = "have other examples: average runs of the same data and split"
+            raise UsageError(f"{other.run} and {first.run} {message}")
+        classify = (other.probabilities is None, first.probabilities is None)
+        if other.outputs.shape != first.outputs.shape or classify[0] != classify[1]:
+            raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
     if first.probabilities is None:
         outputs = np.mean([member.outputs for member in members], axis=0)
-        probabilities = None
     else:
-        probabilities = np.mean([member.probabilities for member in members], axis=0)
-        outputs = _as_outputs(first, probabilities)
-    model = first.model
+        outputs = _as_outputs(np.mean([member.probabilities for member in members], axis=0), first)
+    model, total = first.model, 0.0
     model.reset_metrics()
-    losses, seen = 0.0, 0
-    for start in range(0, len(outputs), 1024):
-        chosen = slice(start, start + 1024)
-        y, predicted = first.targets[chosen], outputs[chosen]
-        losses += float(model.compute_loss(None, y, predicted, None, training=False) - sum(map(float, model.losses))) * len(y)
+    for start in range(0, len(outputs), AVERAGE_BATCH):
+        y, predicted = (array[start : start + AVERAGE_BATCH] for array in (first.targets, outputs))
+        loss = model.compute_loss(None, y, predicted, None, training=False)
+        total += (float(loss) - sum(map(float, model.losses))) * len(y)
         model.compute_metrics(None, y, predicted, None)
-        seen += len(y)
-    from dltool.procedures.evaluation import figures_of
-
-    figures = {"loss": losses / seen, **{k: v for k, v in figures_of(model).items() if k != "loss"}}
-    model.reset_metrics()
-    return Evaluated(AVERAGE, first.split, first.targets, outputs, probabilities, figures, model, first.from_logits)
+    figures = _figures(model, total / len(outputs))
+    return Evaluated(AVERAGE, first.split, first.targets, outputs, figures, model)
 
 
 def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
-    """Macro averages, figures a class, and the confusion matrix (rows: true classes)."""
+    """Macro averages over the classes that occur, figures a class, and the confusion matrix (rows: truth)."""
     import pandas as pd
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = list(range(len(names)))
     true, predicted = one.labels(), one.probabilities.argmax(axis=-1)
-    precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
+    scores = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
+    precision, recall, f1, support = scores
     present = support > 0
     summary = {
         "macro_precision": float(precision[present].mean()),
         "macro_recall": float(recall[present].mean()),
         "macro_f1": float(f1[present].mean()),
     }
-    table = pd.DataFrame({"class": list(names), "precision": precision, "recall": recall, "f1": f1, "examples": support})
-    matrix = pd.DataFrame(confusion_matrix(true, predicted, labels=labels), columns=[str(name) for name in names])
-    matrix.insert(0, "class", list(names))
-    return summary, table, matrix
+    columns = {"class": list(names), "precision": precision, "recall": recall, "f1": f1, "examples": support}
+    matrix = pd.DataFrame(confusion_matrix(true, predicted, labels=labels), columns=list(names))
+    matrix.insert(0, "class", list(names), allow_duplicates=True)
+    return summary, pd.DataFrame(columns), matrix
 
 
 def regression(one: Evaluated) -> dict[str, float]:
-    """Mean absolute error, root mean squared error and R2 over all outputs."""
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+    """Mean absolute error and root mean squared error over all outputs, and the mean R2 of the outputs."""
+    from sklearn.metrics import r2_score
 
-    true = one.targets.reshape(len(one.targets), -1)
-    predicted = one.outputs.reshape(len(one.outputs), -1)
-    if true.shape != predicted.shape or true.dtype.kind not in "fiu":
+    true = one.targets.reshape(len(one.targets), -1).astype(float)
+    predicted = one.outputs.reshape(len(one.outputs), -1).astype(float)
+    if true.shape != predicted.shape:
         return {}
     return {
-        "mae": float(mean_absolute_error(true, predicted)),
-        "rmse": float(root_mean_squared_error(true, predicted)),
+        "mae": float(np.abs(true - predicted).mean()),
+        "rmse": float(np.sqrt(np.square(true - predicted).mean())),
         "r2": float(r2_score(true, predicted)) if len(true) > 1 else float("nan"),
     }
 
 
-def _from_logits(model: Any) -> bool:
-    loss = model.loss
-    return bool(getattr(loss, "from_logits", None) or _config(loss).get("from_logits", False))
+def _figures(model: Any, loss: float) -> dict[str, float]:
+    """The loss, and the model's metrics as they stand; they begin anew."""
+    from dltool.procedures.evaluation import figures_of
+
+    figures = {"loss": loss} | {name: value for name, value in figures_of(model).items() if name != "loss"}
+    model.reset_metrics()
+    return figures
 
 
-def _config(loss: Any) -> dict[str, Any]:
-    try:
-        return loss.get_config()
-    except (AttributeError, TypeError):
-        return {}
+def _as_outputs(probabilities: np.ndarray, one: Evaluated) -> np.ndarray:
+    """Outputs of one's kind that stand for these probabilities: log p are logits, for softmax(log p) = p."""
+    from scipy.special import logit
 
-
-def _probabilities(model: Any, outputs: np.ndarray, from_logits: bool) -> np.ndarray | None:
-    """Class probabilities where the loss is a cross-entropy over classes; None for other models."""
-    loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "") or getattr(loss, "__name__", "")
-    if "crossentropy" not in name.lower() or outputs.ndim != 2:
-        return None
-    if outputs.shape[1] == 1:  # one output: the probability of class 1
-        positive = 1 / (1 + np.exp(-outputs)) if from_logits else outputs
-        return np.concatenate([1 - positive, positive], axis=1)
-    if "binary" in name.lower():
-        return None  # several independent labels
-    if from_logits:
-        shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
-    return outputs
-
-
-def _as_outputs(one: Evaluated, probabilities: np.ndarray) -> np.ndarray:
-    """Outputs that stand for these probabilities: log p are logits, for softmax(log p) = p."""
-    if one.outputs.shape[1] == 1:
-        positive = np.clip(probabilities[:, 1:], EPSILON, 1 - EPSILON)
-        return np.log(positive / (1 - positive)) if one.from_logits else probabilities[:, 1:]
-    return np.log(np.clip(probabilities, EPSILON, 1)) if one.from_logits else probabilities
+    loss = cross_entropy(one.model)
+    if loss.targets == BINARY:
+        positive = probabilities[..., 1:]
+        if not loss.from_logits:
+            return positive
+        return logit(np.clip(positive, EPSILON, 1 - EPSILON))
+    return np.log(np.clip(probabilities, EPSILON, 1)) if loss.from_logits else probabilities

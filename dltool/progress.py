@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
-from rich.text import Text
+from rich.table import Column
 
 if TYPE_CHECKING:
     from dltool.procedures.gradient_descent import GradientDescent
 
 HIDDEN = ("epoch", "step", "seconds", "learning_rate")
-REFRESH_SECONDS = 0.1
+WIDE = 110  # columns of a terminal that has room for a long bar
 
 
 class TrainingProgress:
@@ -24,15 +23,20 @@ class TrainingProgress:
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.live = self.console.is_terminal and not quiet
+        self.length = 24 if self.console.width >= WIDE else 8  # of the bar, in columns
         self.bar: Progress | None = None
 
     def begun(self, procedure: GradientDescent) -> None:
-        self.began, self.done_before = time.perf_counter(), procedure.position.total_steps
+        self.done_before = procedure.position.total_steps
         self.session_seconds = procedure.position.seconds
         if self.live:
-            columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(bar_width=24), _Figures()]
+            columns: list[ProgressColumn] = [
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=self.length, table_column=Column(min_width=self.length)),
+                TextColumn("{task.fields[figures]}", markup=False),
+            ]
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
             self.task = self.bar.add_task("", total=procedure.steps, figures="compiling")
@@ -45,17 +49,25 @@ class TrainingProgress:
         position = procedure.position
         left = (procedure.epochs - position.epoch) * procedure.steps - position.step
         rate = self._steps_per_second(procedure)
-        figures = [*_formatted(figures_of(procedure.model)), f"{self._examples_per_second(procedure):,.0f} examples/s"]
-        figures.append(f"{_clock(left / rate)} left" if rate else "")
+        figures = [f"{_clock(left / rate)} left"] if rate else []
+        figures += _formatted(figures_of(procedure.model))
+        figures.append(f"{rate * procedure.train_size / procedure.steps:,.0f} examples/s")
         epoch = f"epoch {position.epoch + 1}/{procedure.epochs}  step {position.step}/{procedure.steps}"
-        self.bar.update(self.task, completed=position.step, description=epoch, figures="  ".join(figures))
+        line, room = "  ".join(figures), max(self.console.width - len(epoch) - self.length - 2, 1)
+        line = line if len(line) <= room else f"{line[: room - 1]}…"  # a second line would flicker
+        self.bar.update(self.task, completed=position.step, description=epoch, figures=line)
 
     def epoch_ended(self, procedure: GradientDescent, row: dict[str, float]) -> None:
         width = len(str(procedure.epochs))
-        parts = [f"epoch {row['epoch']:{width}}/{procedure.epochs}", *_formatted(row)]
-        parts += [f"learning_rate {row['learning_rate']:.3g}", f"{self._epoch_rate(procedure, row):,.0f} examples/s"]
-        parts.append(f"{row['seconds']:.1f} s")
-        self.say("  ".join(parts))
+        line = "  ".join([f"epoch {row['epoch']:{width}}/{procedure.epochs}", *_formatted(row)])
+        extras = [f"{row['seconds']:.1f} s", f"learning_rate {row['learning_rate']:.3g}"]
+        if row["seconds"] > 0:
+            extras.append(f"{procedure.train_size / row['seconds']:,.0f} examples/s")
+        for extra in extras:
+            if self.live and len(line) + 2 + len(extra) > self.console.width:
+                break
+            line = f"{line}  {extra}"
+        self.say(line)
 
     def ended(self) -> None:
         if self.bar is not None:
@@ -63,23 +75,11 @@ class TrainingProgress:
             self.bar = None
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def _steps_per_second(self, procedure: GradientDescent) -> float:
         seconds = procedure.position.seconds - self.session_seconds
         return (procedure.position.total_steps - self.done_before) / seconds if seconds > 0 else 0.0
-
-    def _examples_per_second(self, procedure: GradientDescent) -> float:
-        return self._steps_per_second(procedure) * procedure.train_size / procedure.steps
-
-    @staticmethod
-    def _epoch_rate(procedure: GradientDescent, row: dict[str, float]) -> float:
-        return procedure.train_size / row["seconds"] if row["seconds"] > 0 else 0.0
-
-
-class _Figures(ProgressColumn):
-    def render(self, task: Any) -> Text:
-        return Text(task.fields.get("figures", ""))
 
 
 def _formatted(figures: dict[str, float]) -> list[str]:

@@ -145,9 +145,10 @@ def purpose(path: Path) -> str:
 
 def suggest(name: Any, known: Sequence[str]) -> str:
     """The sentence " Did you mean 'x'?" where a known name is near, else nothing."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    lowered = {other.lower(): other for other in known}
+    near = [lowered[str(name).lower()]] if str(name).lower() in lowered else []
+    near = near or difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     if not near:
-        lowered = {other.lower(): other for other in known}
         near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.6)
         near = [lowered[match] for match in near]
     return f" Did you mean '{near[0]}'?" if near else ""
@@ -161,9 +162,7 @@ def _read_file(path: Path) -> Value:
     try:
         raw = path.read_bytes()
         if len(raw) > MAX_BYTES:
-            raise RecipeError(
-                [Problem(Place(file, 1, 1), "", f"is larger than {MAX_BYTES:,} bytes: not a recipe")]
-            )
+            raise RecipeError([Problem(Place(file, 1, 1), "", f"is larger than {MAX_BYTES:,} bytes: not a recipe")])
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8")
@@ -270,22 +269,20 @@ def check(root: Value) -> list[Problem]:
             problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {shown(value)}."))
     select = root.get("select")
     if select is not None and select.is_mapping and "monitor" not in select.data:
-        problems.append(
-            Problem(select.place, "select.monitor", "is missing. Name a metric, such as val_accuracy.")
-        )
+        problems.append(Problem(select.place, "select.monitor", "is missing. Name a metric, such as val_accuracy."))
     model = root.get("model")
     if model is not None and not (model.is_list and model.data) and object_name(model) is None:
         message = f"must be a list of layers or one named architecture. Got {shown(model)}."
         problems.append(Problem(model.place, "model", message))
-    for path, value in root.walk():
+    for at, value in root.walk():
         if not isinstance(value.data, str) or "${" not in value.data:
             continue
         if value.reference is None:
             message = f"{value.data!r}: a reference is a whole value and reads ${{data.FACT}}"
-            problems.append(Problem(value.place, path, message))
-        elif path.startswith(WITHOUT_FACTS):
+            problems.append(Problem(value.place, at, message))
+        elif at.startswith(WITHOUT_FACTS):
             message = f"{value.data}: facts of the data stand in model, compile and data.augment only"
-            problems.append(Problem(value.place, path, message))
+            problems.append(Problem(value.place, at, message))
     return problems
 
 

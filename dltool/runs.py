@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 
 from dltool.errors import DataError, DltoolError, UsageError
 
+HOME = Path("runs")  # where runs go by default
 RECIPE = "recipe.yaml"
 MODEL = "model.keras"
 HISTORY = "history.csv"
@@ -37,6 +39,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.made = False  # whether this process made the directory
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -47,34 +50,54 @@ class RunDirectory:
     # -- making and opening ----------------------------------------------------------------------------
 
     @classmethod
-    def fresh(cls, name: str, parent: Path = Path("runs")) -> RunDirectory:
+    def fresh(cls, name: str) -> RunDirectory:
         """The first of runs/NAME, runs/NAME-2, ... that does not exist."""
         number = 1
-        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        while (path := HOME / (name if number == 1 else f"{name}-{number}")).exists():
             number += 1
         return cls(path)
 
-    @property
-    def exists(self) -> bool:
-        """Whether something is there already."""
-        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+    @classmethod
+    def claimed(cls, name: str) -> RunDirectory:
+        """As `fresh`, and made, so that no other training takes it."""
+        while True:
+            run = cls.fresh(name)
+            try:
+                with writing(run.path):
+                    run.path.mkdir(parents=True)
+            except DltoolError as error:
+                if not isinstance(error.__cause__, FileExistsError):
+                    raise
+            else:
+                run.made = True
+                return run
 
     def check_free(self, overwrite: bool) -> None:
         """Raise unless a run may be written here; nothing is touched.
 
         Raises:
-            UsageError: something is there and `overwrite` is off, or it does not look like a run.
+            UsageError: something is there and `overwrite` is off, or it does not look like a run, or the
+                place cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path}: is a file. Give another --out.")
-        if self.exists and not overwrite:
-            raise UsageError(f"{self.path}: exists already. Use --overwrite to replace it, --resume to go on, or another --out.")
-        if self.exists and not (self.path / RECIPE).is_file():
-            raise UsageError(f"{self.path}: is not a run directory (no {RECIPE}), so --overwrite leaves it alone.")
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise UsageError(f"{self.path}: is a file. Give another --out.")
+            exists = self.path.exists() and any(self.path.iterdir())
+            if exists and not overwrite:
+                raise UsageError(
+                    f"{self.path}: exists already. Use --overwrite to replace it, --resume to go on, or another --out."
+                )
+            if exists and not (self.path / RECIPE).is_file():
+                raise UsageError(f"{self.path}: is not a run directory (no {RECIPE}), so --overwrite leaves it alone.")
+        except PermissionError as error:
+            raise UsageError(f"{error.filename}: no permission to look into it. Give another --out.") from error
         parent = self.path.absolute()
         while not parent.exists():
             parent = parent.parent
-        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        if not parent.is_dir():
+            raise UsageError(f"{self.path}: {parent} is a file, no folder. Give another --out.")
+        effective = os.access in os.supports_effective_ids
+        if not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
             raise UsageError(f"{self.path}: cannot be written (no permission for {parent}). Give another --out.")
 
     def start(self) -> None:
@@ -90,19 +113,31 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory against a second training in it."""
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDONLY)
+        """Hold the directory against a second training in it; one that was made for nothing goes away.
+
+        Raises:
+            UsageError: another training is in it, or it cannot be made.
+        """
+        self._make()
+        descriptor = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UsageError(f"{self.path}: another dltool train is running in it") from None
-        try:
             yield
+        except BlockingIOError:
+            raise UsageError(f"{self.path}: another dltool train is running in it") from None
         finally:
+            if self.made and self.path.is_dir() and not any(self.path.iterdir()):
+                self.path.rmdir()
             os.close(descriptor)
+
+    def _make(self) -> None:
+        made = not self.path.exists()
+        try:
+            with writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+        except DltoolError as error:
+            raise UsageError(str(error)) from error
+        self.made |= made
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -121,7 +156,7 @@ class RunDirectory:
         try:
             with writing(self.path / MODEL):
                 model.save(temporary)
-                os.replace(temporary, self.path / MODEL)
+                temporary.replace(self.path / MODEL)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -152,14 +187,16 @@ class RunDirectory:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             meta = json.loads(arrays.pop("__plain__").tobytes())
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: is damaged ({_first_line(error)}). Train again with --overwrite.") from error
-        for key, dtype in meta["dtypes"].items():
-            if dtype == "bfloat16":
-                import ml_dtypes
+            for key, dtype in meta["dtypes"].items():
+                if dtype == "bfloat16":
+                    import ml_dtypes
 
-                arrays[key] = arrays[key].view(ml_dtypes.bfloat16)
-        return arrays, meta["plain"]
+                    arrays[key] = arrays[key].view(ml_dtypes.bfloat16)
+            return arrays, meta["plain"]
+        except FileNotFoundError:
+            raise DataError(f"{path}: is missing. Train again with --overwrite.") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{path}: is damaged ({_first_line(error)}). Train again with --overwrite.") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -172,6 +209,15 @@ class RunDirectory:
         if not isinstance(value, dict):
             raise DataError(f"{path}: is damaged (not a JSON object). Train again with --overwrite.")
         return value
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """What environment.json holds, a record for each session that trained here."""
+        if not (self.path / ENVIRONMENT).is_file():
+            return []
+        sessions = self.read_json(ENVIRONMENT).get("sessions")
+        if not isinstance(sessions, list):
+            raise DataError(f"{self.path / ENVIRONMENT}: is damaged (no 'sessions'). Remove it to go on.")
+        return sessions
 
     def check_is_run(self) -> None:
         """Raise unless this is a run directory."""
@@ -197,18 +243,19 @@ class RunDirectory:
         try:
             return keras.models.load_model(path, safe_mode=True)
         except Exception as error:  # Keras raises many kinds on a damaged archive
-            text = str(error)
-            if "Lambda" in text or "lambda" in text:
+            if "lambda" in str(error).lower():
                 raise DataError(
                     f"{path}: holds a Lambda layer, Python code that would run on loading; it is not loaded. "
                     "Replace the Lambda by a layer and train again."
                 ) from error
+            if not zipfile.is_zipfile(path):
+                raise DataError(f"{path}: is cut short or damaged.{self._unfinished()}") from error
             raise DataError(f"{path}: is not a readable Keras model ({_first_line(error)}). Train again.") from error
 
     def _unfinished(self) -> str:
         if (self.path / STATE).is_file():
-            return f" The run was not finished: dltool train {self.path} --resume"
-        return " Train again."
+            return f" Make it from the run's saved state: dltool train {self.path} --resume"
+        return " Train again with --overwrite."
 
 
 @contextmanager
@@ -223,7 +270,9 @@ def writing(path: Path) -> Iterator[None]:
             errno.EACCES: "Give another place or change its permissions.",
             errno.EROFS: "The file system is read-only: give another place.",
         }.get(_number(error), "")
-        raise DltoolError(f"{path}: cannot be written: {error.strerror or _first_line(error)}. {remedy}".rstrip()) from error
+        raise DltoolError(
+            f"{path}: cannot be written: {error.strerror or _first_line(error)}. {remedy}".rstrip()
+        ) from error
 
 
 @contextmanager
@@ -237,8 +286,8 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -39,9 +39,15 @@ def _table(title: str, frame: pd.DataFrame) -> str:
     from rich.text import Text
 
     terminal = sys.stdout.isatty()
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", caption_justify="left")
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        caption_justify="left",
+    )
     for name in frame.columns:
-        numeric = frame[name].map(lambda value: isinstance(value, int | float)).all()
+        numeric = all(isinstance(_plain(value), int | float | None) for value in frame[name])
         table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in row))
@@ -53,6 +59,8 @@ def _table(title: str, frame: pd.DataFrame) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
     value = _plain(value)
     if value is None:
         return ""
@@ -70,9 +78,13 @@ def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars as Python's; what is missing or not finite as None, which JSON can say."""
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
+    """NumPy's values as Python's; what is missing or not finite as None, which JSON can say; else text."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    return value
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

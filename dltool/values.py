@@ -94,8 +94,10 @@ def to_text(plain: Any) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-def shown(value: Value) -> str:
+def shown(value: Value | None) -> str:
     """A value in a message: scalars as they are, collections by their kind."""
+    if value is None:
+        return "nothing"
     if value.is_list:
         return "a list"
     if value.is_mapping:
@@ -130,9 +132,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if (tag := getattr(event, "tag", None)) is not None:
-            raise _RefusedError(
-                event.start_mark, f"a tag ({_shown(tag)}) is not allowed in recipes. Remove it."
-            )
+            raise _RefusedError(event.start_mark, f"a tag ({_shown(tag)}) is not allowed in recipes. Remove it.")
         if self.depth > MAX_DEPTH:
             raise _RefusedError(event.start_mark, f"nested deeper than {MAX_DEPTH} levels")
         self.depth += 1
@@ -200,9 +200,7 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             before = self.text[: error.position]
             place = Place(self.file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-            raise self._fail(
-                place, f"the character U+{ord(error.character):04X} is not allowed in YAML"
-            ) from None
+            raise self._fail(place, f"the character U+{error.character:04X} is not allowed in YAML") from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise self._fail(self._place(mark), _said(error)) from None
@@ -229,10 +227,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return Value(self._scalar(node, path), place, key)
         if isinstance(node, yaml.SequenceNode):
-            items = (
-                self._convert(item, None, f"{path}[{index}]", depth + 1)
-                for index, item in enumerate(node.value)
-            )
+            items = (self._convert(item, None, f"{path}[{index}]", depth + 1) for index, item in enumerate(node.value))
             return Value(tuple(items), place, key)
         mapping: dict[Any, Value] = {}
         for key_node, value_node in node.value:
@@ -242,12 +237,10 @@ class _Reader:
                 continue
             name = self._scalar(key_node, path)
             if name == "<<" and key_node.style is None:
-                self.problems.append(
-                    Problem(key_place, path, "merge keys (<<) are not supported. Use extends.")
-                )
+                self.problems.append(Problem(key_place, path, "merge keys (<<) are not supported. Use extends."))
                 continue
             if name in mapping:
-                first = mapping[name].key
+                first = mapping[name].key or mapping[name].place
                 self.problems.append(
                     Problem(key_place, join(path, name), f"repeated key, first given at line {first.line}")
                 )
@@ -270,9 +263,7 @@ class _Reader:
             return int(digits, 0) if digits[:2] in ("0o", "0x") else int(digits)
         if node.tag == "float":
             special = text.lower().lstrip("+")
-            return {".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}.get(special) or float(
-                text
-            )
+            return {".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}.get(special) or float(text)
         return text
 
 

@@ -109,7 +109,9 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_every_example_is_seen_once_an_epoch_the_last_partial_batch_included() -> None:
-    pipeline = InMemory(DeviceArrays(examples()), np.arange(0, SIZE, 2), 16)  # 50 examples: 3 batches of 16 and one of 2
+    pipeline = InMemory(
+        DeviceArrays(examples()), np.arange(0, SIZE, 2), 16
+    )  # 50 examples: 3 batches of 16 and one of 2
     seen: list[np.ndarray] = []
 
     def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

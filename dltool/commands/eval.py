@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, recipe, runs, tables
-from dltool.errors import DataError, Problem, RecipeError, RequirementError, UsageError
-from dltool.predictions import Evaluated, average, classification, evaluate, regression
-from dltool.experiment import Data, reading
+from dltool import backend, build, changes, names, recipe, runs, tables
+from dltool.data import Data, differing_fact, reading
+from dltool.errors import DataError, RequirementError, UsageError
+from dltool.experiment import DEFAULT_BATCH_SIZE
+from dltool.predictions import (
+    Evaluated,
+    average,
+    classification,
+    cross_entropy,
+    evaluate,
+    outputs_problem,
+    regression,
+)
+from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
+from dltool.values import to_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "validation", "test", "all")
+WORDS = ("run", "split")  # columns of the scores that are no figures
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 REQUIREMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*(>=|<=|==|>|<)\s*([-+0-9.eE]+|[-+]?inf)\s*")
 
@@ -75,22 +88,23 @@ def run(
         raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
     if per_class and confusion and form == "csv":
         raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
-    if predictions is not None and predictions.exists() and not overwrite:
-        raise UsageError(f"{predictions}: exists already. Use --overwrite to replace it.")
-    evaluated, found = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device)
-    report = sections(evaluated, found, confusion)
-    scores = report["scores"].to_dict("records")
-    for requirement in requirements:
-        if requirement.figure not in scores[0]:
-            known = [name for name in scores[0] if name not in ("run", "split")]
-            near = recipe.suggest(requirement.figure, known)
-            raise UsageError(f"--require '{requirement.text}': no figure '{requirement.figure}'.{near} Figures: {', '.join(known)}.")
     if predictions is not None:
-        with runs.atomic(predictions) as file:
-            file.write(prediction_table(evaluated[-1]).to_csv(index=False, lineterminator="\n").encode())
+        _check_writable(predictions, overwrite)
+    evaluated, classes = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device)
+    report = sections(evaluated, classes, confusion)
+    scores = report["scores"].to_dict("records")
+    figures = [name for name in scores[0] if name not in WORDS]
+    for requirement in requirements:
+        if requirement.figure not in figures:
+            near = recipe.suggest(requirement.figure, figures)
+            message = f"no figure '{requirement.figure}'.{near} Figures: {', '.join(figures)}."
+            raise UsageError(f"--require '{requirement.text}': {message}")
     section = "classes" if per_class else "confusion" if confusion else "scores"
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
+    if predictions is not None:
+        with runs.atomic(predictions) as file:
+            file.write(prediction_table(evaluated[-1]).to_csv(index=False, lineterminator="\n").encode())
     write(tables.render(report, form, section))
     unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row))]
     if unmet:
@@ -99,64 +113,61 @@ def run(
 
 def evaluate_runs(
     paths: Sequence[Path], *, split: str | None, data: str | None, batch_size: int | None, device: str
-) -> tuple[list[Evaluated], dict[str, Any]]:
-    """Each run's outputs and scores, then those of the average of several; and facts of the data."""
+) -> tuple[list[Evaluated], list[str]]:
+    """Each run's outputs and figures, then those of the average of several; and the classes' names."""
     directories = [RunDirectory(path) for path in paths]
     for directory in directories:
         directory.check_is_run()
-    loaded = [recipe.load(directory / runs.RECIPE) for directory in directories]
-    policies = {one.setting("dtype_policy") for one in loaded}
-    other = None if data is None else _other(data, directories[0])
+    recipes = [changes.own_recipe(directory) for directory in directories]
+    trained = [directory.read_json(runs.DATA) for directory in directories]
+    other = None if data is None else other_dataset(data, recipes[0], trained[0])
+    policies = {one.setting("dtype_policy") for one in recipes}
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
     evaluated: list[Evaluated] = []
     sources: dict[str, tuple[Data, str]] = {}
-    facts: dict[str, Any] = {}
-    for directory, one in zip(directories, loaded, strict=True):
+    for directory, one, facts in zip(directories, recipes, trained, strict=True):
         model = directory.load_model()
-        stored = directory.read_json(runs.DATA)
-        key = str(one.setting("data")) if other is None else ""
+        key = to_text(one.setting("data"))
         if key not in sources:
-            sources[key] = _source(one, other, split)
+            sources[key] = _of_recipe(one, split) if other is None else _of_other(other, split)
         source, name = sources[key]
-        facts = source.facts
-        _check_fits(directory, stored, facts)
-        size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=32))
+        _check_fits(directory, model, facts, source.facts)
+        size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
         pipeline = source.pipeline(name, size)
-        evaluated.append(evaluate(model, pipeline, str(directory), split or name, source))
+        whole = source.splits.keys() == {"train"} and (split == "all" or other is not None)
+        with source.explained(), _fitting(directory):
+            evaluated.append(evaluate(model, pipeline, str(directory), "all" if whole else name, facts.get("features")))
     if len(evaluated) > 1:
-        first = evaluated[0]
-        for one_ in evaluated[1:]:
-            if one_.targets.shape != first.targets.shape or not (one_.targets == first.targets).all():
-                raise UsageError(f"{one_.run} and {first.run} have other examples: average runs of the same data and split")
-            if one_.outputs.shape != first.outputs.shape:
-                raise UsageError(f"{one_.run} and {first.run} have outputs of other shapes: they cannot be averaged")
         evaluated.append(average(evaluated))
-    return evaluated, facts
+    first = evaluated[0]
+    named = trained[0].get("class_names")
+    if named is None and first.is_classification:
+        named = range(first.probabilities.shape[-1])
+    return evaluated, [str(name) for name in named or ()]
 
 
-def sections(evaluated: Sequence[Evaluated], facts: dict[str, Any], confusion: bool) -> dict[str, pd.DataFrame]:
+def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: bool) -> dict[str, pd.DataFrame]:
     """Scores a run; for classifiers also figures a class and, if asked for, the confusion matrix."""
     import pandas as pd
 
-    is_classification = evaluated[0].probabilities is not None and facts.get("num_classes")
-    names = [str(name) for name in facts.get("class_names") or range(facts.get("num_classes") or 0)]
-    rows, classes, matrices = [], [], []
+    rows, tables_, matrices = [], [], []
     for one in evaluated:
         row = {"run": one.run, "split": one.split, "examples": len(one.targets), **one.figures}
-        if is_classification:
-            summary, table, matrix = classification(one, names)
+        if one.is_classification:
+            summary, table, matrix = classification(one, classes)
             row |= summary
-            classes.append(table.assign(run=one.run)[["run", *table.columns]])
-            matrices.append(matrix.assign(run=one.run)[["run", *matrix.columns]])
-        else:
+            table.insert(0, "run", one.run)
+            matrix.insert(0, "run", one.run, allow_duplicates=True)
+            tables_.append(table)
+            matrices.append(matrix)
+        elif cross_entropy(one.model) is None:
             row |= regression(one)
         rows.append(row)
     report = {"scores": pd.DataFrame(rows)}
-    if is_classification:
-        report["classes"] = pd.concat(classes, ignore_index=True)
-        if confusion:
-            report["confusion"] = pd.concat(matrices, ignore_index=True)
-        report["scores"].attrs["classes"] = names
+    if tables_:
+        report["classes"] = pd.concat(tables_, ignore_index=True)
+    if matrices and confusion:
+        report["confusion"] = pd.concat(matrices, ignore_index=True)
     return report
 
 
@@ -165,32 +176,78 @@ def prediction_table(evaluated: Evaluated) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    if evaluated.probabilities is not None:
+    if evaluated.is_classification:
         outputs = evaluated.probabilities
         columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": outputs.argmax(axis=-1)}
-        prefix = "probability"
+        columns |= {f"probability_{i}": outputs[:, i] for i in range(outputs.shape[1])}
     else:
-        outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
         targets = evaluated.targets.reshape(len(evaluated.targets), -1)
-        columns = {f"target_{i}" if targets.shape[1] > 1 else "target": targets[:, i] for i in range(targets.shape[1])}
-        prefix = "prediction"
-    single = outputs.shape[1] == 1
-    columns |= {prefix if single else f"{prefix}_{i}": outputs[:, i] for i in range(outputs.shape[1])}
+        outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
+        columns = {_numbered("target", i, targets): targets[:, i] for i in range(targets.shape[1])}
+        columns |= {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
     return pd.DataFrame({"index": np.arange(len(outputs)), **columns})
 
 
-def _source(one: recipe.Recipe, other: tuple[Any, bool] | None, split: str | None) -> tuple[Data, str]:
-    """The data to evaluate on and the name of the split in them."""
-    if other is None:
-        dataset = build.dataset(one.get("data", "dataset"))
-        if split == "all":
-            return _whole(dataset), "train"
-        source = Data.of(one, dataset)
-    else:
-        dataset, whole = other
-        if split == "all" or (split is None and "test" not in dataset.sizes()):
-            return _whole(dataset), "train"
-        source = Data(dataset)
+def _numbered(word: str, index: int, array: Any) -> str:
+    return f"{word}_{index}" if array.shape[1] > 1 else word
+
+
+def other_dataset(text: str, one: Recipe, facts: dict[str, Any]) -> Any:
+    """The dataset of --data. What it leaves unsaid is as the run had it, the order of classes above all."""
+    value = recipe.from_text(text, "--data")
+    name = recipe.object_name(value)
+    if name is None:
+        raise UsageError(
+            f"--data '{text}': write a dataset as in a recipe, such as 'Csv: {{path: new.csv, target: y}}'"
+        )
+    try:
+        target = names.find("datasets", name)
+    except LookupError:
+        return build.dataset(value, "--data")  # says what is wrong
+    plain = changes.dataset_arguments(value)
+    given = value.data[name] if value.is_mapping else None
+    if given is not None and not given.is_mapping and isinstance(plain[name], dict):
+        given = Value(dict.fromkeys(plain[name], given), given.place)
+    if given is not None and not given.is_mapping:
+        return build.dataset(value, "--data")
+    added = recipe.from_text(to_text(_unsaid(name, build.parameters(target), one, facts)), "--data")
+    body = Value({**added.data, **(given.data if given is not None else {})}, value.place)
+    return build.dataset(Value({name: body}, value.place), "--data")
+
+
+def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
+    """Arguments for a dataset of this name: facts of the run's data, and its own arguments less its files."""
+    kinds = facts.get("features", {})
+    found = {
+        "classes": facts.get("classes", facts.get("class_names")),
+        "numeric": [column for column, kind in kinds.items() if kind.startswith("float")],
+        "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
+    }
+    own = changes.dataset_arguments(one.get("data", "dataset"))
+    if isinstance(own, dict) and name in own and isinstance(own[name], dict):
+        found |= own[name]
+    files = {argument for argument in parameters if argument == "path" or argument.endswith("_path")}
+    return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
+
+
+def _of_recipe(one: Recipe, split: str | None) -> tuple[Data, str]:
+    """A recipe's data and the split to evaluate."""
+    dataset = build.dataset(one.get("data", "dataset"))
+    if split == "all":
+        return _whole(dataset), "train"
+    return _split_of(Data.of(one, dataset), split)
+
+
+def _of_other(dataset: Any, split: str | None) -> tuple[Data, str]:
+    """Other data and the split to evaluate: by default their test part, or all where they have none."""
+    with reading():
+        parts = dataset.sizes()
+    if split == "all" or (split is None and "test" not in parts):
+        return _whole(dataset), "train"
+    return _split_of(Data(dataset), split)
+
+
+def _split_of(source: Data, split: str | None) -> tuple[Data, str]:
     name = split or ("test" if "test" in source.splits else "train")
     if name not in source.splits:
         raise UsageError(f"--split {name}: the data have no such split. They have: {', '.join(source.splits)}.")
@@ -206,45 +263,41 @@ def _whole(dataset: Any) -> Data:
     return Data(dataset, test_split=0.0)
 
 
-def _other(text: str, directory: RunDirectory) -> tuple[Any, bool]:
-    """The dataset of --data; class names take the run's order where the dataset has `classes`."""
-    try:
-        value = recipe.from_text(text, "--data")
-    except RecipeError as error:
-        raise UsageError(str(error)) from None
-    name = recipe.object_name(value)
-    if name is None:
-        raise UsageError(f"--data '{text}': write a dataset as in a recipe, such as 'Csv: {{path: new.csv, target: y}}'")
-    stored = directory.read_json(runs.DATA)
-    plain = value.plain()
-    body = plain[name] if isinstance(plain, dict) else None
-    body = dict(body) if isinstance(body, dict) else body
-    classes = stored.get("class_names")
-    target = None
-    try:
-        from dltool import names
-
-        target = names.find("datasets", name)
-    except LookupError:
-        pass
-    if target is not None and classes and isinstance(body, dict) and "classes" in build.parameters(target):
-        body.setdefault("classes", classes)
-        import json
-
-        value = recipe.from_text(json.dumps({name: body}), "--data")
-    try:
-        return build.dataset(value, "--data"), True
-    except RecipeError as error:
-        raise RecipeError([Problem(problem.place, problem.path, problem.message) for problem in error.problems]) from None
-
-
-def _check_fits(directory: RunDirectory, stored: dict[str, Any], facts: dict[str, Any]) -> None:
+def _check_fits(directory: RunDirectory, model: Any, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise if the data are not of the kind that the run was trained on."""
-    for name, words in (("input_shape", "inputs of shape"), ("num_classes", "classes"), ("class_names", "classes")):
-        old, new = stored.get(name), facts.get(name)
-        new = list(new) if isinstance(new, tuple) else new
-        if old is not None and new is not None and old != new:
-            raise DataError(f"{directory}: was trained on {words} {old}, the data have {new}")
-    if "features" in stored and set(stored["features"]) - set(facts.get("features", ())):
-        missing = ", ".join(sorted(set(stored["features"]) - set(facts.get("features", ()))))
-        raise DataError(f"{directory}: needs columns that the data do not have: {missing}")
+    if not model.compiled or model.loss is None:
+        raise DataError(f"{directory / runs.MODEL}: has no loss to evaluate. Train again.")
+    for kind in ("num_classes", "num_targets"):
+        if (kind in old) != (kind in new):
+            words = " and ".join("classes" if "num_classes" in facts else "numbers" for facts in (old, new))
+            raise DataError(f"{directory}: targets differ in kind (the run's and the data's: {words})")
+    missing = [name for name in old.get("features", ()) if name not in new.get("features", ())]
+    if missing:
+        raise DataError(f"{directory}: needs columns that the data do not have: {', '.join(missing)}")
+    name = differing_fact(old, new, ("input_shape", "num_targets", "class_names"))
+    if name is not None:
+        raise DataError(f"{directory}: was trained on data of {name} {old.get(name)}, these have {new.get(name)}")
+    classes = new.get("num_classes")
+    if classes is not None and classes > old["num_classes"]:
+        raise DataError(f"{directory}: was trained on {old['num_classes']} classes, the data have {classes}")
+    if (problem := outputs_problem(model, classes)) is not None:
+        raise DataError(f"{directory / runs.MODEL}: {problem}")
+
+
+@contextmanager
+def _fitting(directory: RunDirectory) -> Iterator[None]:
+    """What Keras says of a model that does not take these data, in one line."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{directory / runs.MODEL}: does not fit the data: {build.one_line(error)}") from error
+
+
+def _check_writable(path: Path, overwrite: bool) -> None:
+    """Raise if a file of predictions can't go to `path`; before anything is computed."""
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder. Give --predictions a file.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already. Use --overwrite to replace it.")
+    if any(parent.exists() and not parent.is_dir() for parent in path.absolute().parents):
+        raise UsageError(f"{path}: cannot be made below a file. Give another place.")

@@ -40,9 +40,7 @@ def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], Non
     name = name.removesuffix(".yaml")
     known = recipe.bundled_names()
     if name not in known:
-        raise UsageError(
-            f"no bundled recipe '{name}'.{recipe.suggest(name, known)} 'dltool recipes' lists them."
-        )
+        raise UsageError(f"no bundled recipe '{name}'.{recipe.suggest(name, known)} 'dltool recipes' lists them.")
     source = recipe.bundled() / f"{name}.yaml"
     files = recipe.chain(source)
     top = os.path.commonpath([file.parent for file in files])

@@ -32,16 +32,15 @@ def run(
         raise UsageError("--resume and --overwrite exclude each other")
     if accept_changes and not resume:
         raise UsageError("--accept-changes goes with --resume")
-    folder = Path(source)
-    if folder.is_dir() and (folder / runs.RECIPE).is_file():
-        source = str(folder / runs.RECIPE)
-        if resume and out is None:
+    folder, name = Path(source), None
+    if (folder / runs.RECIPE).is_file():
+        source, name = str(folder / runs.RECIPE), folder.absolute().name
+        if out is None and (resume or overwrite):
             out = folder
-        elif out is None:
-            out = experiment.RunDirectory.fresh(folder.name).path
     trained = experiment.train(
         recipe.load(source, overrides),
         out=out,
+        name=name,
         resume=resume,
         overwrite=overwrite,
         accept_changes=accept_changes,

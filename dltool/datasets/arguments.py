@@ -25,12 +25,7 @@ def integer(owner: str, name: str, value: Any, low: int) -> int:
 
 def real(owner: str, name: str, value: Any, low: float = -math.inf) -> float:
     """`value` as a finite float >= low."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or value < low
-    ):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < low:
         raise wrong(owner, name, "a finite number" + (f" >= {low}" if low > -math.inf else ""), value)
     return float(value)
 
@@ -58,11 +53,7 @@ def choice(owner: str, name: str, value: Any, choices: Collection[str]) -> str:
 
 def names(owner: str, name: str, value: Any) -> list[str]:
     """`value` as a list of distinct strings."""
-    if (
-        isinstance(value, str)
-        or not isinstance(value, Sequence)
-        or not all(isinstance(v, str) for v in value)
-    ):
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(v, str) for v in value):
         raise wrong(owner, name, "a list of names", value)
     if len(set(value)) != len(value):
         raise wrong(owner, name, "a list without repeated names", value)

@@ -86,18 +86,12 @@ def _batches(place: Path) -> dict[str, Callable[[], bytes]]:
 
 def _python(data: bytes, origin: str, label_key: str) -> tuple[np.ndarray, np.ndarray]:
     batch = restricted_pickle.loads(data, origin)
-    batch = (
-        {k.decode() if isinstance(k, bytes) else k: v for k, v in batch.items()}
-        if isinstance(batch, dict)
-        else {}
-    )
+    batch = {k.decode() if isinstance(k, bytes) else k: v for k, v in batch.items()} if isinstance(batch, dict) else {}
     rows, labels = batch.get("data"), batch.get(label_key)
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (ROW,):
         raise ValueError(f"{origin} holds no 'data' of bytes (n, {ROW}): fetch the file again.")
     if not isinstance(labels, list) or len(labels) != len(rows):
-        raise ValueError(
-            f"{origin} holds no '{label_key}' for each of its {len(rows)} images: fetch the file again."
-        )
+        raise ValueError(f"{origin} holds no '{label_key}' for each of its {len(rows)} images: fetch the file again.")
     return rows, np.array(labels, np.int64)
 
 

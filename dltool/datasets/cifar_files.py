@@ -83,9 +83,7 @@ class CifarLike(Dataset):
             return found[0]
         for place in self._cache():
             batches = cifar_batches.find(place, self.layout)
-            if batches and cifar_batches.complete(
-                batches, self.layout
-            ):  # extraction may have been interrupted
+            if batches and cifar_batches.complete(batches, self.layout):  # extraction may have been interrupted
                 return place
         return None
 
@@ -118,16 +116,12 @@ class CifarLike(Dataset):
             if batches:
                 break
         else:
-            raise FileNotFoundError(
-                f"Keras left no {self.layout.stem} batches in {self._cache()[0]}: run again."
-            )
+            raise FileNotFoundError(f"Keras left no {self.layout.stem} batches in {self._cache()[0]}: run again.")
         parts = {}
         for part, size in SIZES.items():
             x, y = cifar_batches.read(batches, self.layout, part, self.label_key)
             if len(x) != size:
-                raise ValueError(
-                    f"{batches} holds {len(x)} {part} images, expected {size}: remove it and run again."
-                )
+                raise ValueError(f"{batches} holds {len(x)} {part} images, expected {size}: remove it and run again.")
             parts[part] = Examples(x, self._classes(y, batches, direct=True))
         return parts
 

@@ -28,9 +28,7 @@ def class_order(folder: Path, known: list[str]) -> list[str]:
     order = listing.read_text(encoding="utf-8").split()
     if sorted(order) != sorted(known):
         odd = sorted(set(order) ^ set(known)) or ["a repeated name"]
-        raise ValueError(
-            f"{listing} does not list the {len(known)} classes, see {odd[0]!r}: correct or remove it."
-        )
+        raise ValueError(f"{listing} does not list the {len(known)} classes, see {odd[0]!r}: correct or remove it.")
     return order
 
 
@@ -44,9 +42,7 @@ def listing(place: Path, class_names: list[str]) -> list[tuple[int, str, Callabl
         if label is not None:
             found.append((label, name, reader))
         elif path.suffix.lower() in _IMAGES:
-            raise ValueError(
-                f"{place}: the folder of {name} is none of the classes {', '.join(class_names[:10])}..."
-            )
+            raise ValueError(f"{place}: the folder of {name} is none of the classes {', '.join(class_names[:10])}...")
     if not found:
         raise ValueError(f"{place} holds no images in class folders ({class_names[0]}/...): fetch it again.")
     return sorted(found, key=lambda item: item[:2])
@@ -66,9 +62,7 @@ def decode(place: Path, images: list[tuple[int, str, Callable[[], bytes]]]) -> n
             data = reader()
             x[i] = np.frombuffer(_pixels(Image, data), np.uint8).reshape(32, 32, 3)
         except Exception as error:  # Pillow raises OSError, SyntaxError and more for damaged files
-            raise ValueError(
-                f"{place}: {name} is no readable 32 x 32 image ({error}): fetch it again."
-            ) from error
+            raise ValueError(f"{place}: {name} is no readable 32 x 32 image ({error}): fetch it again.") from error
     return x
 
 

@@ -48,8 +48,7 @@ def scan(root: Path, classes: list[str] | None) -> tuple[list[str], dict[str, Li
     for name in names:
         if name not in train:
             raise ValueError(
-                f"{parts['train']} has no class folder '{name}' of 'classes'. "
-                f"{arguments.near(name, sorted(train))}"
+                f"{parts['train']} has no class folder '{name}' of 'classes'. {arguments.near(name, sorted(train))}"
             )
     if len(names) < 2:
         raise ValueError(
@@ -73,9 +72,7 @@ def _parts(root: Path) -> dict[str, Path]:
     for name, folder in sorted(folders.items()):
         part = next((part for part, words in PART_FOLDERS.items() if name in words), None)
         if part is None:
-            raise ValueError(
-                f"{folder} lies beside the folder 'train' but is no part (val, test): move it away."
-            )
+            raise ValueError(f"{folder} lies beside the folder 'train' but is no part (val, test): move it away.")
         if part in parts:
             raise ValueError(f"{root} holds the {part} part twice, {parts[part].name} and {name}: keep one.")
         parts[part] = folder

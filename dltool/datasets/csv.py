@@ -63,9 +63,7 @@ class Csv(Dataset):
             if value is not None or name == "path":
                 self._paths[part] = arguments.existing("Csv", name, value, "file")
                 if not self._paths[part].name.endswith(table_file.SUFFIXES):
-                    raise arguments.wrong(
-                        "Csv", name, f"a file named {', '.join(table_file.SUFFIXES)}", str(value)
-                    )
+                    raise arguments.wrong("Csv", name, f"a file named {', '.join(table_file.SUFFIXES)}", str(value))
         if not isinstance(target, str) or not target:
             raise arguments.wrong("Csv", "target", "the name of a column", target)
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
@@ -141,9 +139,7 @@ class Csv(Dataset):
         for role, names in roles:
             for name in names:
                 if name in seen:
-                    raise ValueError(
-                        f"Csv: column '{name}' is in both '{seen[name]}' and '{role}': choose one."
-                    )
+                    raise ValueError(f"Csv: column '{name}' is in both '{seen[name]}' and '{role}': choose one.")
                 seen[name] = role
 
     def _check_classes(self, classes: Sequence[Any] | None) -> dict[str, Any] | None:
@@ -193,9 +189,7 @@ class Csv(Dataset):
             raise ValueError(f"{table.path} has no input column beside the target '{self.target}': add one.")
         for name in self.fill if isinstance(self.fill, Mapping) else ():
             if name not in kinds:
-                raise ValueError(
-                    f"The 'fill' parameter of Csv names '{name}', which is no input column: remove it."
-                )
+                raise ValueError(f"The 'fill' parameter of Csv names '{name}', which is no input column: remove it.")
         return kinds
 
     def _filler(self, name: str, kind: str) -> Any | None:
@@ -232,7 +226,5 @@ class Csv(Dataset):
             table_columns.texts(table, self.target)  # raises for values that are no classes
             distinct = sorted(set(table.frame[self.target].tolist()))
         if len(distinct) < 2:
-            raise ValueError(
-                f"{table.path}: the target '{self.target}' has 1 class, {distinct[0]!r}: add others."
-            )
+            raise ValueError(f"{table.path}: the target '{self.target}' has 1 class, {distinct[0]!r}: add others.")
         return {table_columns.class_text(value): value for value in distinct}

@@ -44,7 +44,5 @@ class Digits(Dataset):
         digits = load_digits()
         x = digits.images.astype(np.uint8)[..., np.newaxis]  # (examples, 8, 8, 1)
         if x.shape != (SIZE, 8, 8, 1):
-            raise ValueError(
-                f"scikit-learn's digits have shape {x.shape}, expected {(SIZE, 8, 8, 1)}: reinstall it."
-            )
+            raise ValueError(f"scikit-learn's digits have shape {x.shape}, expected {(SIZE, 8, 8, 1)}: reinstall it.")
         return Examples(x, digits.target.astype(np.int32))

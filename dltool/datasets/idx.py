@@ -36,9 +36,7 @@ def shape(path: Path, dimensions: int) -> tuple[int, ...]:
         found = _header(path, file, dimensions)
     expected = 4 + 4 * dimensions + math.prod(found)
     if path.suffix != ".gz" and path.stat().st_size != expected:
-        raise ValueError(
-            f"{path} has {path.stat().st_size} bytes, its header promises {expected}: {_REMEDY}."
-        )
+        raise ValueError(f"{path} has {path.stat().st_size} bytes, its header promises {expected}: {_REMEDY}.")
     return found
 
 
@@ -51,9 +49,7 @@ def read(path: Path, dimensions: int) -> np.ndarray:
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is cut short or damaged ({error}): {_REMEDY}.") from error
     if len(data) != math.prod(found):
-        raise ValueError(
-            f"{path} holds {len(data)} bytes of data, its header promises {math.prod(found)}: {_REMEDY}."
-        )
+        raise ValueError(f"{path} holds {len(data)} bytes of data, its header promises {math.prod(found)}: {_REMEDY}.")
     return np.frombuffer(data, np.uint8).reshape(found)
 
 

@@ -20,9 +20,7 @@ INTERPOLATIONS = (
 )
 
 
-def decode(
-    data: tf.Tensor, image_size: tuple[int, int], color_mode: str, interpolation: str, crop: bool
-) -> tf.Tensor:
+def decode(data: tf.Tensor, image_size: tuple[int, int], color_mode: str, interpolation: str, crop: bool) -> tf.Tensor:
     """Pixels uint8 (rows, columns, channels) of an encoded image (first frame of an animation).
 
     Resizing is that of keras.utils.image_dataset_from_directory, rounded to uint8; an image that has the size

@@ -57,9 +57,7 @@ class ImageFolder(StreamedDataset):
     ):
         self.path = arguments.existing("ImageFolder", "path", path)
         if self.path.is_file() and not self.path.name.lower().endswith(ARCHIVES):
-            raise arguments.wrong(
-                "ImageFolder", "path", f"a folder or an archive ({', '.join(ARCHIVES)})", str(path)
-            )
+            raise arguments.wrong("ImageFolder", "path", f"a folder or an archive ({', '.join(ARCHIVES)})", str(path))
         if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
             raise arguments.wrong("ImageFolder", "image_size", "two ints (rows, columns)", image_size)
         rows, columns = (arguments.integer("ImageFolder", "image_size", side, 1) for side in image_size)
@@ -68,9 +66,7 @@ class ImageFolder(StreamedDataset):
         self.interpolation = arguments.choice(
             "ImageFolder", "interpolation", interpolation, image_decoding.INTERPOLATIONS
         )
-        self.crop_to_aspect_ratio = arguments.boolean(
-            "ImageFolder", "crop_to_aspect_ratio", crop_to_aspect_ratio
-        )
+        self.crop_to_aspect_ratio = arguments.boolean("ImageFolder", "crop_to_aspect_ratio", crop_to_aspect_ratio)
         self.classes = None if classes is None else arguments.names("ImageFolder", "classes", classes)
 
     def sizes(self) -> dict[str, int]:
@@ -92,9 +88,7 @@ class ImageFolder(StreamedDataset):
         x = np.empty((len(labels), *self.facts()["input_shape"]), np.uint8)
         stream = self.stream(part, np.arange(len(labels))).batch(_BATCH)
         try:
-            for at, (images, _) in zip(
-                range(0, len(labels), _BATCH), stream.as_numpy_iterator(), strict=True
-            ):
+            for at, (images, _) in zip(range(0, len(labels), _BATCH), stream.as_numpy_iterator(), strict=True):
                 x[at : at + _BATCH] = images
         except Exception as error:  # TensorFlow's own kind, which need not be imported to be caught
             raise ValueError(self.unreadable(part) or str(error).splitlines()[0]) from error
@@ -155,8 +149,6 @@ def _fault(path: str) -> str | None:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
-        reason = (
-            str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "no known format"
-        )
+        reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "no known format"
         return f"{path} is no readable image ({reason}): replace or remove it."
     return None

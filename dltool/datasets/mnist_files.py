@@ -106,13 +106,9 @@ class MnistLike(Dataset):
             images = idx.shape(self._idx(source, part, "images-idx3"), 3)
             labels = idx.shape(self._idx(source, part, "labels-idx1"), 1)
         if images[1:] != (28, 28):
-            raise ValueError(
-                f"{source}: {part} images are {images[1:]} pixels, expected (28, 28): check the files."
-            )
+            raise ValueError(f"{source}: {part} images are {images[1:]} pixels, expected (28, 28): check the files.")
         if images[0] != labels[0]:
-            raise ValueError(
-                f"{source}: {images[0]} {part} images but {labels[0]} labels: fetch both files again."
-            )
+            raise ValueError(f"{source}: {images[0]} {part} images but {labels[0]} labels: fetch both files again.")
         return images[0]
 
     def _idx(self, source: Path, part: str, kind: str) -> Path:

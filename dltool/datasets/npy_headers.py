@@ -32,9 +32,7 @@ def array(path: Path, key: str) -> np.ndarray:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays[key]
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-        raise ValueError(
-            f"{path}: the array '{key}' cannot be read ({_first_line(error)}): {_REMEDY}."
-        ) from error
+        raise ValueError(f"{path}: the array '{key}' cannot be read ({_first_line(error)}): {_REMEDY}.") from error
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

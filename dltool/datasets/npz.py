@@ -56,9 +56,7 @@ class Npz(Dataset):
         y = npy_headers.array(self.path, key)
         if self.task == "regression":
             if not np.isfinite(y).all():
-                raise ValueError(
-                    f"{self.path}: '{key}' holds NaN or infinite targets: remove those examples."
-                )
+                raise ValueError(f"{self.path}: '{key}' holds NaN or infinite targets: remove those examples.")
             return y.astype(np.float32)
         if y.size and int(y.min()) < 0:
             raise ValueError(f"{self.path}: '{key}' holds the class {int(y.min())}: number classes from 0.")
@@ -87,8 +85,7 @@ class Npz(Dataset):
             found = [word for word in words if f"x_{word}" in held or f"y_{word}" in held]
             if len(found) > 1:
                 raise ValueError(
-                    f"{self.path} holds the {part} part twice, as {' and '.join('x_' + w for w in found)}: "
-                    "keep one."
+                    f"{self.path} holds the {part} part twice, as {' and '.join('x_' + w for w in found)}: keep one."
                 )
             if found:
                 keys[part] = (f"x_{found[0]}", f"y_{found[0]}")
@@ -108,18 +105,12 @@ class Npz(Dataset):
     def _check(self, x: str, y: str, x_train: str, y_train: str) -> None:
         for key in (x, y):
             if key not in self._headers:
-                raise ValueError(
-                    f"{self.path} holds no array '{key}' beside '{x if key == y else y}': add it."
-                )
+                raise ValueError(f"{self.path} holds no array '{key}' beside '{x if key == y else y}': add it.")
             shape, dtype = self._headers[key]
             if dtype.kind not in "biuf":
-                raise ValueError(
-                    f"{self.path}: '{key}' holds {dtype} values, not numbers: save a numeric array."
-                )
+                raise ValueError(f"{self.path}: '{key}' holds {dtype} values, not numbers: save a numeric array.")
             if not shape or not shape[0]:
-                raise ValueError(
-                    f"{self.path}: '{key}' has shape {shape}, no examples: its first axis counts them."
-                )
+                raise ValueError(f"{self.path}: '{key}' has shape {shape}, no examples: its first axis counts them.")
         n_x, n_y = self._headers[x][0][0], self._headers[y][0][0]
         if n_x != n_y:
             raise ValueError(f"{self.path}: '{x}' has {n_x} examples but '{y}' has {n_y}: make them equal.")
@@ -132,9 +123,7 @@ class Npz(Dataset):
                     "make them equal."
                 )
             if (dtype.kind == "f") != (train_dtype.kind == "f") and key == y:
-                raise ValueError(
-                    f"{self.path}: '{key}' is {dtype} but '{train}' is {train_dtype}: make them equal."
-                )
+                raise ValueError(f"{self.path}: '{key}' is {dtype} but '{train}' is {train_dtype}: make them equal.")
 
 
 def _all_keys() -> list[str]:

@@ -73,9 +73,7 @@ def split(
     n_validation = _held(name, "validation_split", validation_split, n - n_test)
     plan = _Plan(dataset, n, n_test, n_validation, seed)
 
-    splits = {
-        "train": Split("train", n - n_test - n_validation, plan.train if n_test + n_validation else None)
-    }
+    splits = {"train": Split("train", n - n_test - n_validation, plan.train if n_test + n_validation else None)}
     if "validation" in sizes:
         splits["validation"] = Split("validation", sizes["validation"])
     elif n_validation:
@@ -90,9 +88,7 @@ def split(
 def _held(name: str, word: str, share: float, n: int) -> int:
     held = math.ceil(share * n)  # as scikit-learn rounds
     if held and held >= n:
-        raise ValueError(
-            f"'{word}' of {share} leaves none of the {n} train examples of {name}: make it smaller."
-        )
+        raise ValueError(f"'{word}' of {share} leaves none of the {n} train examples of {name}: make it smaller.")
     return held
 
 

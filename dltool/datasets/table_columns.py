@@ -33,11 +33,7 @@ def numbers(column: pd.Series) -> np.ndarray | None:
         if (parsed.isna() & column.notna()).any():
             return None
         column = parsed
-    if (
-        pd.api.types.is_integer_dtype(column)
-        and not column.isna().any()
-        and column.max() <= np.iinfo(np.int64).max
-    ):
+    if pd.api.types.is_integer_dtype(column) and not column.isna().any() and column.max() <= np.iinfo(np.int64).max:
         return column.to_numpy(np.int64)
     return column.to_numpy(np.float64, na_value=np.nan)
 
@@ -127,8 +123,7 @@ def statistic(table: Table, name: str, kind: str, word: str) -> Any:
         return distinct[np.argmax(counts)]
     if kind != NUMERIC:
         raise ValueError(
-            f"{table.path}: 'fill' is {word!r} for the categorical column '{name}': use 'most_frequent' or a "
-            "value."
+            f"{table.path}: 'fill' is {word!r} for the categorical column '{name}': use 'most_frequent' or a value."
         )
     return float(np.mean(found) if word == "mean" else np.median(found))
 
@@ -193,6 +188,4 @@ def _no_number(table: Table, name: str, kind: str) -> ValueError:
 def _bad_value(table: Table, name: str, row: int, kind: str) -> ValueError:
     must_be = _MUST_BE.get(kind, kind)
     value = table.frame[name].iloc[row]
-    return ValueError(
-        f"{table.path}: {table.where(row)}: column '{name}' must be {must_be}. Got {value!r} instead."
-    )
+    return ValueError(f"{table.path}: {table.where(row)}: column '{name}' must be {must_be}. Got {value!r} instead.")

@@ -71,9 +71,7 @@ def _csv(path: Path, separator: str) -> Table:
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise ValueError(f"{path} cannot be read ({str(error).strip()}): check its quotes.") from error
     if len(frame) != len(lines):
-        raise ValueError(
-            f"{path} has {len(lines)} or {len(frame)} rows, depending on its quotes: correct them."
-        )
+        raise ValueError(f"{path} has {len(lines)} or {len(frame)} rows, depending on its quotes: correct them.")
     frame.columns = header
     return Table(path, frame, lines)
 
@@ -98,9 +96,7 @@ def _walk(path: Path, separator: str) -> tuple[list[str], np.ndarray]:
                 else:
                     lines.append(reader.line_num)
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 ({error.reason}, near byte {error.start}): convert it."
-        ) from error
+        raise ValueError(f"{path} is not UTF-8 ({error.reason}, near byte {error.start}): convert it.") from error
     except csv.Error as error:
         raise ValueError(f"{path}: line {reader.line_num}: {error}: correct its quotes.") from error
     except (EOFError, gzip.BadGzipFile) as error:

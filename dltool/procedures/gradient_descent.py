@@ -13,7 +13,14 @@ import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline
 from dltool.procedures.evaluation import Evaluation, figures_of
-from dltool.procedures.training_state import Position, TrainingState, capture_arrays, capture_callbacks, restore
+from dltool.procedures.fused_adam import fuse
+from dltool.procedures.training_state import (
+    Position,
+    TrainingState,
+    capture_arrays,
+    capture_callbacks,
+    restore,
+)
 
 SECONDS_A_CALL = 0.2  # how long the compiled loop runs before Python looks at signals and progress
 EPOCH_ONLY = (keras.callbacks.EarlyStopping, keras.callbacks.TerminateOnNaN)
@@ -84,6 +91,8 @@ class GradientDescent:
         self.epochs, self.history, self.position = epochs, [], Position()
         self.steps = min(steps_per_epoch or train.steps, train.steps)
         self.train_size = train.size
+        if not jit_compile:  # XLA fuses by itself
+            fuse(model.optimizer)
         step = self._step(class_weight, jit_compile)
         evaluation = evaluation or Evaluation(model)
         hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
@@ -129,7 +138,11 @@ class GradientDescent:
             seconds = time.perf_counter() - began
             self.position.epoch_seconds += seconds
             self.position.seconds += seconds
-            row = {"epoch": number + 1, "step": self.position.total_steps, "seconds": self.position.epoch_seconds}
+            row = {
+                "epoch": number + 1,
+                "step": self.position.total_steps,
+                "seconds": self.position.epoch_seconds,
+            }
             row |= {"learning_rate": rate, **logs}
             hooks.on_epoch_end(number, logs)
             self.history.append(row)

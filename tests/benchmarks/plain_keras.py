@@ -43,7 +43,7 @@ def mlp(steps_per_epoch: int) -> tuple[keras.Model, keras.optimizers.Optimizer]:
             layers.Dense(10),
         ]
     )
-    schedule = keras.optimizers.schedules.CosineDecay(1e-3, 20 * steps_per_epoch, alpha=0.01)
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, 30 * steps_per_epoch, alpha=0.01)
     return model, keras.optimizers.Adam(schedule)
 
 
@@ -64,7 +64,7 @@ def lenet5(steps_per_epoch: int) -> tuple[keras.Model, keras.optimizers.Optimize
         ]
     )
     schedule = keras.optimizers.schedules.PolynomialDecay(0.05, 12 * steps_per_epoch, 0.0005)
-    return model, keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True)
+    return model, keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=2e-3)
 
 
 NETS = {"mlp": (mlp, 128), "lenet5": (lenet5, 64)}

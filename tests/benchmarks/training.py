@@ -70,7 +70,9 @@ def main() -> None:
                 epochs, wall = contender(net, options.epochs)
                 rates[name].append(statistics.median(epochs))
                 walls[name].append(wall)
-                print(f"{net} run {number + 1} {name}: {rates[name][-1]:,.0f} examples/s, {wall:.1f} s", file=sys.stderr)
+                print(
+                    f"{net} run {number + 1} {name}: {rates[name][-1]:,.0f} examples/s, {wall:.1f} s", file=sys.stderr
+                )
         print(f"{net} ({RECIPES[net]}), {options.runs} runs of {options.epochs} epochs")
         for name in contenders:
             ratios = [ours / theirs for ours, theirs in zip(rates["dltool"], rates[name], strict=True)]

@@ -91,9 +91,7 @@ def _make(name, folder):
     """An instance over small files; a new class that needs files to be made adds its sample above."""
     if name not in SAMPLES:
         required = [
-            p
-            for p in inspect.signature(CLASSES[name]).parameters.values()
-            if p.default is inspect.Parameter.empty
+            p for p in inspect.signature(CLASSES[name]).parameters.values() if p.default is inspect.Parameter.empty
         ]
         if required:
             pytest.skip(f"{name} needs {required[0].name} and has no sample here")

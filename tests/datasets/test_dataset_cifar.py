@@ -101,9 +101,7 @@ def test_cifar100_fine_and_coarse_labels_of_both_forms(tmp_path):
 
 def test_cifar100_has_five_fine_classes_a_coarse_one():
     assert len(COARSE_OF) == 100 and len(COARSE) == 20
-    assert (
-        np.unique([COARSE.index(c) for c in COARSE_OF.values()], return_counts=True)[1].tolist() == [5] * 20
-    )
+    assert np.unique([COARSE.index(c) for c in COARSE_OF.values()], return_counts=True)[1].tolist() == [5] * 20
     # The published labels of apple: fine 0, coarse 4 (fruit_and_vegetables).
     assert sorted(COARSE_OF)[0] == "apple" and COARSE.index(COARSE_OF["apple"]) == 4
 
@@ -124,11 +122,7 @@ def _jpeg(color):
 
 
 def _tree(per_class=2):
-    return {
-        f"cifar10/{name}/{k}.jpg": _jpeg((20 * i, 90, k))
-        for i, name in enumerate(NAMES)
-        for k in range(per_class)
-    }
+    return {f"cifar10/{name}/{k}.jpg": _jpeg((20 * i, 90, k)) for i, name in enumerate(NAMES) for k in range(per_class)}
 
 
 def _tar(path, files, mode="w:gz"):

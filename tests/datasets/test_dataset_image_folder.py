@@ -54,8 +54,7 @@ FLAT = {"cat/0.png": PNG, "cat/1.png": PNG, "dog/0.png": PNG}
         ),
         (FLAT | {"cat/deep/er/2.png": PNG}, {"train": 4}),
         (
-            FLAT
-            | {".DS_Store": b"x", "cat/Thumbs.db": b"x", "dog/._0.png": b"x", ".git/a": b"x", "README": b"x"},
+            FLAT | {".DS_Store": b"x", "cat/Thumbs.db": b"x", "dog/._0.png": b"x", ".git/a": b"x", "README": b"x"},
             {"train": 3},
         ),
     ],
@@ -160,19 +159,13 @@ def test_resizing_is_that_of_keras(tmp_path, crop, interpolation):
         _image(size=(31 + 8 * i, 22), seed=i).save(tmp_path / name / "0.png")
     arguments = {"image_size": (12, 13), "interpolation": interpolation, "crop_to_aspect_ratio": crop}
     x = ImageFolder(tmp_path, **arguments).read("train").x
-    twin = keras.utils.image_dataset_from_directory(
-        tmp_path, batch_size=2, shuffle=False, verbose=False, **arguments
-    )
+    twin = keras.utils.image_dataset_from_directory(tmp_path, batch_size=2, shuffle=False, verbose=False, **arguments)
     expected = np.clip(np.round(next(iter(twin))[0].numpy()), 0, 255)
     assert np.abs(x - expected).max() <= (1 if crop else 0)
 
 
 def test_streams_follow_the_order_and_keep_it(tmp_path):
-    files = {
-        f"{c}/{i}.png": _bytes(Image.new("RGB", (4, 4), (i, k, 0)))
-        for k, c in enumerate("ab")
-        for i in range(20)
-    }
+    files = {f"{c}/{i}.png": _bytes(Image.new("RGB", (4, 4), (i, k, 0))) for k, c in enumerate("ab") for i in range(20)}
     dataset = ImageFolder(_write(tmp_path, files), image_size=(4, 4))
     names = sorted(f"{i}.png" for i in range(20))
     reds = [int(n.removesuffix(".png")) for n in names] * 2

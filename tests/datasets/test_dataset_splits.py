@@ -35,9 +35,7 @@ counts = st.lists(st.integers(20, 60), min_size=1, max_size=5)
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    counts, st.sampled_from([0.0, 0.1, 0.25, 0.5]), st.sampled_from([None, 0.0, 0.2]), st.integers(0, 2**40)
-)
+@given(counts, st.sampled_from([0.0, 0.1, 0.25, 0.5]), st.sampled_from([None, 0.0, 0.2]), st.integers(0, 2**40))
 def test_splits_partition_the_train_part_and_keep_class_shares(counts, validation_split, test_split, seed):
     y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     dataset = Stored(train=y)
@@ -65,8 +63,7 @@ def test_splits_partition_the_train_part_and_keep_class_shares(counts, validatio
 def test_the_split_is_a_function_of_the_seed(seed):
     y = np.arange(100) % 4
     one, same, other = (
-        split(Stored(train=y), validation_split=0.3, seed=s)["validation"].indices()
-        for s in (seed, seed, seed + 1)
+        split(Stored(train=y), validation_split=0.3, seed=s)["validation"].indices() for s in (seed, seed, seed + 1)
     )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)

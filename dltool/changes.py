@@ -1,0 +1,93 @@
+"""Going on with a run: the recipe that it keeps, and what differs from it now."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dltool import build, names, runs
+from dltool import recipe as recipes
+from dltool.data import Data, differing_fact
+from dltool.errors import DataError, RecipeError, UsageError
+from dltool.recipe import Recipe, Value
+from dltool.runs import RunDirectory
+from dltool.values import to_text
+
+FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names")
+
+
+def resolved(recipe: Recipe, default_seed: int) -> Recipe:
+    """The recipe as it runs again from any folder: `extends` merged, paths of the data made absolute."""
+    plain = recipe.plain()
+    plain["data"]["dataset"] = _absolute(dataset_arguments(recipe.get("data", "dataset")))
+    plain.setdefault("seed", default_seed)
+    return Recipe(recipes.from_text(to_text(plain), recipe.file), recipe.file, recipe.purpose)
+
+
+def dataset_arguments(value: Value) -> Any:
+    """A dataset in plain words with its first argument named: {Npz: a.npz} -> {Npz: {path: a.npz}}."""
+    name = recipes.object_name(value)
+    if name is None or not value.is_mapping or value[name].is_mapping or value[name].data is None:
+        return value.plain()
+    first = next(iter(build.parameters(names.find("datasets", name))))
+    return {name: {first: value[name].plain()}}
+
+
+def check_resumable(run: RunDirectory, new: Recipe, accept_changes: bool) -> list[str]:
+    """What has changed since the run, a line each.
+
+    Raises:
+        UsageError: something has, and `accept_changes` is off.
+        DataError: there is no run, or its recipe is damaged.
+    """
+    run.check_is_run()
+    changed = differences(own_recipe(run).plain(), new.plain())
+    if changed and not accept_changes:
+        listed = "\n  ".join(changed)
+        raise UsageError(f"{run}: the recipe has changed since:\n  {listed}\nUse --accept-changes to go on with it.")
+    return changed
+
+
+def own_recipe(run: RunDirectory) -> Recipe:
+    """The recipe that a run was trained by.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        return recipes.load(run / runs.RECIPE)
+    except RecipeError as error:
+        first = error.problems[0]
+        raise DataError(f"{first.place}: the run's recipe is damaged ({first.message}). Train again.") from error
+
+
+def check_same_data(run: RunDirectory, data: Data) -> None:
+    """Raise unless the data are those that the run was trained on, as far as their facts tell."""
+    if not (run / runs.DATA).is_file():
+        return
+    old = run.read_json(runs.DATA)
+    name = differing_fact(old, data.facts, FACTS_THAT_STAY)
+    if name is not None:
+        raise DataError(
+            f"{run}: the data have changed since ({name} was {old.get(name)}, is {data.facts.get(name)}). "
+            "Train anew with another --out."
+        )
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two plain recipes differ, a line each: "fit.epochs: 10 -> 20"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        return [line for key in keys for line in differences(old.get(key), new.get(key), recipes.join(path, key))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for index, pair in pairs for line in differences(*pair, f"{path}[{index}]")]
+    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
+
+
+def _absolute(plain: Any, key: str = "") -> Any:
+    if isinstance(plain, dict):
+        return {name: _absolute(value, str(name)) for name, value in plain.items()}
+    if isinstance(plain, str) and (key == "path" or key.endswith("_path")):
+        return os.path.abspath(plain)  # noqa: PTH100 - resolve() would follow links
+    return plain

@@ -1,0 +1,24 @@
+"""What all tests share: TensorFlow's environment, and Keras's global state put back after each test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def keras_state() -> Iterator[None]:
+    """Keras's dtype policy, automatic names and random seed are as at the start, whatever a test does."""
+    yield
+    if "keras" not in sys.modules:
+        return
+    keras = sys.modules["keras"]
+    keras.config.set_dtype_policy("float32")
+    keras.utils.clear_session(free_memory=False)

@@ -1,0 +1,53 @@
+"""TensorFlow's settings: precision, seeds, devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dltool import backend
+from dltool.errors import UsageError
+from tests.command_line import run, write_quick
+
+
+def weights(seed: int) -> np.ndarray:
+    backend.begin_anew(seed)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+    assert model.layers[1].name == "dense", "names start anew"
+    return np.concatenate([model.get_weights()[-2].ravel(), model(np.ones((2, 4)), training=True).numpy().ravel()])
+
+
+def test_weights_and_dropout_are_a_function_of_the_seed() -> None:
+    assert np.array_equal(weights(3), weights(3))
+    assert not np.array_equal(weights(3), weights(4))
+
+
+def test_dtype_policy_outlives_a_new_beginning() -> None:
+    backend.configure(dtype_policy="mixed_bfloat16")
+    backend.begin_anew(0)
+    layer = keras.layers.Dense(2)
+    assert (layer.compute_dtype, layer.variable_dtype) == ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize(("policy", "dtype"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
+def test_training_uses_the_policy_and_the_model_keeps_it(
+    policy: str, dtype: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / policy
+    done = run(capsys, "train", write_quick(tmp_path), f"dtype_policy={policy}", "--out", out, "-q")
+    assert (done.status, done.err) == (0, "")
+    model = keras.models.load_model(out / "model.keras")
+    assert model.layers[-1].compute_dtype == dtype
+    evaluated = run(capsys, "eval", out, "--require", "accuracy>=0.3", "--format", "csv")
+    assert (evaluated.status, evaluated.err) == (0, "")
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_an_error() -> None:
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    with pytest.raises(UsageError, match="sees no GPU"):
+        backend.configure(device="gpu")

@@ -1,0 +1,177 @@
+"""What needs no Keras answers at once: help, versions, the list of recipes and recipe errors."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dltool import recipe
+from dltool.commands import recipes
+from dltool.errors import UsageError
+
+HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn", "matplotlib")
+WATCHED = """
+import json, sys
+from dltool import cli
+try:
+    sys.argv[0] = "dltool"
+    cli.main()
+finally:
+    print(json.dumps(sorted(sys.modules.keys() & set(%r))), file=sys.stderr)
+"""
+
+
+def dltool(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "dltool", *arguments], capture_output=True, text=True, cwd=cwd)
+    return done.returncode, done.stdout, done.stderr
+
+
+def watched(*arguments: str, cwd: Path | None = None) -> tuple[int, str, list[str], float]:
+    """Status, output, the heavy modules that were imported, and seconds."""
+    started = time.perf_counter()
+    command = [sys.executable, "-c", WATCHED % (HEAVY,), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    seconds = time.perf_counter() - started
+    *said, modules = done.stderr.splitlines()
+    return done.returncode, done.stdout + "\n".join(said), json.loads(modules), seconds
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "train --help", "eval --help", "recipes --help", "recipes copy --help", "--version", "-h"],
+)
+def test_help_imports_nothing_heavy(command: str) -> None:
+    status, said, modules, seconds = watched(*command.split())
+    assert (status, modules) == (0, [])
+    assert "Usage" in said or "dltool 0" in said or "dltool 1" in said
+    assert seconds < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "lines"),
+    [
+        ("fitt: {}\n", [], ["r.yaml:1:1: fitt: unknown key. Did you mean 'fit'?", "r.yaml:1:1: data: is missing",
+                            "r.yaml:1:1: model: is missing", "r.yaml:1:1: compile: is missing"]),
+        ("a: [\n", [], ["dltool: r.yaml:2:1: not YAML: expected the node content, but found '<stream end>' "
+                        "(while parsing a flow node)"]),
+        ("extends: nowhere.yaml\n", [], ["dltool: r.yaml:1:10: extends: nowhere.yaml: no such recipe. "
+                                         "'dltool recipes' lists the bundled ones."]),
+        ("extends: mlp/digits\n", ["fit.epochs=0"], ["dltool: command line:1:12: fit.epochs: must be an int >= 1. Got 0."]),
+    ],
+)  # fmt: skip
+def test_a_recipe_error_needs_no_tensorflow(tmp_path: Path, text: str, overrides: list[str], lines: list[str]) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    status, said, modules, seconds = watched("train", "r.yaml", *overrides, cwd=tmp_path)
+    assert status == 2
+    assert said.splitlines() == lines
+    assert not {"tensorflow", "keras"} & set(modules)
+    assert seconds < 3
+    assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("train", "dltool: COMMAND train: Missing argument 'recipe'"),
+        ("train x --nonsense", "dltool: COMMAND train: No such option"),
+        ("nonsense", "dltool: COMMAND: No such command 'nonsense'"),
+        ("train mlp/digit", "dltool: mlp/digit: no such recipe. Did you mean 'mlp/digits'?"),
+        ("recipes copy mlp/digit", "dltool: no bundled recipe 'mlp/digit'. Did you mean 'mlp/digits'?"),
+        ("recipes --format xml", "dltool: COMMAND recipes: Invalid value for '--format'"),
+    ],
+)
+def test_bad_usage_is_one_line_on_stderr_and_status_2(arguments: str, line: str) -> None:
+    status, out, err = dltool(*arguments.split())
+    assert (status, out) == (2, "")
+    err = err.replace("python -m dltool", "COMMAND")
+    assert err.startswith(line) and len(err.splitlines()) == 1, err
+
+
+def test_the_list_of_recipes_composes_in_a_shell(tmp_path: Path) -> None:
+    command = f"set -o pipefail; {sys.executable} -m dltool recipes --format csv | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("recipe,purpose\n", "")
+
+
+def test_a_reader_that_left_gets_no_traceback() -> None:
+    command = [sys.executable, "-m", "dltool", "recipes"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()  # before anything is written
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() in (1, 141)  # click says 1; 128 + SIGPIPE is what a shell says
+
+
+# -- the command's own functions, in this process ------------------------------------------------------
+
+
+def said(function, *arguments: object, **options: object) -> str:
+    texts: list[str] = []
+    function(*arguments, **options, write=texts.append)
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_every_format_lists_every_recipe(form: str) -> None:
+    text = said(recipes.list_bundled, form=form)
+    assert recipe.bundled_names()
+    assert all(name in text for name in recipe.bundled_names())
+    if form == "json":
+        assert list(json.loads(text)["recipes"][0]) == ["recipe", "purpose"]
+
+
+def test_the_listing_is_a_row_a_recipe_with_its_purpose() -> None:
+    frame = recipes.listing()
+    assert list(frame["recipe"]) == recipe.bundled_names()
+    assert (frame["purpose"].str.len() > 10).all()
+
+
+def test_a_copy_is_the_same_text_and_prints_its_path(tmp_path: Path) -> None:
+    printed = said(recipes.copy, "mlp/digits", tmp_path / "new", overwrite=False)
+    copied = tmp_path / "new" / "digits.yaml"
+    assert printed == f"{copied}\n"
+    assert copied.read_bytes() == (recipe.bundled() / "mlp/digits.yaml").read_bytes()
+    assert recipe.load(copied).plain() == recipe.load("mlp/digits").plain()
+
+
+def test_a_copy_replaces_nothing_unasked(tmp_path: Path) -> None:
+    target = tmp_path / "digits.yaml"
+    target.write_text("mine")
+    with pytest.raises(UsageError, match="exists already. Use --overwrite to replace it."):
+        said(recipes.copy, "mlp/digits", tmp_path, overwrite=False)
+    assert target.read_text() == "mine"
+    said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
+    assert "Digits" in target.read_text()
+
+
+@pytest.mark.parametrize("folder", ["mine.yaml", "taken"])
+def test_a_copy_goes_into_a_folder(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UsageError, match="give the folder to copy into"):
+        said(recipes.copy, "mlp/digits", tmp_path / folder, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("base", ["cnn/base", "other/base", "base"])
+def test_a_copy_takes_what_it_extends_along(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = tmp_path / "shelf"
+    for name in ("cnn/net", base):
+        (shelf / name).parent.mkdir(parents=True, exist_ok=True)
+    (shelf / f"{base}.yaml").write_text("# Base.\ndata: {dataset: Digits}\nmodel: [Flatten]\ncompile: {loss: mse}\n")
+    (shelf / "cnn/net.yaml").write_text(f"# Net.\nextends: ../{base}.yaml\nseed: 4\n")
+    monkeypatch.setattr(recipe, "bundled", lambda: shelf)
+    wanted = recipe.load("cnn/net").plain()
+    copied = Path(said(recipes.copy, "cnn/net", tmp_path / "new", overwrite=False).strip())
+    copied.relative_to(tmp_path / "new")
+    for path in shelf.rglob("*.yaml"):
+        path.unlink()
+    if base != "cnn/base":  # a copy keeps the folders that `extends` names
+        assert copied == tmp_path / "new/cnn/net.yaml"
+        assert recipe.load(copied).plain() == wanted

@@ -1,0 +1,84 @@
+"""Names: the key's kind decides, dltool's folders come first, nothing is listed by hand."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from dltool import names
+
+
+def test_the_same_name_differs_by_kind() -> None:
+    assert names.find("losses", "CategoricalCrossentropy") is keras.losses.CategoricalCrossentropy
+    assert names.find("metrics", "CategoricalCrossentropy") is keras.metrics.CategoricalCrossentropy
+    assert names.find("schedules", "CosineDecay") is keras.optimizers.schedules.CosineDecay
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("activations", {"LeakyReLU", "PReLU", "ReLU", "Softmax"}),
+        ("applications", {"ResNet50", "MobileNetV3Small"}),
+        ("callbacks", {"EarlyStopping", "CSVLogger"}),
+        ("constraints", {"MaxNorm"}),
+        ("datasets", {"Digits", "Mnist", "Csv"}),
+        ("initializers", {"HeNormal", "VarianceScaling"}),
+        ("layers", {"Dense", "Conv2D", "FeatureSpace", "Normalization"}),
+        ("losses", {"Huber"}),
+        ("metrics", {"F1Score"}),
+        ("optimizers", {"Lamb", "Muon", "LossScaleOptimizer"}),
+        ("procedures", {"GradientDescent"}),
+        ("regularizers", {"L2"}),
+        ("schedules", {"CosineDecay"}),
+    ],
+)
+def test_known_names_of_a_kind_can_all_be_found(kind: str, some: set[str]) -> None:
+    known = names.known(kind)
+    assert some <= set(known)
+    assert all(names.find(kind, name) is not None for name in known)
+
+
+def test_base_classes_and_other_kinds_are_no_names() -> None:
+    for kind, name in [
+        ("layers", "Layer"),
+        ("optimizers", "Optimizer"),
+        ("activations", "Dense"),
+        ("losses", "Loss"),
+    ]:
+        with pytest.raises(names.UnknownNameError, match=f"no {names.singular(kind)} named '{name}'"):
+            names.find(kind, name)
+
+
+@pytest.mark.parametrize(("kind", "name"), sorted(names.REFUSED))
+def test_refused_names_say_why_and_are_not_suggested(kind: str, name: str) -> None:
+    with pytest.raises(names.UnknownNameError, match=f"{name} is not for recipes: .+\\. .+\\.|{name} is not .+ itself"):
+        names.find(kind, name)
+    assert name not in names.known(kind)
+
+
+def test_a_new_file_is_found_without_a_line_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "layers"
+    folder.mkdir()
+    (folder / "radial_basis.py").write_text(
+        "import nothing_there\n\n\nclass RadialBasis:\n    pass\n\n\nclass Other:\n    pass\n"
+    )
+    (folder / "_private.py").write_text("class Private:\n    pass\n")
+    monkeypatch.setattr(names, "PACKAGE", tmp_path)
+    names.own.cache_clear()
+    try:
+        assert names.own("layers") == {"RadialBasis": "dltool.layers.radial_basis"}
+        assert names.own("nowhere") == {}
+    finally:
+        monkeypatch.undo()
+        names.own.cache_clear()
+
+
+def test_finding_a_dataset_needs_no_tensorflow() -> None:
+    code = "import sys; from dltool import names; names.find('datasets', 'Digits'); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"

@@ -1,0 +1,138 @@
+"""Every bundled recipe is found, has a measured header, builds, and if quick is trained to its figure."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dltool import build, recipe
+from dltool.datasets.splits import split
+from tests.command_line import run
+
+NAMES = recipe.bundled_names()
+HEADER_LINES = ("Run", "Check", "Expect")
+SLOW = {"cnn/lenet5", "mlp/mnist", "lstm/mnist"}  # minutes each on 2 cores: make recipes
+NEEDS_DATA = SLOW
+QUICK = [name for name in NAMES if name not in SLOW]
+
+
+def header(name: str) -> dict[str, str]:
+    """The labelled lines of a recipe's leading comment: "Run", "Check", "Expect", ..."""
+    text = (recipe.bundled() / f"{name}.yaml").read_text()
+    comment = "\n".join(line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    return {match[1]: match[2] for match in re.finditer(r"^([A-Z][a-z]+): +(.+)$", comment, re.MULTILINE)}
+
+
+def write_example_table(folder: Path) -> None:
+    """The CSV of tabular/csv-example, by the command in its header."""
+    from sklearn.datasets import load_diabetes
+
+    load_diabetes(as_frame=True, scaled=False).frame.to_csv(folder / "diabetes.csv", index=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_example_table(tmp_path)
+    return tmp_path
+
+
+def test_recipes_were_found() -> None:
+    assert {"cnn/digits", "mlp/digits", "lstm/digits", "tabular/csv-example", "classics/linear-regression"} <= set(
+        QUICK
+    )
+    assert set(NAMES) >= SLOW
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_header_says_purpose_command_check_and_measured_figure(name: str) -> None:
+    found = header(name)
+    assert recipe.purpose(recipe.bundled() / f"{name}.yaml").endswith(".")
+    assert found.keys() >= set(HEADER_LINES)
+    assert found["Run"] == f"dltool train {name}"
+    assert found["Check"].startswith("dltool eval ")
+    assert re.search(r"\d", found["Expect"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path) -> None:
+    loaded = recipe.load(name)
+    build.check(loaded)
+    dataset = build.dataset(loaded.get("data", "dataset"))
+    if name in NEEDS_DATA and "DLTOOL_DATA" not in os.environ:
+        facts = {"input_shape": (28, 28, 1), "num_classes": 10}
+        x, y = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8), np.arange(64) % 10
+    else:
+        facts = dataset.facts()
+        examples = dataset.read("train").take(np.arange(16))
+        x, y = examples.x, examples.y
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
+    model = build.model(loaded, facts, lambda: batches)
+    build.compile(loaded, model, facts, steps_per_epoch=10)
+    first: Any = model.train_on_batch(tf.nest.map_structure(lambda a: a[:16], x), y[:16], return_dict=True)
+    assert np.isfinite(first["loss"])
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_recipe_trains_to_the_figure_of_its_header(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_and_check(name, folder, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_slow_recipe_trains_to_the_figure_of_its_header(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_and_check(name, folder, capsys)
+
+
+def train_and_check(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = run(capsys, "train", name, "--out", folder / "run", "--quiet")
+    assert trained.status == 0, trained.err
+    check = shlex.split(header(name)["Check"])
+    assert check[:2] == ["dltool", "eval"]
+    checked = run(capsys, "eval", folder / "run", *check[3:])
+    assert checked.status == 0, checked.err
+
+
+def test_linear_regression_finds_the_line_of_the_lecture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Slide 68: from w = 5, b = 10 to the least squares solution near w = 3, b = 2."""
+    import json
+
+    assert run(capsys, "train", "classics/linear-regression", "--out", folder / "line", "-q").status == 0
+    weights = json.loads((folder / "line" / "metrics.json").read_text())["weights"]
+    slope, intercept = weights["dense/kernel"][0][0], weights["dense/bias"][0]
+    assert abs(slope - 3) < 0.02
+    assert abs(intercept - 2) < 0.05
+    examples = build.dataset(recipe.load("classics/linear-regression").get("data", "dataset")).read("train")
+    solution = np.polyfit(examples.x[:, 0], examples.y, 1)
+    np.testing.assert_allclose([slope, intercept], solution, atol=0.02)
+
+
+def test_table_recipe_is_no_worse_than_linear_regression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The independent twin: scikit-learn's linear regression on the same training and test rows."""
+    import json
+
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
+
+    assert run(capsys, "train", "tabular/csv-example", "--out", folder / "table", "-q").status == 0
+    found = json.loads(run(capsys, "eval", folder / "table", "--format", "json").out)["scores"][0]
+    loaded = recipe.load("tabular/csv-example")
+    dataset = build.dataset(loaded.get("data", "dataset"))
+    parts = split(dataset, validation_split=loaded.setting("data", "validation_split"))
+    table = pd.read_csv(folder / "diabetes.csv")
+    train, test = (table.iloc[parts[name].indices()] for name in ("train", "test"))
+    line = LinearRegression().fit(train.drop(columns="target"), train["target"])
+    error = np.sqrt(np.mean((line.predict(test.drop(columns="target")) - test["target"]) ** 2))
+    assert found["rmse"] < 1.05 * error
