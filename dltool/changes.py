@@ -19,7 +19,7 @@ FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:
     """The recipe as it runs again from any folder: `extends` merged, paths of the data made absolute."""
     plain = recipe.plain()
-    plain["data"]["dataset"] = _absolute(dataset_arguments(recipe.get("data", "dataset")))
+    plain["data"]["dataset"] = _absolute(dataset_arguments(recipe.section("data", "dataset")))
     plain.setdefault("seed", default_seed)
     return Recipe(recipes.from_text(to_text(plain), recipe.file), recipe.file, recipe.purpose)
 

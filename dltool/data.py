@@ -38,7 +38,7 @@ class Data:
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset) -> Data:
         """The dataset of a recipe as its `data` section splits it."""
-        section = recipe.get("data")
+        section = recipe.section("data")
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
         with reading():
             dataset.sizes()  # what is wrong with the files is not about the section's fractions
@@ -56,10 +56,8 @@ class Data:
             facts = dict(self.dataset.facts())
         return facts | {f"{name}_size": split.size for name, split in self.splits.items()}
 
-    def pipeline(self, name: str, batch_size: int) -> Pipeline | None:
-        """The batches of a split, None if the data have no such split."""
-        if name not in self.splits:
-            return None
+    def pipeline(self, name: str, batch_size: int) -> Pipeline:
+        """The batches of a split that the data have."""
         split = self.splits[name]
         with reading():
             indices = split.indices()

@@ -78,7 +78,7 @@ def train(
         DivergedError, InterruptedRun: the last good state is in the run directory.
     """
     progress = progress or TrainingProgress(quiet=True)
-    dataset = build.dataset(recipe.get("data", "dataset"))
+    dataset = build.dataset(recipe.section("data", "dataset"))
     resolved = changes.resolved(recipe, DEFAULT_SEED)
     name = name or recipe.name
     if out is None and overwrite:
@@ -134,7 +134,7 @@ class _Training:
         self.batch_size = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         self.train = data.pipeline("train", self.batch_size)
         held = recipe.setting("fit", "validation_batch_size") or data.evaluation_batch(self.batch_size)
-        self.validation = data.pipeline("validation", held)
+        self.validation = data.pipeline("validation", held) if "validation" in data.splits else None
         self.steps = self._steps_per_epoch()
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
@@ -233,7 +233,7 @@ class _Training:
         except DltoolError:
             raise
         except Exception as error:  # Keras and TensorFlow raise many kinds
-            value = self.recipe.get("compile", key) or self.recipe.get("compile")
+            value = self.recipe.get("compile", key) or self.recipe.section("compile")
             message = f"does not fit the model's outputs and the data's targets: {build.one_line(error)} "
             message += f"Outputs have shape {_shapes(predicted)}, targets {_shapes(y)}."
             raise RecipeError([Problem(value.place, f"compile.{key}", message)]) from error
@@ -241,7 +241,7 @@ class _Training:
     def _check_outputs(self) -> None:
         problem = predictions.outputs_problem(self.model, self.data.facts.get("num_classes"))
         if problem is not None:
-            value = self.recipe.get("model")
+            value = self.recipe.section("model")
             last = len(value.data) - 1 if value.is_list else None
             place, path = (value.place, "model") if last is None else (value.data[last].place, f"model[{last}]")
             raise RecipeError([Problem(place, path, problem)])
@@ -257,14 +257,14 @@ class _Training:
     def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
         for index, callback in enumerate(callbacks):
             if type(callback).__name__ == "TensorBoard" and importlib.util.find_spec("tensorboard") is None:
-                place = self.recipe.get("fit", "callbacks").data[index].place
+                place = self.recipe.section("fit", "callbacks").data[index].place
                 message = "needs the package tensorboard: pip install tensorboard, or remove it."
                 raise RecipeError([Problem(place, f"fit.callbacks[{index}].TensorBoard", message)])
             monitor = getattr(callback, "monitor", None)
             if isinstance(monitor, str) and getattr(callback, "save_freq", "epoch") == "epoch":
                 if type(callback).__name__ == "ModelCheckpoint" and not callback.save_best_only:
                     continue
-                value = self.recipe.get("fit", "callbacks").data[index]
+                value = self.recipe.section("fit", "callbacks").data[index]
                 self._check_monitor(monitor, value.place, f"fit.callbacks[{index}]")
 
     def _check_monitor(self, monitor: str, place: Place, path: str) -> None:

@@ -45,6 +45,7 @@ class Keeper:
     def begun(self, procedure: GradientDescent) -> None:
         self.begin()
         self.has_begun = True
+        self._keep_one_best()
         self.seconds = procedure.position.seconds
         self.progress.begun(procedure)
 
@@ -73,7 +74,7 @@ class Keeper:
 
     def _write(self, state: TrainingState) -> None:
         best = self.selector.file()
-        if best is not None and not (self.run / best).is_file():
+        if best is not None and self.selector.weights is not None and not (self.run / best).is_file():
             self.run.save_state({str(index): array for index, array in enumerate(self.selector.weights)}, {}, best)
         plain: dict[str, Any] = {
             "position": vars(state.position),
@@ -84,14 +85,19 @@ class Keeper:
         }
         self.run.save_state(state.arrays, plain)
         self.run.write_history(state.history)
+        self._keep_one_best()
+        self._pending = False
+        self.saved_at = time.perf_counter()
+
+    def _keep_one_best(self) -> None:
+        """Remove the best weights that the state does not refer to, those of a lost attempt among them."""
+        best = self.selector.file()
         for old in (self.run / "checkpoint").glob("best-*.npz"):
             if best is None or old.name != Path(best).name:
                 old.unlink()
-        self._pending = False
-        self.saved_at = time.perf_counter()
 
     def _stop(self, where: str) -> None:
         raise InterruptedRun(
             f"interrupted {where}; the state is saved. Go on with: dltool train {self.run} --resume",
-            self.interruption.signal,
+            self.interruption.signal or 0,
         )

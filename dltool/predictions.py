@@ -162,10 +162,12 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
         classify = (other.probabilities is None, first.probabilities is None)
         if other.outputs.shape != first.outputs.shape or classify[0] != classify[1]:
             raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
-    if first.probabilities is None:
+    coding = cross_entropy(first.model)
+    probabilities = [member.probabilities for member in members if member.probabilities is not None]
+    if coding is None or not probabilities:
         outputs = np.mean([member.outputs for member in members], axis=0)
     else:
-        outputs = _as_outputs(np.mean([member.probabilities for member in members], axis=0), first)
+        outputs = _as_outputs(np.mean(probabilities, axis=0), coding)
     model, total = first.model, 0.0
     model.reset_metrics()
     for start in range(0, len(outputs), AVERAGE_BATCH):
@@ -183,7 +185,7 @@ def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, floa
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = list(range(len(names)))
-    true, predicted = one.labels(), one.probabilities.argmax(axis=-1)
+    true, predicted = one.labels(), np.argmax(one.probabilities, axis=-1)
     scores = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
     precision, recall, f1, support = scores
     present = support > 0
@@ -222,11 +224,10 @@ def _figures(model: Any, loss: float) -> dict[str, float]:
     return figures
 
 
-def _as_outputs(probabilities: np.ndarray, one: Evaluated) -> np.ndarray:
-    """Outputs of one's kind that stand for these probabilities: log p are logits, for softmax(log p) = p."""
+def _as_outputs(probabilities: np.ndarray, loss: CrossEntropy) -> np.ndarray:
+    """Outputs of the loss's kind that stand for these probabilities: log p are logits, for softmax(log p) = p."""
     from scipy.special import logit
 
-    loss = cross_entropy(one.model)
     if loss.targets == BINARY:
         positive = probabilities[..., 1:]
         if not loss.from_logits:

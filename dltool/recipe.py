@@ -60,6 +60,13 @@ class Recipe:
     def get(self, *keys: Any) -> Value | None:
         return self.root.get(*keys)
 
+    def section(self, *keys: Any) -> Value:
+        """The value below `keys`, which checking has seen to be there."""
+        value = self.root
+        for key in keys:
+            value = value[key]
+        return value
+
     def setting(self, *keys: Any, default: Any = None) -> Any:
         """A plain value below `keys`, or `default`."""
         value = self.root.get(*keys)

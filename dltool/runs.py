@@ -269,7 +269,7 @@ def writing(path: Path) -> Iterator[None]:
             errno.EDQUOT: "The disk quota is used up: free some space.",
             errno.EACCES: "Give another place or change its permissions.",
             errno.EROFS: "The file system is read-only: give another place.",
-        }.get(_number(error), "")
+        }.get(_number(error) or 0, "")
         raise DltoolError(
             f"{path}: cannot be written: {error.strerror or _first_line(error)}. {remedy}".rstrip()
         ) from error

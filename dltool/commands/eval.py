@@ -141,7 +141,7 @@ def evaluate_runs(
         evaluated.append(average(evaluated))
     first = evaluated[0]
     named = trained[0].get("class_names")
-    if named is None and first.is_classification:
+    if named is None and first.is_classification and first.probabilities is not None:
         named = range(first.probabilities.shape[-1])
     return evaluated, [str(name) for name in named or ()]
 
@@ -176,7 +176,7 @@ def prediction_table(evaluated: Evaluated) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    if evaluated.is_classification:
+    if evaluated.is_classification and evaluated.probabilities is not None:
         outputs = evaluated.probabilities
         columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": outputs.argmax(axis=-1)}
         columns |= {f"probability_{i}": outputs[:, i] for i in range(outputs.shape[1])}
@@ -223,7 +223,7 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
         "numeric": [column for column, kind in kinds.items() if kind.startswith("float")],
         "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
     }
-    own = changes.dataset_arguments(one.get("data", "dataset"))
+    own = changes.dataset_arguments(one.section("data", "dataset"))
     if isinstance(own, dict) and name in own and isinstance(own[name], dict):
         found |= own[name]
     files = {argument for argument in parameters if argument == "path" or argument.endswith("_path")}
@@ -232,7 +232,7 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
 
 def _of_recipe(one: Recipe, split: str | None) -> tuple[Data, str]:
     """A recipe's data and the split to evaluate."""
-    dataset = build.dataset(one.get("data", "dataset"))
+    dataset = build.dataset(one.section("data", "dataset"))
     if split == "all":
         return _whole(dataset), "train"
     return _split_of(Data.of(one, dataset), split)
