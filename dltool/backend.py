@@ -81,7 +81,7 @@ def _native_messages_held() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except ImportError:
             held.seek(0)
             os.write(saved, held.read())
             raise

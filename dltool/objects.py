@@ -65,6 +65,7 @@ def one_line(error: BaseException) -> str:
     """What an exception says, in one line without terminal codes and tracebacks."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     text = re.sub(r"^Exception encountered when calling .*?\n\n", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{\{function_node .*?\}\} ?|\[Op:\w+\].*$", "", text, flags=re.DOTALL)
     text = text.strip().split("\n\n")[0].split("Arguments received by")[0]
     text = re.sub(r"\s+", " ", text).strip()
     return text or type(error).__name__

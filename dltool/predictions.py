@@ -70,6 +70,12 @@ class Evaluated:
         """Whether there is one class an example."""
         return self.probabilities is not None and self.probabilities.ndim == 2
 
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each example of a classifier, (examples,)."""
+        if self.probabilities is None:
+            raise ValueError(f"{self.run} is no classifier")
+        return self.probabilities.argmax(axis=-1)
+
     def labels(self) -> np.ndarray:
         """Targets as class indices, (examples,)."""
         one_hot = self.targets.ndim > 1 and self.targets.shape[-1] > 1
@@ -185,7 +191,7 @@ def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, floa
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = list(range(len(names)))
-    true, predicted = one.labels(), np.argmax(one.probabilities, axis=-1)
+    true, predicted = one.labels(), one.predicted()
     scores = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
     precision, recall, f1, support = scores
     present = support > 0
