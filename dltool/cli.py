@@ -193,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: by default the process's.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _terminated)
     if "--traceback" in arguments:
         _exit(app(arguments, standalone_mode=False))
     try:

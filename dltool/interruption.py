@@ -21,7 +21,9 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._received) for number in SIGNALS}
+        """Obey the signals, except one that the process was told to ignore, as a shell tells its background jobs."""
+        obeyed = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._received) for number in obeyed}
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ def spawn(*arguments: object, **options: object) -> subprocess.Popen[str]:
     """dltool as a process of its own, its streams as pipes."""
     command = [sys.executable, "-m", "dltool", *map(str, arguments)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # a shell's background job ignores SIGINT, and so would its children
+    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
     )

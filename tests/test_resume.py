@@ -124,3 +124,15 @@ def test_two_trainings_of_one_recipe_are_the_same_bits(recipe: Path, unbroken: P
     process = spawn("train", recipe, "compile.steps_per_execution=9", "--out", again, "--quiet")
     assert process.wait(timeout=300) == 0, process.stderr.read()
     assert history(again) == history(unbroken)
+
+
+def test_a_background_job_goes_on_when_ctrl_c_is_pressed(recipe: Path) -> None:
+    """A shell starts `command &` with SIGINT ignored; it stays ignored."""
+    run = recipe.parent / "background"
+    ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731
+    process = spawn("train", recipe, "fit.epochs=3", "--out", run, preexec_fn=ignore)
+    for line in process.stderr:
+        if line.startswith("epoch"):
+            process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 0
+    assert len(history(run)) == 3
