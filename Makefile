@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check recipes clean
+.PHONY: help run test bench check recipes slow clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,7 +40,10 @@ bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alterna
 	$(BIN)/python -m tests.benchmarks.training $(BENCH_ARGS)
 
 recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers
-	$(BIN)/python -m pytest tests/test_recipes.py -m 'slow or not slow' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/test_recipes.py $(PYTEST_ARGS)
+
+slow: $(VENV)/.tested  ## the same for the recipes that take minutes; needs DLTOOL_DATA
+	$(BIN)/python -m pytest tests/test_recipes.py -m slow $(PYTEST_ARGS)
 
 clean:  ## remove what make made, the virtual environment included
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -50,16 +50,23 @@ def configure(
             tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(dtype_policy or "float32")
+    try:
+        keras.config.set_dtype_policy(dtype_policy or "float32")
+    except ValueError as error:
+        raise UsageError(f"dtype_policy '{dtype_policy}': {str(error).splitlines()[0]}") from error
     if seed is not None:
         keras.utils.set_random_seed(seed)
 
 
-def begin_anew(seed: int) -> None:
-    """Forget the names and random numbers used so far, so that a model does not depend on what was built before."""
+def begin_anew(seed: int, dtype_policy: str | None = None) -> None:
+    """Forget the names and random numbers used so far, so that a model does not depend on what was built before.
+
+    Args:
+        dtype_policy: Keras's global dtype policy from now on; by default it stays.
+    """
     import keras
 
-    policy = keras.config.dtype_policy()
+    policy = dtype_policy or keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(policy)  # clear_session forgets it
     keras.utils.set_random_seed(seed)

@@ -28,11 +28,12 @@ from dltool.errors import (
 from dltool.interruption import Interruption
 from dltool.keeper import Keeper
 from dltool.progress import TrainingProgress
-from dltool.recipe import Recipe
+from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.selection import Selector
 
 if TYPE_CHECKING:
+    from dltool.pipelines.base import Pipeline
     from dltool.procedures.training_state import TrainingState
 
 DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
@@ -84,22 +85,17 @@ def train(
     if out is None and overwrite:
         out = runs.HOME / name
     run = RunDirectory(out) if out is not None else RunDirectory.fresh(name)
-    keeps_rate = True
+    changed = False
     if resume:
         if out is None:
             raise UsageError("--resume needs the run: give --out RUN, or the run directory in place of the recipe")
         for line in changes.check_resumable(run, resolved, accept_changes):
             progress.say(f"changed since: {line}")
-        keeps_rate = _rate(changes.own_recipe(run)) == _rate(resolved)
+            changed = True
     else:
         run.check_free(overwrite)
     seed = recipe.setting("seed", default=DEFAULT_SEED)
-    backend.configure(
-        device=device,
-        dtype_policy=recipe.setting("dtype_policy"),
-        deterministic=recipe.setting("deterministic", default=False),
-        seed=seed,
-    )
+    backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
     data = Data.of(recipe, dataset)
     if out is None:
@@ -109,18 +105,20 @@ def train(
             changes.check_same_data(run, data)
         else:
             run.check_free(overwrite)
-        backend.begin_anew(seed)
+        backend.begin_anew(seed, recipe.setting("dtype_policy"))
         work = _Training(recipe, data, seed, run)
 
         def begin() -> None:
-            if not resume:
+            if resume:
+                run.forget_results()
+            else:
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
             run.write_json(runs.DATA, data.facts)
             run.write_json(runs.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
 
         sessions = run.sessions() if resume else []
-        state = work.load_state(keeps_rate) if resume and (run / runs.STATE).is_file() else None
+        state = work.load_state(changed) if resume and (run / runs.STATE).is_file() else None
         return TrainedRun(run, work.fit(state, begin, progress))
 
 
@@ -133,8 +131,7 @@ class _Training:
         self.recipe, self.data, self.seed, self.run = recipe, data, seed, run
         self.batch_size = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         self.train = data.pipeline("train", self.batch_size)
-        held = recipe.setting("fit", "validation_batch_size") or data.evaluation_batch(self.batch_size)
-        self.validation = data.pipeline("validation", held) if "validation" in data.splits else None
+        self.validation = self._validation()
         self.steps = self._steps_per_epoch()
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
@@ -151,13 +148,16 @@ class _Training:
         self.procedure = build.procedure(recipe)
         self.callbacks = build.callbacks(recipe, run.path)
         self._check_callbacks(self.callbacks)
+        self._check_averaging()
         self.class_weight = self._class_weight()
 
     def fit(self, state: Any | None, begin: Callable[[], None], progress: TrainingProgress) -> dict[str, Any]:
         """Train from a state or from the beginning; the content of metrics.json."""
+        import tensorflow as tf
+
         setting = self.recipe.setting
         interruption = Interruption(progress.say)
-        keeper = Keeper(self.run, self.selector, progress, interruption, begin)
+        keeper = Keeper(self.run, self.selector, progress, interruption, begin, _rate(self.recipe))
         with self.data.explained(), interruption.listening():
             try:
                 history = self.procedure.fit(
@@ -184,15 +184,14 @@ class _Training:
                 kept = self._keep_last_good(keeper.last or state)
                 remedy = "Lower the learning rate, clip gradients (clipnorm) or check the data's scale."
                 raise DivergedError(f"{error}. {kept} {remedy}") from error
-            except ValueError as error:
-                if state is None or keeper.has_begun:
-                    raise
-                raise UsageError(f"{self.run}: can't go on: {error}. Train anew with another --out.") from error
-            except Exception:
+            except (DltoolError, MemoryError, tf.errors.OpError):
                 keeper.save_pending()
                 raise
+            except Exception as error:  # of Keras, in the first step or in a callback: about values it did not check
+                raise self._failure(error, keeper, state) from error
             finally:
                 progress.ended()
+            keeper.ensure_begun()  # resumed after the last epoch, there was no step
             keeper.save_pending()
         try:
             return self._finish(history, keeper.seconds)
@@ -202,6 +201,33 @@ class _Training:
             raise InterruptedRun(message, number) from error
 
     # -- preparation -----------------------------------------------------------------------------------
+
+    def _validation(self) -> Pipeline | None:
+        """The validation split's batches; settings of validation without one are an error."""
+        if "validation" not in self.data.splits:
+            for key in ("validation_batch_size", "validation_steps", "validation_freq"):
+                value = self.recipe.get("fit", key)
+                if value is not None and value.data is not None:
+                    message = "there is no validation split: set data.validation_split, or remove this."
+                    raise RecipeError([Problem(value.key or value.place, f"fit.{key}", message)])
+            return None
+        size = self.recipe.setting("fit", "validation_batch_size")
+        if size is None:  # validation_steps counts batches of batch_size, as Keras does
+            counted = self.recipe.setting("fit", "validation_steps") is not None
+            size = self.batch_size if counted else self.data.evaluation_batch(self.batch_size)
+        return self.data.pipeline("validation", size)
+
+    def _failure(self, error: Exception, keeper: Keeper, state: TrainingState | None) -> DltoolError:
+        """What an error of Keras says: before the first step it is the recipe's, later the run has failed."""
+        line = build.one_line(error)
+        if keeper.has_begun:
+            keeper.save_pending()
+            kept = f" The state is in {self.run}." if (self.run / runs.STATE).is_file() else ""
+            return DltoolError(f"{self.run}: training failed: {line}.{kept} --traceback shows where.")
+        if state is not None:
+            return UsageError(f"{self.run}: can't go on: {line}. Train anew with another --out.")
+        message = f"the first step fails: {line}. Check the values under compile and fit; --traceback shows where."
+        return RecipeError([Problem(self.recipe.section("compile").place, "compile", message)])
 
     def _steps_per_epoch(self) -> int:
         asked = self.recipe.get("fit", "steps_per_epoch")
@@ -252,7 +278,20 @@ class _Training:
         if monitor is None:
             return Selector("val_loss" if self.validation is not None else None, "min")
         self._check_monitor(monitor.data, monitor.place, "select.monitor")
-        return Selector(monitor.data, mode or ("min" if monitor.data.endswith("loss") else "max"))
+        return Selector(monitor.data, mode or self._direction(monitor))
+
+    def _direction(self, monitor: Value) -> str:
+        """How Keras's own callbacks judge the figure: "min" or "max"."""
+        import keras
+
+        judge = keras.callbacks.EarlyStopping(monitor=monitor.data)
+        judge.set_model(self.model)
+        try:
+            judge._set_monitor_op()
+        except ValueError:
+            message = f"it is not known whether '{monitor.data}' is to fall or to rise: set select.mode to min or max"
+            raise RecipeError([Problem(monitor.place, "select.monitor", message)]) from None
+        return "min" if bool(judge.monitor_op(1.0, 2.0)) else "max"
 
     def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
         for index, callback in enumerate(callbacks):
@@ -260,12 +299,34 @@ class _Training:
                 place = self.recipe.section("fit", "callbacks").data[index].place
                 message = "needs the package tensorboard: pip install tensorboard, or remove it."
                 raise RecipeError([Problem(place, f"fit.callbacks[{index}].TensorBoard", message)])
+            if type(callback).__name__ == "ReduceLROnPlateau" and not self._rate_is_a_number():
+                place = self.recipe.section("fit", "callbacks").data[index].place
+                message = "changes a learning rate that is a number; this recipe's is a schedule. Remove one of them."
+                raise RecipeError([Problem(place, f"fit.callbacks[{index}].ReduceLROnPlateau", message)])
             monitor = getattr(callback, "monitor", None)
             if isinstance(monitor, str) and getattr(callback, "save_freq", "epoch") == "epoch":
                 if type(callback).__name__ == "ModelCheckpoint" and not callback.save_best_only:
                     continue
                 value = self.recipe.section("fit", "callbacks").data[index]
                 self._check_monitor(monitor, value.place, f"fit.callbacks[{index}]")
+
+    def _rate_is_a_number(self) -> bool:
+        import keras
+
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+
+    def _check_averaging(self) -> None:
+        """Keras averages weights at the end of training, after the best epoch was chosen by others."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        swapped = any(type(callback).__name__ == "SwapEMAWeights" for callback in self.callbacks)
+        if optimizer.use_ema and self.selector.monitor is not None and not swapped:
+            message = (
+                "averages weights at the end of training only, but the model of the best epoch is kept: add "
+                "SwapEMAWeights: {swap_on_epoch: true} to fit.callbacks, so that epochs are judged with averages."
+            )
+            place = self.recipe.section("compile", "optimizer").place
+            raise RecipeError([Problem(place, "compile.optimizer", f"use_ema {message}")])
 
     def _check_monitor(self, monitor: str, place: Place, path: str) -> None:
         known = [*self.logs, *(f"val_{name}" for name in self.logs)] if self.validation is not None else self.logs
@@ -299,11 +360,11 @@ class _Training:
 
     # -- state and results -------------------------------------------------------------------------------
 
-    def load_state(self, keeps_rate: bool) -> TrainingState:
-        """The state that the run has saved.
+    def load_state(self, changed: bool) -> TrainingState:
+        """The state that the run has saved; a learning rate that the recipe has changed since is the recipe's.
 
         Args:
-            keeps_rate: whether the learning rate goes on as saved; else it is the recipe's.
+            changed: whether the recipe has changed: training that a callback had ended then goes on.
         """
         from dltool.procedures.training_state import Position, TrainingState, variables
 
@@ -311,7 +372,9 @@ class _Training:
         try:
             self.selector.restore(plain["selected"], self.run)
             position = Position(**plain["position"])
-            state = TrainingState(position, arrays, plain["callbacks"], plain["history"], plain["stopped"])
+            stopped = plain["stopped"] and not changed
+            state = TrainingState(position, arrays, plain["callbacks"], plain["history"], stopped)
+            keeps_rate = plain["rate"] == _rate(self.recipe)
         except (KeyError, TypeError) as error:
             raise DataError(
                 f"{self.run / runs.STATE}: is damaged ({error!r}). Train again with --overwrite."

@@ -24,7 +24,8 @@ class Keeper:
     """Watches a training: chooses the best epoch, keeps the state on disk, shows progress, obeys signals.
 
     Args:
-        begin: called once the state to go on from has been taken over, before the first step.
+        begin: called once, when a first step has shown that training works; until then nothing is touched.
+        rate: the recipe's learning rate, kept with the state so that a resume sees whether it has changed.
     """
 
     def __init__(
@@ -34,22 +35,29 @@ class Keeper:
         progress: TrainingProgress,
         interruption: Interruption,
         begin: Callable[[], None] = lambda: None,
+        rate: Any = None,
     ) -> None:
         self.run, self.selector, self.progress, self.interruption = run, selector, progress, interruption
-        self.begin, self.has_begun = begin, False
+        self.begin, self.has_begun, self.rate = begin, False, rate
+        self._best_on_disk: str | None = None  # written by this process, or gone on from
         self.saved_at = time.perf_counter()
         self.last: TrainingState | None = None  # the state after the last complete epoch of this session
         self.seconds = 0.0
         self._pending = False
 
     def begun(self, procedure: GradientDescent) -> None:
-        self.begin()
-        self.has_begun = True
-        self._keep_one_best()
+        self._best_on_disk = self.selector.file()
         self.seconds = procedure.position.seconds
         self.progress.begun(procedure)
 
+    def ensure_begun(self) -> None:
+        """Take the directory over, unless that is done."""
+        if not self.has_begun:
+            self.begin()
+            self.has_begun = True
+
     def advanced(self, procedure: GradientDescent) -> None:
+        self.ensure_begun()
         self.seconds = procedure.position.seconds
         self.progress.advanced(procedure)
         if self.interruption.signal is not None:
@@ -74,7 +82,7 @@ class Keeper:
 
     def _write(self, state: TrainingState) -> None:
         best = self.selector.file()
-        if best is not None and self.selector.weights is not None and not (self.run / best).is_file():
+        if best is not None and self.selector.weights is not None and best != self._best_on_disk:
             self.run.save_state({str(index): array for index, array in enumerate(self.selector.weights)}, {}, best)
         plain: dict[str, Any] = {
             "position": vars(state.position),
@@ -82,9 +90,11 @@ class Keeper:
             "history": state.history,
             "stopped": state.stopped,
             "selected": self.selector.plain(),
+            "rate": self.rate,
         }
         self.run.save_state(state.arrays, plain)
         self.run.write_history(state.history)
+        self._best_on_disk = best
         self._keep_one_best()
         self._pending = False
         self.saved_at = time.perf_counter()

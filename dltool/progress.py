@@ -51,7 +51,7 @@ class TrainingProgress:
         rate = self._steps_per_second(procedure)
         figures = [f"{_clock(left / rate)} left"] if rate else []
         figures += _formatted(figures_of(procedure.model))
-        figures.append(f"{rate * procedure.train_size / procedure.steps:,.0f} examples/s")
+        figures.append(f"{procedure.examples_per_second:,.0f} examples/s")
         epoch = f"epoch {position.epoch + 1}/{procedure.epochs}  step {position.step}/{procedure.steps}"
         line, room = "  ".join(figures), max(self.console.width - len(epoch) - self.length - 2, 1)
         line = line if len(line) <= room else f"{line[: room - 1]}…"  # a second line would flicker
@@ -61,8 +61,7 @@ class TrainingProgress:
         width = len(str(procedure.epochs))
         line = "  ".join([f"epoch {row['epoch']:{width}}/{procedure.epochs}", *_formatted(row)])
         extras = [f"{row['seconds']:.1f} s", f"learning_rate {row['learning_rate']:.3g}"]
-        if row["seconds"] > 0:
-            extras.append(f"{procedure.train_size / row['seconds']:,.0f} examples/s")
+        extras.append(f"{procedure.examples_per_second:,.0f} examples/s")
         for extra in extras:
             if self.live and len(line) + 2 + len(extra) > self.console.width:
                 break

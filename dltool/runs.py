@@ -28,7 +28,9 @@ ENVIRONMENT = "environment.json"
 DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names in the model's order
 PICTURE = "history.png"
 STATE = "checkpoint/state.npz"
-OWN = (RECIPE, MODEL, HISTORY, METRICS, ENVIRONMENT, DATA, PICTURE, "checkpoint")
+# in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
+OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, "checkpoint", RECIPE)
+LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
 
 
 class RunDirectory:
@@ -122,6 +124,7 @@ class RunDirectory:
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._clear_leftovers()
             yield
         except BlockingIOError:
             raise UsageError(f"{self.path}: another dltool train is running in it") from None
@@ -138,6 +141,19 @@ class RunDirectory:
         except DltoolError as error:
             raise UsageError(str(error)) from error
         self.made |= made
+
+    def forget_results(self) -> None:
+        """Remove what tells of the end of training, before training goes on."""
+        with writing(self.path):
+            for name in (METRICS, MODEL):
+                (self.path / name).unlink(missing_ok=True)
+
+    def _clear_leftovers(self) -> None:
+        """Remove half-written files of a process that was killed while it wrote."""
+        for folder in (self.path, self.path / "checkpoint"):
+            for path in folder.glob(".*"):
+                if LEFTOVER.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     # -- writing ---------------------------------------------------------------------------------------
 

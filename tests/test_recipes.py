@@ -18,7 +18,7 @@ from tests.command_line import run
 
 NAMES = recipe.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
-SLOW = {"cnn/lenet5", "mlp/mnist", "lstm/mnist"}  # minutes each on 2 cores: make recipes
+SLOW = {"cnn/lenet5", "mlp/mnist", "lstm/mnist"}  # minutes each on 2 cores: make slow
 NEEDS_DATA = SLOW
 QUICK = [name for name in NAMES if name not in SLOW]
 
@@ -56,9 +56,11 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     found = header(name)
     assert recipe.purpose(recipe.bundled() / f"{name}.yaml").endswith(".")
     assert found.keys() >= set(HEADER_LINES)
-    assert found["Run"] == f"dltool train {name}"
-    assert found["Check"].startswith("dltool eval ")
-    assert re.search(r"\d", found["Expect"])
+    out = f"runs/{name.replace('/', '-')}"
+    assert found["Run"] == f"dltool train {name} --out {out}"
+    assert found["Check"].startswith(f"dltool eval {out} --require ")
+    measured = r"test (accuracy 0\.\d+|RMSE \d+\.\d+)|w = \d\.\d+"
+    assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -90,7 +90,8 @@ class GradientDescent:
         self.model, self.augment, self.callbacks = model, augment, list(callbacks)
         self.epochs, self.history, self.position = epochs, [], Position()
         self.steps = min(steps_per_epoch or train.steps, train.steps)
-        self.train_size = train.size
+        self.epoch_size = min(train.size, self.steps * train.batch_size)
+        self.examples_per_second = 0.0  # of the epoch under way, validation left out
         if not jit_compile:  # XLA fuses by itself
             fuse(model.optimizer)
         step = self._step(class_weight, jit_compile)
@@ -108,6 +109,7 @@ class GradientDescent:
             model.stop_training = state.stopped
         if observer is not None:
             observer.begun(self)
+        self._mark = time.perf_counter()
         chunk = _Chunk(steps_per_execution or (1 if _hooks_batches(self.callbacks) else None))
         logs: dict[str, float] = {}
         while self.position.epoch < epochs and not model.stop_training:
@@ -126,7 +128,6 @@ class GradientDescent:
                     observer.advanced(self)
                 if model.stop_training:
                     break
-            began = time.perf_counter()
             logs = figures_of(model)
             rate = learning_rate(model.optimizer)
             if validation is not None and (number + 1) % validation_freq == 0:
@@ -135,9 +136,7 @@ class GradientDescent:
                 logs |= {f"val_{name}": value for name, value in found.items()}
                 hooks.on_test_end(found)
                 self._check_finite(logs["val_loss"], "validation loss")
-            seconds = time.perf_counter() - began
-            self.position.epoch_seconds += seconds
-            self.position.seconds += seconds
+            self._tick()
             row = {
                 "epoch": number + 1,
                 "step": self.position.total_steps,
@@ -165,15 +164,23 @@ class GradientDescent:
 
     def _advance(self, epoch: Any, chunk: _Chunk) -> None:
         position = self.position
-        began = time.perf_counter()
-        start = position.step
+        start, began = position.step, time.perf_counter()
         position.step, value = epoch.advance(start, min(start + chunk.steps, self.steps))
-        seconds = time.perf_counter() - began
         position.total_steps += position.step - start
-        position.seconds += seconds
-        position.epoch_seconds += seconds
-        chunk.took(position.step - start, seconds)
+        chunk.took(position.step - start, time.perf_counter() - began)
+        self._tick()
+        share = position.step / self.steps
+        if position.epoch_seconds > 0:
+            self.examples_per_second = share * self.epoch_size / position.epoch_seconds
         self._check_finite(value, "loss")
+
+    def _tick(self) -> float:
+        """Add the wall time since the last tick to the training's; all that happens between counts."""
+        now = time.perf_counter()
+        seconds, self._mark = now - self._mark, now
+        self.position.seconds += seconds
+        self.position.epoch_seconds += seconds
+        return seconds
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
