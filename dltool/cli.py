@@ -195,10 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminated)
-    if "--traceback" in arguments:
-        _exit(app(arguments, standalone_mode=False))
     try:
-        status: Any = app(arguments, standalone_mode=False)
+        status: Any = _run(arguments)
         if status == 130:  # what typer makes of Ctrl-C
             _say("interrupted")
     except DltoolError as error:
@@ -229,6 +227,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             _say(f"{type(error).__name__}: {error}\nThis is a fault of dltool: please report it with --traceback.")
             status = 1
     _exit(status)
+
+
+def _run(arguments: Sequence[str]) -> Any:
+    """The command's status; under --traceback an error is also shown in full."""
+    try:
+        return app(arguments, standalone_mode=False)
+    except BaseException:
+        if "--traceback" in arguments:
+            from traceback import print_exc
+
+            print_exc()
+        raise
 
 
 def _say(message: str) -> None:

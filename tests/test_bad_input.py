@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltool import experiment, recipe, runs
+from dltool import errors, experiment, recipe, runs
+from dltool.commands import recipes
 from tests.command_line import Done, run, write_quick
 
 
@@ -361,3 +362,37 @@ def test_a_table_without_feature_space_is_explained(copy: Path, capsys: pytest.C
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},{'xy'[i % 2]}\n" for i in range(40)))
     done = run(capsys, "train", "quick.yaml", "data.dataset={Csv: {path: t.csv, target: y}}", "--out", "new")
     check_one_line(done, 2, "begin the model with - FeatureSpace: ${data.features}")
+
+
+# -- --traceback ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (errors.RecipeError([errors.Problem(errors.Place("r.yaml", 1, 1), "fit", "is wrong")]), 2),
+        (errors.RequirementError("accuracy is 0.1"), 3),
+        (errors.DataError("no data"), 5),
+        (errors.InterruptedRun("saved", 15), 143),
+        (errors.Terminated(), 143),
+        (MemoryError(), 1),
+        (RuntimeError("a fault"), 1),
+    ],
+)
+def test_traceback_adds_to_stderr_and_changes_no_status(
+    raised: BaseException, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**options: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(recipes, "list_bundled", fails)
+    plain, traced = (run(capsys, "recipes", *options) for options in ((), ("--traceback",)))
+    assert (plain.status, traced.status) == (status, status)
+    assert traced.err.startswith("Traceback") and traced.err.endswith(plain.err)
+    assert "Traceback" not in plain.err and (plain.out, traced.out) == ("", "")
+
+
+def test_traceback_of_bad_usage_keeps_its_status(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "recipes", "--format", "xml", "--traceback")
+    assert done.status == 2
+    assert "Traceback" in done.err and "Invalid value for '--format'" in done.err.splitlines()[-1]
