@@ -129,7 +129,7 @@ def evaluate_runs(
         model = directory.load_model()
         key = to_text(one.setting("data"))
         if key not in sources:
-            sources[key] = _of_recipe(one, split) if other is None else _of_other(other, split)
+            sources[key] = _of_recipe(one, directory, split) if other is None else _of_other(other, split)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
         size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
@@ -230,9 +230,9 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
     return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
 
 
-def _of_recipe(one: Recipe, split: str | None) -> tuple[Data, str]:
-    """A recipe's data and the split to evaluate."""
-    dataset = build.dataset(one.section("data", "dataset"))
+def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None) -> tuple[Data, str]:
+    """The data of a run's recipe and the split to evaluate."""
+    dataset = changes.own_dataset(one, directory)
     if split == "all":
         return _whole(dataset), "train"
     return _split_of(Data.of(one, dataset), split)
