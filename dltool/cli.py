@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -219,6 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "dltool"
             _say(f"{command}: {error.format_message()} See '{command} --help'.")
+            status = 2
+        elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            _say(f"{error.filename}: {error.strerror}")
             status = 2
         elif isinstance(error, MemoryError):
             _say("out of memory")
