@@ -136,13 +136,15 @@ def evaluate_runs(
         pipeline = source.pipeline(name, size)
         whole = source.splits.keys() == {"train"} and (split == "all" or other is not None)
         with source.explained(), _fitting(directory):
-            evaluated.append(evaluate(model, pipeline, str(directory), "all" if whole else name, facts.get("features")))
+            split_ = "all" if whole else name
+            columns, classes = facts.get("features"), facts.get("num_classes")
+            evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
     if len(evaluated) > 1:
         evaluated.append(average(evaluated))
     first = evaluated[0]
     named = trained[0].get("class_names")
-    if named is None and first.is_classification and first.probabilities is not None:
-        named = range(first.probabilities.shape[-1])
+    if named is None and first.is_classification and first.scores is not None:
+        named = range(first.scores.shape[-1])
     return evaluated, [str(name) for name in named or ()]
 
 
@@ -172,14 +174,15 @@ def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: 
 
 
 def prediction_table(evaluated: Evaluated) -> pd.DataFrame:
-    """A row an example: index, target, prediction and the outputs (probabilities of a classifier)."""
+    """A row an example: index, target, prediction, and of a classifier probabilities, or scores as they are."""
     import numpy as np
     import pandas as pd
 
-    if evaluated.is_classification and evaluated.probabilities is not None:
-        outputs = evaluated.probabilities
-        columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": outputs.argmax(axis=-1)}
-        columns |= {f"probability_{i}": outputs[:, i] for i in range(outputs.shape[1])}
+    if evaluated.is_classification and evaluated.scores is not None:
+        outputs = evaluated.scores
+        word = "score" if evaluated.probabilities is None else "probability"
+        columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": evaluated.predicted()}
+        columns |= {f"{word}_{i}": outputs[:, i] for i in range(outputs.shape[1])}
     else:
         targets = evaluated.targets.reshape(len(evaluated.targets), -1)
         outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
