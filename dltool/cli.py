@@ -128,7 +128,10 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option("--predictions", help="Write a row an example: target, prediction, outputs."),
+        typer.Option(
+            "--predictions",
+            help="Write a row an example: target, prediction, outputs; of several runs, their average's.",
+        ),
     ] = None,
     per_class: Annotated[
         bool,
