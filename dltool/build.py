@@ -1,14 +1,15 @@
-"""What a recipe describes is built; here and in objects alone file, line and column join an error."""
+"""What a recipe describes is built; what a constructor raises is told at its file, line and column."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dltool import names
+from dltool import recipe as reading
 from dltool.errors import Problem, RecipeError
 from dltool.objects import Builder, one_line, parameters
 from dltool.recipe import Recipe, Value, object_name
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "compile",
     "dataset",
+    "load",
     "model",
     "one_line",
     "parameters",
@@ -51,6 +53,22 @@ def check(recipe: Recipe) -> None:
     builder.finish()
 
 
+def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """`recipe.load`, with what is wrong with the dataset's name, arguments and files; no Keras, no TensorFlow.
+
+    Raises:
+        RecipeError: all problems at once.
+        UsageError: there is no such recipe.
+    """
+    recipe, problems = reading.read(source, overrides)
+    builder = Builder(facts=None)
+    builder.problems += problems
+    if (value := recipe.root.get("data", "dataset")) is not None:
+        builder.build("datasets", value, "data.dataset")
+    builder.finish()
+    return recipe
+
+
 def dataset(value: Value, path: str = "data.dataset") -> Any:
     """The dataset that a value names; no Keras, no TensorFlow."""
     builder = Builder(facts={})
@@ -68,7 +86,7 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any]) 
     """
     builder = Builder(facts)
     value = recipe.root["model"]
-    name = re.sub(r"\W", "_", recipe.name)
+    name = _scope(recipe.name)
     if value.is_list:
         return _sequential(builder, value, facts, batches, name)
     built = builder.build("applications", value, "model")
@@ -195,6 +213,12 @@ def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str)
 def _given_state(value: Value) -> bool:
     body = value.data[object_name(value)] if value.is_mapping else None
     return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
+
+
+def _scope(name: str) -> str:
+    """A name that TensorFlow takes for a scope: letters and digits of ASCII, '_' and '.'."""
+    safe = re.sub(r"[^A-Za-z0-9_.]", "_", name)
+    return safe if safe[:1].isalnum() else f"model{safe}"
 
 
 def _policy(name: str) -> Any:

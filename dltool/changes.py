@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from dltool import build, names, runs
@@ -61,6 +62,29 @@ def own_recipe(run: RunDirectory) -> Recipe:
         raise DataError(f"{first.place}: the run's recipe is damaged ({first.message}). Train again.") from error
 
 
+def own_dataset(recipe: Recipe, run: RunDirectory) -> Any:
+    """The dataset of a run's recipe, which new overrides may have changed.
+
+    Raises:
+        DataError: a file that the run itself names is gone.
+        RecipeError: something else is wrong with the dataset.
+    """
+    value = recipe.section("data", "dataset")
+    try:
+        return build.dataset(value)
+    except RecipeError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        for at, one in value.walk("data.dataset"):
+            key = at.rpartition(".")[2]
+            if not (isinstance(one.data, str) and _is_path(key) and _same_file(one.place.file, run / runs.RECIPE)):
+                continue
+            if not Path(one.data).expanduser().exists():
+                remedy = f"Put it back, or say where it is now ({at}=... to train, --data to evaluate)."
+                raise DataError(f"{run}: its data are gone: {one.data} does not exist. {remedy}") from error
+        raise
+
+
 def check_same_data(run: RunDirectory, data: Data) -> None:
     """Raise unless the data are those that the run was trained on, as far as their facts tell."""
     if not (run / runs.DATA).is_file():
@@ -88,6 +112,15 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 def _absolute(plain: Any, key: str = "") -> Any:
     if isinstance(plain, dict):
         return {name: _absolute(value, str(name)) for name, value in plain.items()}
-    if isinstance(plain, str) and (key == "path" or key.endswith("_path")):
-        return os.path.abspath(plain)  # noqa: PTH100 - resolve() would follow links
+    if isinstance(plain, str) and _is_path(key):
+        return os.path.abspath(os.path.expanduser(plain))  # noqa: PTH100, PTH111 - resolve() would follow links
     return plain
+
+
+def _is_path(key: str) -> bool:
+    """Whether an argument of this name is a file's path."""
+    return key == "path" or key.endswith("_path")
+
+
+def _same_file(named: str, path: Path) -> bool:
+    return os.path.abspath(named) == os.path.abspath(path)  # noqa: PTH100 - `named` may be no file at all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -127,7 +128,10 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option("--predictions", help="Write a row an example: target, prediction, outputs."),
+        typer.Option(
+            "--predictions",
+            help="Write a row an example: target, prediction, outputs; of several runs, their average's.",
+        ),
     ] = None,
     per_class: Annotated[
         bool,
@@ -195,10 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminated)
-    if "--traceback" in arguments:
-        _exit(app(arguments, standalone_mode=False))
     try:
-        status: Any = app(arguments, standalone_mode=False)
+        status: Any = _run(arguments)
         if status == 130:  # what typer makes of Ctrl-C
             _say("interrupted")
     except DltoolError as error:
@@ -222,6 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             command = context.command_path if context is not None else "dltool"
             _say(f"{command}: {error.format_message()} See '{command} --help'.")
             status = 2
+        elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            _say(f"{error.filename}: {error.strerror}")
+            status = 2
         elif isinstance(error, MemoryError):
             _say("out of memory")
             status = 1
@@ -229,6 +234,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             _say(f"{type(error).__name__}: {error}\nThis is a fault of dltool: please report it with --traceback.")
             status = 1
     _exit(status)
+
+
+def _run(arguments: Sequence[str]) -> Any:
+    """The command's status; under --traceback an error is also shown in full."""
+    try:
+        return app(arguments, standalone_mode=False)
+    except BaseException:
+        if "--traceback" in arguments:
+            from traceback import print_exc
+
+            print_exc()
+        raise
 
 
 def _say(message: str) -> None:

@@ -88,6 +88,7 @@ class Builder:
     ) -> None:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
         self.problems: list[Problem] = []
+        self._cause: Exception | None = None  # of the first problem that an exception told of
 
     def problem(self, place: Place, path: str, message: str) -> Any:
         self.problems.append(Problem(place, path, message))
@@ -95,7 +96,7 @@ class Builder:
 
     def finish(self) -> None:
         if self.problems:
-            raise RecipeError(self.problems)
+            raise RecipeError(self.problems) from self._cause
 
     def attempt(self, action: Callable[[], Any], value: Value, path: str) -> Any:
         """The action's result; what it raises becomes a problem at the value's place."""
@@ -106,6 +107,7 @@ class Builder:
         except (DltoolError, MemoryError):  # unreadable data, a signal: not about the recipe
             raise
         except Exception as error:  # whatever a constructor raises is about the value given
+            self._cause = self._cause or error
             return self.problem(value.key or value.place, path, one_line(error))
         return UNKNOWN
 

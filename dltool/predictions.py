@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 AVERAGE = "average"
 AVERAGE_BATCH = 1024  # examples
 EPSILON = 1e-7  # as keras.config.epsilon(): probabilities are kept off 0 and 1 before a logarithm
+PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
 SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
 
 
@@ -40,6 +41,7 @@ class Evaluated:
         outputs: what the model gives, float (examples, ...).
         figures: loss and compiled metrics.
         model: the compiled model.
+        classes: how many the run's data have, None where targets are numbers.
     """
 
     run: str
@@ -48,15 +50,18 @@ class Evaluated:
     outputs: np.ndarray
     figures: dict[str, float]
     model: Any
+    classes: int | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray | None:
-        """Of classes, on the last axis, where the loss is a cross-entropy over classes, else None."""
+        """Of classes, on the last axis, where the loss or the last activation makes outputs such, else None."""
         from scipy.special import expit, softmax
 
         loss = cross_entropy(self.model)
         outputs = self.outputs
-        if loss is None or outputs.ndim < 2:
+        if loss is None:
+            return outputs if self._is_scored and last_activation(self.model) in PROBABLE else None
+        if outputs.ndim < 2:
             return None
         if loss.targets == BINARY:
             if outputs.shape[-1] > 1:
@@ -66,20 +71,35 @@ class Evaluated:
         return softmax(outputs, axis=-1) if loss.from_logits else outputs
 
     @property
+    def scores(self) -> np.ndarray | None:
+        """A number a class, the largest for the class predicted: probabilities where there are any."""
+        return self.probabilities if self.probabilities is not None or not self._is_scored else self.outputs
+
+    @property
     def is_classification(self) -> bool:
         """Whether there is one class an example."""
-        return self.probabilities is not None and self.probabilities.ndim == 2
+        return self.scores is not None and self.scores.ndim == 2
 
     def predicted(self) -> np.ndarray:
-        """The most probable class of each example of a classifier, (examples,)."""
-        if self.probabilities is None:
+        """The class of each example of a classifier that its scores are highest for, (examples,)."""
+        if self.scores is None:
             raise ValueError(f"{self.run} is no classifier")
-        return self.probabilities.argmax(axis=-1)
+        return self.scores.argmax(axis=-1)
 
     def labels(self) -> np.ndarray:
         """Targets as class indices, (examples,)."""
         one_hot = self.targets.ndim > 1 and self.targets.shape[-1] > 1
         return self.targets.argmax(axis=-1) if one_hot else self.targets.reshape(-1).astype(int)
+
+    @cached_property
+    def _is_scored(self) -> bool:
+        """Whether targets are classes, as indices or one-hot, and outputs a column each; of other losses."""
+        if cross_entropy(self.model) is not None or self.outputs.ndim != 2 or self.outputs.shape[1] < 2:
+            return False
+        if self.targets.size == len(self.targets):
+            return self.classes == self.outputs.shape[1]
+        one_hot = np.isin(self.targets, (0, 1)).all() and (self.targets.sum(axis=-1) == 1).all()
+        return self.targets.shape == self.outputs.shape and bool(one_hot)
 
 
 def cross_entropy(model: Any) -> CrossEntropy | None:
@@ -108,6 +128,16 @@ def cross_entropy(model: Any) -> CrossEntropy | None:
     return None
 
 
+def last_activation(model: Any) -> str | None:
+    """The name of the activation that a model's outputs come from, None where there is none."""
+    from keras import layers
+
+    last = model.layers[-1]
+    if isinstance(last, layers.Softmax):
+        return "softmax"
+    return getattr(getattr(last, "activation", None), "__name__", None)
+
+
 def outputs_problem(model: Any, classes: int | None) -> str | None:
     """What is wrong with a model's outputs for so many classes: kernels would read beyond their end."""
     loss = cross_entropy(model)
@@ -124,10 +154,18 @@ def outputs_problem(model: Any, classes: int | None) -> str | None:
     return None
 
 
-def evaluate(model: Any, pipeline: Pipeline, run: str, split: str, columns: Sequence[str] | None = None) -> Evaluated:
+def evaluate(
+    model: Any,
+    pipeline: Pipeline,
+    run: str,
+    split: str,
+    columns: Sequence[str] | None = None,
+    classes: int | None = None,
+) -> Evaluated:
     """One pass over a pipeline: outputs, and loss and metrics as `keras.Model.evaluate` gives them.
 
     Args:
+        classes: how many the data have, None where targets are numbers.
         columns: of a table, those that the model takes: Keras would mix them up with others.
     """
     import tensorflow as tf
@@ -149,11 +187,11 @@ def evaluate(model: Any, pipeline: Pipeline, run: str, split: str, columns: Sequ
         outputs.append(np.asarray(predicted, np.float32))
         targets.append(np.asarray(y))
     figures = _figures(model, total / pipeline.size)
-    return Evaluated(run, split, np.concatenate(targets), np.concatenate(outputs), figures, model)
+    return Evaluated(run, split, np.concatenate(targets), np.concatenate(outputs), figures, model, classes)
 
 
 def average(members: Sequence[Evaluated]) -> Evaluated:
-    """The mean of several models' predictions (lecture slide 118): of probabilities for classifiers.
+    """The mean of several models' predictions (lecture slide 118): of probabilities where outputs say them.
 
     Its figures are those of the first model's compilation; its loss is without weight penalties.
 
@@ -170,10 +208,11 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
             raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
     coding = cross_entropy(first.model)
     probabilities = [member.probabilities for member in members if member.probabilities is not None]
-    if coding is None or not probabilities:
-        outputs = np.mean([member.outputs for member in members], axis=0)
+    if probabilities:
+        mean = np.mean(probabilities, axis=0)
+        outputs = mean if coding is None else _as_outputs(mean, coding)
     else:
-        outputs = _as_outputs(np.mean(probabilities, axis=0), coding)
+        outputs = np.mean([member.outputs for member in members], axis=0)
     model, total = first.model, 0.0
     model.reset_metrics()
     for start in range(0, len(outputs), AVERAGE_BATCH):
@@ -182,7 +221,7 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
         total += (float(loss) - sum(map(float, model.losses))) * len(y)
         model.compute_metrics(None, y, predicted, None)
     figures = _figures(model, total / len(outputs))
-    return Evaluated(AVERAGE, first.split, first.targets, outputs, figures, model)
+    return Evaluated(AVERAGE, first.split, first.targets, outputs, figures, model, first.classes)
 
 
 def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:

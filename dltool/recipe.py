@@ -87,6 +87,14 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: everything that can be seen to be wrong without Keras, each with its place.
         UsageError: there is no such recipe.
     """
+    recipe, problems = read(source, overrides)
+    if problems:
+        raise RecipeError(problems)
+    return recipe
+
+
+def read(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, list[Problem]]:
+    """As `load`, with what is wrong with the recipe's outer form in place of raising it."""
     path = find(source)
     root = _read_extended(path, ())
     problems: list[Problem] = []
@@ -95,10 +103,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             root = overriding.apply(root, override, number)
         except RecipeError as error:
             problems += error.problems
-    problems += check(root)
-    if problems:
-        raise RecipeError(problems)
-    return Recipe(root, str(path), purpose(path))
+    return Recipe(root, str(path), purpose(path)), problems + check(root)
 
 
 def bundled() -> Path:
@@ -116,14 +121,14 @@ def bundled_names() -> list[str]:
 def find(source: str | Path) -> Path:
     """A recipe's file: `source` itself, or the bundled recipe of that name."""
     path = Path(source)
-    if _holds(path.is_file):
+    if holds(path.is_file):
         return path
     name = path.with_suffix("").as_posix() if path.suffix in (".yaml", ".yml") else path.as_posix()
     if name.startswith("recipes/") and name not in bundled_names():
         name = name.removeprefix("recipes/")
     if name in bundled_names():
         return bundled() / f"{name}.yaml"
-    if _holds(path.is_dir):
+    if holds(path.is_dir):
         raise UsageError(
             f"{source}: is a folder without a recipe.yaml. Give a recipe's file, a run directory or a name."
         )
@@ -132,7 +137,7 @@ def find(source: str | Path) -> Path:
     )
 
 
-def _holds(test: Callable[[], bool]) -> bool:
+def holds(test: Callable[[], bool]) -> bool:
     """A path's `is_file` or `is_dir`; False also for what cannot be a path, such as a very long text."""
     try:
         return test()
@@ -216,12 +221,12 @@ def _base(path: Path, base: Value) -> Path:
         raise RecipeError([Problem(base.place, "extends", message)])
     beside = path.parent / base.data
     try:
-        if not _holds(beside.is_file):
+        if not holds(beside.is_file):
             return find(base.data)
     except UsageError as error:
         raise RecipeError([Problem(base.place, "extends", str(error))]) from None
     lexical = Path(os.path.normpath(beside))  # recipes/mlp/base.yaml, not recipes/cnn/../mlp/base.yaml
-    return lexical if _holds(lexical.is_file) and lexical.samefile(beside) else beside.resolve()
+    return lexical if holds(lexical.is_file) and lexical.samefile(beside) else beside.resolve()
 
 
 def _without(root: Value, key: str) -> Value:

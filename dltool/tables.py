@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMATS = ("table", "csv", "json")
-
 
 def render(report: Mapping[str, pd.DataFrame], form: str, csv_section: str | None = None) -> str:
     """A report as text.

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltool import experiment, recipe, runs
+from dltool import errors, experiment, recipe, runs
+from dltool.commands import recipes
 from tests.command_line import Done, run, write_quick
 
 
@@ -361,3 +362,118 @@ def test_a_table_without_feature_space_is_explained(copy: Path, capsys: pytest.C
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},{'xy'[i % 2]}\n" for i in range(40)))
     done = run(capsys, "train", "quick.yaml", "data.dataset={Csv: {path: t.csv, target: y}}", "--out", "new")
     check_one_line(done, 2, "begin the model with - FeatureSpace: ${data.features}")
+
+
+# -- data that have moved, and odd names ---------------------------------------------------------------------
+
+
+ARRAYS = """\
+data: {dataset: {Npz: "~/x.npz"}, validation_split: 0.1}
+model: [{Dense: 2}]
+compile: {optimizer: SGD, loss: {SparseCategoricalCrossentropy: {from_logits: true}}}
+fit: {epochs: 1}
+"""
+
+
+@pytest.fixture
+def from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run, in the current folder, on ~/x.npz; the home folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    np.savez(home / "x.npz", x=np.zeros((40, 3), "float32"), y=np.arange(40) % 2)
+    file = write_quick(tmp_path, text=ARRAYS)
+    experiment.train(recipe.load(file), out=Path("run"))
+    return home
+
+
+def test_a_run_on_data_of_the_home_folder_can_be_evaluated(
+    from_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recipe.load("run/recipe.yaml").setting("data", "dataset") == {"Npz": {"path": str(from_home / "x.npz")}}
+    monkeypatch.setenv("HOME", "/nowhere")
+    done = run(capsys, "eval", "run")
+    assert (done.status, done.err) == (0, "")
+
+
+def test_data_that_a_run_names_and_that_are_gone_are_missing_data(
+    from_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (from_home / "x.npz").rename(from_home / "y.npz")
+    message = f"run: its data are gone: {from_home / 'x.npz'} does not exist. Put it back, or say where it is now"
+    check_one_line(run(capsys, "eval", "run"), 5, message)
+    check_one_line(run(capsys, "train", "run", "--resume"), 5, message)
+    path = f"data.dataset.Npz.path={from_home / 'y.npz'}"
+    assert run(capsys, "eval", "run", "--data", f"Npz: {from_home / 'y.npz'}").status == 0
+    assert run(capsys, "train", "run", "--resume", "--accept-changes", path, "fit.epochs=2").status == 0
+
+
+def test_a_wrong_override_of_a_run_s_data_is_the_user_s(from_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "train", "run", "--resume", "data.dataset.Npz.path=no.npz")
+    check_one_line(done, 2, "No file no.npz")
+
+
+@pytest.mark.parametrize("name", ["größe", "-x", "1", "_", ".a", "a b (2)", "日本", "a.b"])
+def test_a_recipe_file_may_have_any_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", x=np.zeros((8, 3), "float32"), y=np.arange(8) % 2)
+    Path(f"./{name}.yaml").write_text(ARRAYS.replace("~/", "").replace(", validation_split: 0.1", ""))
+    done = run(capsys, "train", f"./{name}.yaml", "--quiet")
+    assert (done.status, done.out, done.err) == (0, f"runs/{name}\n", "")
+
+
+LONG = "x" * 300  # beyond NAME_MAX
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", LONG),
+        ("train", "quick.yaml", "--out", LONG),
+        ("train", f"{LONG}.yaml"),
+        ("eval", LONG),
+        ("eval", "run", "--predictions", LONG),
+        ("recipes", "copy", "mlp/digits", LONG),
+    ],
+)
+def test_a_name_too_long_for_a_file_is_bad_usage(
+    arguments: tuple[str, ...], copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_one_line(run(capsys, *arguments), 2, LONG)
+
+
+# -- --traceback ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (errors.RecipeError([errors.Problem(errors.Place("r.yaml", 1, 1), "fit", "is wrong")]), 2),
+        (errors.RequirementError("accuracy is 0.1"), 3),
+        (errors.DataError("no data"), 5),
+        (errors.InterruptedRun("saved", 15), 143),
+        (errors.Terminated(), 143),
+        (MemoryError(), 1),
+        (RuntimeError("a fault"), 1),
+    ],
+)
+def test_traceback_adds_to_stderr_and_changes_no_status(
+    raised: BaseException, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**options: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(recipes, "list_bundled", fails)
+    plain, traced = (run(capsys, "recipes", *options) for options in ((), ("--traceback",)))
+    assert (plain.status, traced.status) == (status, status)
+    assert traced.err.startswith("Traceback") and traced.err.endswith(plain.err)
+    assert "Traceback" not in plain.err and (plain.out, traced.out) == ("", "")
+
+
+def test_traceback_of_bad_usage_keeps_its_status(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "recipes", "--format", "xml", "--traceback")
+    assert done.status == 2
+    assert "Traceback" in done.err and "Invalid value for '--format'" in done.err.splitlines()[-1]

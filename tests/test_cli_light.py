@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from dltool.commands import recipes
 from dltool.errors import UsageError
 
 HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn", "matplotlib")
+HELP_SECONDS, LIGHT_SECONDS = 0.5, 1.0  # for the help, and for errors that need no Keras
 WATCHED = """
 import json, sys
 from dltool import cli
@@ -33,12 +34,23 @@ def dltool(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def watched(*arguments: str, cwd: Path | None = None) -> tuple[int, str, list[str], float]:
-    """Status, output, the heavy modules that were imported, and seconds."""
-    started = time.perf_counter()
+def watched(*arguments: str, limit: float, cwd: Path | None = None) -> tuple[int, str, list[str], float]:
+    """Status, output, the heavy modules that were imported, and seconds of processor time: of up to 3 runs the best.
+
+    On an idle machine these are the seconds that it takes; other work on the machine is not the command's fault.
+
+    Args:
+        limit: seconds that are good enough.
+    """
     command = [sys.executable, "-c", WATCHED % (HEAVY,), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
-    seconds = time.perf_counter() - started
+    seconds = float("inf")
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = min(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if seconds < limit:
+            break
     *said, modules = done.stderr.splitlines()
     return done.returncode, done.stdout + "\n".join(said), json.loads(modules), seconds
 
@@ -48,10 +60,10 @@ def watched(*arguments: str, cwd: Path | None = None) -> tuple[int, str, list[st
     ["--help", "train --help", "eval --help", "recipes --help", "recipes copy --help", "--version", "-h"],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
-    status, said, modules, seconds = watched(*command.split())
+    status, said, modules, seconds = watched(*command.split(), limit=HELP_SECONDS)
     assert (status, modules) == (0, [])
     assert "Usage" in said or "dltool 0" in said or "dltool 1" in said
-    assert seconds < 2
+    assert seconds < HELP_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -64,15 +76,24 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         ("extends: nowhere.yaml\n", [], ["dltool: r.yaml:1:10: extends: nowhere.yaml: no such recipe. "
                                          "'dltool recipes' lists the bundled ones."]),
         ("extends: mlp/digits\n", ["fit.epochs=0"], ["dltool: command line:1:12: fit.epochs: must be an int >= 1. Got 0."]),
+        ("extends: mlp/digits\nseed: -1\n", ["fitt=1", "data.dataset.Npz=no.npz", "a b=1"],
+         ["command line:1:1: fitt: unknown key. Did you mean 'fit'?",
+          "command line:2:1: data.dataset.Npz: No file no.npz: check the 'path' parameter of Npz.",
+          "command line:3:1: a b=1: an override reads dotted.key=value, such as fit.epochs=5",
+          "r.yaml:2:7: seed: must be an int from 0 to 4294967295. Got -1."]),
+        ("data: {dataset: {Npz: {path: a.npz, x: 1}}, split: 0.1}\nmodel: []\ncompile: {}\n", [],
+         ["r.yaml:1:37: data.dataset.Npz: no argument 'x'. Arguments: path.",
+          "r.yaml:1:45: data.split: unknown key. Did you mean 'test_split'?",
+          "r.yaml:2:8: model: must be a list of layers or one named architecture. Got a list."]),
     ],
 )  # fmt: skip
 def test_a_recipe_error_needs_no_tensorflow(tmp_path: Path, text: str, overrides: list[str], lines: list[str]) -> None:
     (tmp_path / "r.yaml").write_text(text)
-    status, said, modules, seconds = watched("train", "r.yaml", *overrides, cwd=tmp_path)
+    status, said, modules, seconds = watched("train", "r.yaml", *overrides, limit=LIGHT_SECONDS, cwd=tmp_path)
     assert status == 2
     assert said.splitlines() == lines
     assert not {"tensorflow", "keras"} & set(modules)
-    assert seconds < 3
+    assert seconds < LIGHT_SECONDS
     assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
 
 

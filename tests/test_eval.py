@@ -48,9 +48,14 @@ KINDS = {  # name -> targets, model, loss, metrics
     ),
     "binary": ("binary", "{Dense: {units: 1, activation: sigmoid}}", "BinaryCrossentropy", "[accuracy, AUC]"),
     "binary-logits": ("binary", "{Dense: 1}", "{BinaryCrossentropy: {from_logits: true}}", "[]"),
+    "hinge": ("one_hot", "{Dense: 3}", "CategoricalHinge", "[]"),
+    "hinge-integers": ("one_hot_integers", "{Dense: 3}", "CategoricalHinge", "[]"),
+    "squares": ("one_hot", SOFTMAX, "mse", "[categorical_accuracy]"),
+    "generalized": ("sparse", SOFTMAX, "CategoricalGeneralizedCrossEntropy", "[]"),
     "regression": ("numbers", "{Dense: 2}", "mse", "[mae, RootMeanSquaredError]"),
 }
-CLASSIFIERS = [name for name in KINDS if name != "regression"]
+OTHER_LOSSES = ["hinge", "hinge-integers", "squares", "generalized"]
+CLASSIFIERS = [name for name in KINDS if name not in (*OTHER_LOSSES, "regression")]
 
 
 def targets() -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -61,6 +66,7 @@ def targets() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     kinds = {
         "sparse": sparse,
         "one_hot": np.eye(CLASSES, dtype="float32")[sparse],
+        "one_hot_integers": np.eye(CLASSES, dtype="int64")[sparse],
         "binary": (scores[:, 0] > 0).astype("int64"),
         "numbers": scores[:, :2].astype("float32"),
     }
@@ -180,6 +186,29 @@ def test_average_is_of_probabilities_and_its_loss_their_cross_entropy(
     assert row["loss"] == pytest.approx(-np.log(mean[np.arange(len(true)), true]).mean(), rel=1e-4)
     if name.startswith(("sparse", "one-hot")):
         assert row["accuracy"] == pytest.approx((mean.argmax(axis=1) == true).mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", OTHER_LOSSES)
+def test_a_classifier_by_another_loss_has_figures_of_classes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import keras
+    from sklearn import metrics
+
+    x, kinds = targets()
+    outputs = keras.models.load_model(f"{name}-1/model.keras").predict(x, verbose=0)
+    frame = predictions(capsys, f"{name}-1", "--split", "all")
+    word = "score" if name.startswith("hinge") else "probability"
+    assert list(frame) == ["index", "target", "prediction", *(f"{word}_{i}" for i in range(CLASSES))]
+    assert frame.filter(like=word).to_numpy() == pytest.approx(outputs, abs=1e-5)
+    assert np.array_equal(frame["target"], kinds["sparse"])
+    assert np.array_equal(frame["prediction"], outputs.argmax(axis=1))
+    (row,) = scores(capsys, f"{name}-1", "--split", "all")
+    expected = metrics.f1_score(kinds["sparse"], outputs.argmax(axis=1), average="macro", zero_division=0)
+    assert row["macro_f1"] == pytest.approx(expected)
+    assert not {"mae", "rmse", "r2"} & row.keys()
+    average = predictions(capsys, f"{name}-1", f"{name}-2", "--split", "all")
+    other = keras.models.load_model(f"{name}-2/model.keras").predict(x, verbose=0)
+    assert average.filter(like=word).to_numpy() == pytest.approx((outputs + other) / 2, abs=1e-5)
+    assert scores(capsys, f"{name}-1", f"{name}-2")[-1]["macro_f1"] > 0
 
 
 def test_average_of_regressions_is_of_outputs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,6 @@ def test_numbers_stand_right_though_some_are_missing() -> None:
     assert "│    1 │" in drawn
 
 
-@pytest.mark.parametrize("form", tables.FORMATS)
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_an_empty_frame_is_still_a_table(form: str) -> None:
     assert "x" in tables.render({"x": pd.DataFrame({"x": []})}, form)

@@ -129,20 +129,22 @@ def evaluate_runs(
         model = directory.load_model()
         key = to_text(one.setting("data"))
         if key not in sources:
-            sources[key] = _of_recipe(one, split) if other is None else _of_other(other, split)
+            sources[key] = _of_recipe(one, directory, split) if other is None else _of_other(other, split)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
         size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
         pipeline = source.pipeline(name, size)
         whole = source.splits.keys() == {"train"} and (split == "all" or other is not None)
         with source.explained(), _fitting(directory):
-            evaluated.append(evaluate(model, pipeline, str(directory), "all" if whole else name, facts.get("features")))
+            split_ = "all" if whole else name
+            columns, classes = facts.get("features"), facts.get("num_classes")
+            evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
     if len(evaluated) > 1:
         evaluated.append(average(evaluated))
     first = evaluated[0]
     named = trained[0].get("class_names")
-    if named is None and first.is_classification and first.probabilities is not None:
-        named = range(first.probabilities.shape[-1])
+    if named is None and first.is_classification and first.scores is not None:
+        named = range(first.scores.shape[-1])
     return evaluated, [str(name) for name in named or ()]
 
 
@@ -172,14 +174,15 @@ def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: 
 
 
 def prediction_table(evaluated: Evaluated) -> pd.DataFrame:
-    """A row an example: index, target, prediction and the outputs (probabilities of a classifier)."""
+    """A row an example: index, target, prediction, and of a classifier probabilities, or scores as they are."""
     import numpy as np
     import pandas as pd
 
-    if evaluated.is_classification and evaluated.probabilities is not None:
-        outputs = evaluated.probabilities
-        columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": outputs.argmax(axis=-1)}
-        columns |= {f"probability_{i}": outputs[:, i] for i in range(outputs.shape[1])}
+    if evaluated.is_classification and evaluated.scores is not None:
+        outputs = evaluated.scores
+        word = "score" if evaluated.probabilities is None else "probability"
+        columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": evaluated.predicted()}
+        columns |= {f"{word}_{i}": outputs[:, i] for i in range(outputs.shape[1])}
     else:
         targets = evaluated.targets.reshape(len(evaluated.targets), -1)
         outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
@@ -230,9 +233,9 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
     return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
 
 
-def _of_recipe(one: Recipe, split: str | None) -> tuple[Data, str]:
-    """A recipe's data and the split to evaluate."""
-    dataset = build.dataset(one.section("data", "dataset"))
+def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None) -> tuple[Data, str]:
+    """The data of a run's recipe and the split to evaluate."""
+    dataset = changes.own_dataset(one, directory)
     if split == "all":
         return _whole(dataset), "train"
     return _split_of(Data.of(one, dataset), split)

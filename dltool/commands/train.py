@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dltool import experiment, recipe, runs, tables
+from dltool import build, changes, experiment, recipe, runs, tables
 from dltool.errors import UsageError
 from dltool.progress import TrainingProgress
+from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,12 +34,13 @@ def run(
     if accept_changes and not resume:
         raise UsageError("--accept-changes goes with --resume")
     folder, name = Path(source), None
-    if (folder / runs.RECIPE).is_file():
+    if recipe.holds((folder / runs.RECIPE).is_file):
         source, name = str(folder / runs.RECIPE), folder.absolute().name
         if out is None and (resume or overwrite):
             out = folder
+        changes.own_dataset(recipe.load(source, overrides), RunDirectory(folder))
     trained = experiment.train(
-        recipe.load(source, overrides),
+        build.load(source, overrides),
         out=out,
         name=name,
         resume=resume,

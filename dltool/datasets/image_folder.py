@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _BATCH = 32  # images a step when a part is read or checked
+_OF_THE_GRAPH = re.compile(r"\{\{.*?\}\} ?|[. ]*\[Op:.*|[. ]+$")  # in what TensorFlow says of a file
 
 
 class ImageFolder(StreamedDataset):
@@ -102,14 +104,7 @@ class ImageFolder(StreamedDataset):
         paths = np.array(listing.paths, dtype=object)[order]
 
         def load(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            image = image_decoding.decode(
-                tf.io.read_file(path),
-                self.image_size,
-                self.color_mode,
-                self.interpolation,
-                self.crop_to_aspect_ratio,
-            )
-            return image, label
+            return self._decode(tf.io.read_file(path)), label
 
         examples = tf.data.Dataset.from_tensor_slices((tf.constant(paths, tf.string), listing.labels[order]))
         options = tf.data.Options()
@@ -122,10 +117,32 @@ class ImageFolder(StreamedDataset):
         paths = self._listing(part).paths
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for at in range(0, len(paths), _BATCH):
-                for fault in pool.map(_fault, paths[at : at + _BATCH]):
+                for fault in pool.map(self._fault, paths[at : at + _BATCH]):
                     if fault:
                         return fault
         return None
+
+    def _fault(self, path: str) -> str | None:
+        """One line on a file that Pillow, which says more, or the stream's own decoder can't read, or None."""
+        import tensorflow as tf
+        from PIL import Image
+
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+            self._decode(tf.constant(data))
+        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
+            text = str(error)
+            reason = _OF_THE_GRAPH.sub("", text.splitlines()[0]) if text and "BytesIO" not in text else ""
+            return f"{path} is no readable image ({reason or 'no known format'}): replace or remove it."
+        return None
+
+    def _decode(self, data: tf.Tensor) -> tf.Tensor:
+        return image_decoding.decode(
+            data, self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio
+        )
 
     def _listing(self, part: str) -> class_folders.Listing:
         return self._parts[arguments.stored("ImageFolder", part, self._parts)]
@@ -138,17 +155,3 @@ class ImageFolder(StreamedDataset):
     def _scan(self) -> tuple[list[str], dict[str, class_folders.Listing]]:
         root = self.path if self.path.is_dir() else extraction.extracted(self.path)
         return class_folders.scan(root, self.classes)
-
-
-def _fault(path: str) -> str | None:
-    from PIL import Image
-
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
-        reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "no known format"
-        return f"{path} is no readable image ({reason}): replace or remove it."
-    return None

@@ -186,6 +186,24 @@ def test_a_truncated_image_is_named(tmp_path, data):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (PNG[:-4], "Invalid PNG data"),  # its last four bytes are a checksum, which Pillow does without
+        (_bytes(_image("L").convert("1"), "BMP"), "Number of channels"),  # a bit a pixel
+    ],
+)
+def test_an_image_that_pillow_alone_can_read_is_named(tmp_path, data, reason):
+    Image.open(io.BytesIO(data)).load()
+    dataset = ImageFolder(_write(tmp_path, FLAT | {"dog/bad.png": data}), image_size=(5, 6))
+    line = dataset.unreadable("train")
+    assert f"bad.png is no readable image ({reason}" in line and line.endswith("): replace or remove it.")
+    assert "function_node" not in line and "[Op" not in line and "\n" not in line
+    with pytest.raises(ValueError, match="bad.png is no readable image") as caught:
+        dataset.read("train")
+    assert str(caught.value) == line
+
+
 def _archive(path, files):
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as file:
