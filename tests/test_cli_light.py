@@ -16,7 +16,7 @@ from dltool.commands import recipes
 from dltool.errors import UsageError
 
 HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn", "matplotlib")
-HELP_SECONDS, LIGHT_SECONDS = 0.5, 1.0  # for the help, and for errors that need no Keras
+HELP_SECONDS, LIGHT_SECONDS = 1.0, 1.5  # twice what an idle machine takes and more: a loaded one must not fail
 WATCHED = """
 import json, sys
 from dltool import cli
