@@ -11,8 +11,6 @@ from contextlib import contextmanager
 
 from dltool.errors import UsageError
 
-DEVICES = ("auto", "cpu", "gpu")
-
 
 def configure(
     *, device: str = "auto", dtype_policy: str | None = None, deterministic: bool = False, seed: int | None = None

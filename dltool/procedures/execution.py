@@ -10,10 +10,9 @@ import tensorflow as tf
 def xla_pays(model: Any) -> bool:
     """Whether to compile the training step of a model with XLA: on a GPU, where all its layers allow it.
 
-    On a CPU it does not: some dense nets gained up to 1.3 times on an idle machine, but the same nets ran four
-    times slower with random numbers in them (dropout) or with another process beside them, convolutions
-    and recurrent loops always did. Nor under op determinism, which XLA does not promise for every
-    operation. `jit_compile: true` in a recipe has the last word.
+    On a CPU it is left to the recipe (`jit_compile: true`): mlp/mnist was several times slower with it on a busy
+    machine, and it gains too little elsewhere to be a default. Nor is it used under op determinism, which
+    XLA does not promise for every operation.
     """
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
