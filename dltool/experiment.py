@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool import backend, build, changes, environment, predictions, runs
+from dltool import backend, build, changes, environment, runs
 from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.errors import (
@@ -27,17 +27,15 @@ from dltool.errors import (
 )
 from dltool.interruption import Interruption
 from dltool.keeper import Keeper
+from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.progress import TrainingProgress
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.selection import Selector
 
 if TYPE_CHECKING:
-    from dltool.pipelines.base import Pipeline
     from dltool.procedures.training_state import TrainingState
 
-DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
-DEFAULT_SEED = 0
 FEW_WEIGHTS = 16  # models this small have their weights listed among the results
 
 
@@ -128,53 +126,26 @@ class _Training:
     def __init__(self, recipe: Recipe, data: Data, seed: int, run: RunDirectory) -> None:
         from dltool.procedures.evaluation import Evaluation
 
-        self.recipe, self.data, self.seed, self.run = recipe, data, seed, run
-        self.batch_size = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
-        self.train = data.pipeline("train", self.batch_size)
-        self.validation = self._validation()
-        self.steps = self._steps_per_epoch()
-        with data.explained():
-            self.model = build.model(recipe, data.facts, self.train.inputs)
-            build.compile(recipe, self.model, data.facts, self.steps)
-            self.augment = build.augmentation(recipe, data.facts)
-            self._check_outputs()
-            self.logs = self._build_state()
-        if recipe.setting("compile", "run_eagerly", default=False):
-            import tensorflow as tf
-
-            tf.config.run_functions_eagerly(True)
+        self.prepared = Preparation(recipe, data, seed)
+        self.recipe, self.data, self.run, self.model = recipe, data, run, self.prepared.model
         self.selector = self._selector()
         self.evaluation = Evaluation(self.model)
-        self.procedure = build.procedure(recipe)
         self.callbacks = build.callbacks(recipe, run.path)
         self._check_callbacks(self.callbacks)
         self._check_averaging()
-        self.class_weight = self._class_weight()
 
     def fit(self, state: Any | None, begin: Callable[[], None], progress: TrainingProgress) -> dict[str, Any]:
         """Train from a state or from the beginning; the content of metrics.json."""
         import tensorflow as tf
 
-        setting = self.recipe.setting
         interruption = Interruption(progress.say)
         keeper = Keeper(self.run, self.selector, progress, interruption, begin, _rate(self.recipe))
         with self.data.explained(), interruption.listening():
             try:
-                history = self.procedure.fit(
+                history = self.prepared.procedure.fit(
                     self.model,
-                    self.train,
-                    self.validation,
-                    epochs=setting("fit", "epochs", default=1),
+                    **self.prepared.fit_arguments(),
                     callbacks=self.callbacks,
-                    augment=self.augment,
-                    shuffle=setting("fit", "shuffle", default=True),
-                    class_weight=self.class_weight,
-                    steps_per_epoch=setting("fit", "steps_per_epoch"),
-                    validation_steps=setting("fit", "validation_steps"),
-                    validation_freq=setting("fit", "validation_freq", default=1),
-                    steps_per_execution=self._steps_per_execution(),
-                    jit_compile=self._jit_compile(),
-                    seed=self.seed,
                     evaluation=self.evaluation,
                     observer=keeper,
                     state=state,
@@ -200,22 +171,7 @@ class _Training:
             message = f"interrupted after the last epoch. Finish with: dltool train {self.run} --resume"
             raise InterruptedRun(message, number) from error
 
-    # -- preparation -----------------------------------------------------------------------------------
-
-    def _validation(self) -> Pipeline | None:
-        """The validation split's batches; settings of validation without one are an error."""
-        if "validation" not in self.data.splits:
-            for key in ("validation_batch_size", "validation_steps", "validation_freq"):
-                value = self.recipe.get("fit", key)
-                if value is not None and value.data is not None:
-                    message = "there is no validation split: set data.validation_split, or remove this."
-                    raise RecipeError([Problem(value.key or value.place, f"fit.{key}", message)])
-            return None
-        size = self.recipe.setting("fit", "validation_batch_size")
-        if size is None:  # validation_steps counts batches of batch_size, as Keras does
-            counted = self.recipe.setting("fit", "validation_steps") is not None
-            size = self.batch_size if counted else self.data.evaluation_batch(self.batch_size)
-        return self.data.pipeline("validation", size)
+    # -- checks ----------------------------------------------------------------------------------------
 
     def _failure(self, error: Exception, keeper: Keeper, state: TrainingState | None) -> DltoolError:
         """What an error of Keras says: before the first step it is the recipe's, later the run has failed."""
@@ -229,54 +185,11 @@ class _Training:
         message = f"the first step fails: {line}. Check the values under compile and fit; --traceback shows where."
         return RecipeError([Problem(self.recipe.section("compile").place, "compile", message)])
 
-    def _steps_per_epoch(self) -> int:
-        asked = self.recipe.get("fit", "steps_per_epoch")
-        if asked is None or asked.data is None:
-            return self.train.steps
-        if asked.data > self.train.steps:
-            message = f"must be at most {self.train.steps}, the batches of the training split. Got {asked.data}."
-            raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
-        return asked.data
-
-    def _build_state(self) -> list[str]:
-        """Create optimizer slots and metric variables on a first batch; the names of the logs."""
-        from dltool.procedures.evaluation import figures_of
-
-        model = self.model
-        x, y = next(self.train.batches(1))
-        predicted = model(x, training=False)
-        self._fitting("loss", lambda: model.compute_loss(x, y, predicted, None, training=False), predicted, y)
-        self._fitting("metrics", lambda: model.compute_metrics(x, y, predicted, None), predicted, y)
-        model.optimizer.build(model.trainable_variables)
-        logs = list(figures_of(model))
-        model.reset_metrics()
-        return ["loss", *(name for name in logs if name != "loss")]
-
-    def _fitting(self, key: str, action: Callable[[], Any], predicted: Any, y: Any) -> None:
-        """Compute the loss or the metrics once; what they raise is about the recipe."""
-        try:
-            action()
-        except DltoolError:
-            raise
-        except Exception as error:  # Keras and TensorFlow raise many kinds
-            value = self.recipe.get("compile", key) or self.recipe.section("compile")
-            message = f"does not fit the model's outputs and the data's targets: {build.one_line(error)} "
-            message += f"Outputs have shape {_shapes(predicted)}, targets {_shapes(y)}."
-            raise RecipeError([Problem(value.place, f"compile.{key}", message)]) from error
-
-    def _check_outputs(self) -> None:
-        problem = predictions.outputs_problem(self.model, self.data.facts.get("num_classes"))
-        if problem is not None:
-            value = self.recipe.section("model")
-            last = len(value.data) - 1 if value.is_list else None
-            place, path = (value.place, "model") if last is None else (value.data[last].place, f"model[{last}]")
-            raise RecipeError([Problem(place, path, problem)])
-
     def _selector(self) -> Selector:
         monitor = self.recipe.get("select", "monitor")
         mode = self.recipe.setting("select", "mode")
         if monitor is None:
-            return Selector("val_loss" if self.validation is not None else None, "min")
+            return Selector("val_loss" if self.prepared.validation is not None else None, "min")
         self._check_monitor(monitor.data, monitor.place, "select.monitor")
         return Selector(monitor.data, mode or self._direction(monitor))
 
@@ -329,34 +242,15 @@ class _Training:
             raise RecipeError([Problem(place, "compile.optimizer", f"use_ema {message}")])
 
     def _check_monitor(self, monitor: str, place: Place, path: str) -> None:
-        known = [*self.logs, *(f"val_{name}" for name in self.logs)] if self.validation is not None else self.logs
+        known = list(self.prepared.logs)
+        if self.prepared.validation is not None:
+            known += [f"val_{name}" for name in known]
         if monitor not in known:
             why = ""
-            if monitor.startswith("val_") and self.validation is None:
+            if monitor.startswith("val_") and self.prepared.validation is None:
                 why = " The data have no validation split: set data.validation_split."
             message = f"monitors '{monitor}', which is not measured.{why or recipes.suggest(monitor, known)}"
             raise RecipeError([Problem(place, path, f"{message} Measured: {', '.join(known)}.")])
-
-    def _class_weight(self) -> Any:
-        from dltool.procedures.gradient_descent import class_weights
-
-        value = self.recipe.get("fit", "class_weight")
-        if value is None or value.data is None:
-            return None
-        try:
-            return class_weights(value.plain(), self.data.facts.get("num_classes") or 0)
-        except ValueError as error:
-            raise RecipeError([Problem(value.place, "fit.class_weight", str(error))]) from error
-
-    def _steps_per_execution(self) -> int | None:
-        asked = self.recipe.setting("compile", "steps_per_execution", default="auto")
-        return None if asked == "auto" else asked
-
-    def _jit_compile(self) -> bool:
-        from dltool.procedures.execution import xla_pays
-
-        asked = self.recipe.setting("compile", "jit_compile", default="auto")
-        return xla_pays(self.model) if asked == "auto" else asked
 
     # -- state and results -------------------------------------------------------------------------------
 
@@ -379,14 +273,14 @@ class _Training:
             raise DataError(
                 f"{self.run / runs.STATE}: is damaged ({error!r}). Train again with --overwrite."
             ) from error
-        if position.step > self.steps:
+        if position.step > self.prepared.steps:
             raise UsageError(
                 f"{self.run}: can't go on: its state is after batch {position.step} of an epoch, "
-                f"which now has {self.steps}. Train anew with another --out."
+                f"which now has {self.prepared.steps}. Train anew with another --out."
             )
         if not keeps_rate:
             optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-            for name, variable in variables(self.model, self.augment).items():
+            for name, variable in variables(self.model, self.prepared.augment).items():
                 if variable is optimizer._learning_rate:
                     arrays[name] = np.asarray(variable)
         return state
@@ -397,7 +291,7 @@ class _Training:
 
         if state is None or not state.history:
             return "No epoch was complete."
-        for name, variable in variables(self.model, self.augment).items():
+        for name, variable in variables(self.model, self.prepared.augment).items():
             variable.assign(state.arrays[name])
         selected = self.selector.apply(self.model)
         self._save(state.history, selected)
@@ -417,7 +311,7 @@ class _Training:
         figures = {}
         with self.data.explained():
             for name in self.data.splits:
-                pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.batch_size))
+                pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.prepared.batch_size))
                 figures[name] = self.evaluation.run(pipeline)
         metrics: dict[str, Any] = {
             **figures,
@@ -441,9 +335,3 @@ def _rate(recipe: Recipe) -> Any:
         return None
     (body,) = optimizer.values()
     return body.get("learning_rate") if isinstance(body, dict) else body
-
-
-def _shapes(tensors: Any) -> str:
-    import tensorflow as tf
-
-    return ", ".join(str(tuple(tensor.shape)) for tensor in tf.nest.flatten(tensors))

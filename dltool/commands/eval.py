@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dltool import backend, build, changes, names, recipe, runs, tables
 from dltool.data import Data, differing_fact, reading
 from dltool.errors import DataError, RequirementError, UsageError
-from dltool.experiment import DEFAULT_BATCH_SIZE
 from dltool.predictions import (
     Evaluated,
     average,
@@ -23,6 +22,7 @@ from dltool.predictions import (
     outputs_problem,
     regression,
 )
+from dltool.preparation import DEFAULT_BATCH_SIZE
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.values import to_text
