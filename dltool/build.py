@@ -77,12 +77,12 @@ def dataset(value: Value, path: str = "data.dataset") -> Any:
     return built
 
 
-def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any]) -> Any:
+def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] | None) -> Any:
     """The recipe's model, built for the data's shape; layers with `adapt` are adapted.
 
     Args:
         facts: the dataset's facts; `input_shape` without the batch axis, or `features` of a table.
-        batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`.
+        batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
     """
     builder = Builder(facts)
     value = recipe.root["model"]
@@ -147,7 +147,9 @@ def procedure(recipe: Recipe) -> Any:
     return built
 
 
-def _sequential(builder: Builder, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any], name: str) -> Any:
+def _sequential(
+    builder: Builder, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any] | None, name: str
+) -> Any:
     """A list of layers, each called in turn so that what does not fit is reported at its own line."""
     import keras
 
@@ -157,6 +159,8 @@ def _sequential(builder: Builder, value: Value, facts: Mapping[str, Any], batche
         if not isinstance(layers[0], keras.utils.FeatureSpace):
             message = "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
             raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
+        if batches is None:
+            raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
         _adapt(builder, lambda: layers[0].adapt(batches()), value.data[0], "model[0].FeatureSpace")
         inputs, x = (
             dict(layers[0].get_inputs()),
@@ -171,15 +175,17 @@ def _sequential(builder: Builder, value: Value, facts: Mapping[str, Any], batche
             message = "encodes the columns of a table; these data are arrays. Remove it."
             raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
         adapt = None
-        if hasattr(layer, "adapt") and not _given_state(value.data[index]):
+        if batches is not None and hasattr(layer, "adapt") and not _given_state(value.data[index]):
             before = keras.Model(inputs, x) if index else None
 
-            def adapt(layer: Any = layer, before: Any = before) -> None:
+            def adapt(layer: Any = layer, before: Any = before, batches: Callable[[], Any] = batches) -> None:
                 data = batches()
                 layer.adapt(data.map(before) if before is not None else data)
 
         x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
-    return keras.Sequential([inputs, *layers], name=name)
+    if all(isinstance(layer, keras.layers.Layer) for layer in layers):
+        return keras.Sequential([inputs, *layers], name=name)
+    return keras.Model(inputs, x, name=name)  # wirings, such as Residual, are no layers
 
 
 def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: Callable[[], None] | None) -> Any:

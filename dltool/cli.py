@@ -163,6 +163,43 @@ def evaluate(
     )
 
 
+@app.command()
+def summary(
+    source: Annotated[
+        str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's file, a bundled recipe's name, or a run directory.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Examples, for the memory of activations.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="In place of the data's, which are then not needed: 224,224,3.")
+    ] = None,
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="With --input-shape: how many.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the graph: FILE.png or FILE.svg.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file.")] = False,
+    form: FormatOption = Format.table,
+    traceback: TracebackOption = False,
+) -> None:
+    """Show what each layer gives and costs: shape, parameters, multiply-adds, receptive field, memory."""
+    from dltool.commands import summary as command
+
+    command.run(
+        source,
+        overrides or [],
+        batch_size=batch_size,
+        input_shape=input_shape,
+        classes=classes,
+        plot=plot,
+        overwrite=overwrite,
+        form=form.value,
+        write=_write,
+    )
+
+
 @bundled.callback()
 def recipes(context: typer.Context, form: FormatOption = Format.table, traceback: TracebackOption = False) -> None:
     """List the bundled recipes, or copy one to change it."""

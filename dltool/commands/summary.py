@@ -1,0 +1,99 @@
+"""dltool summary: what each layer of a recipe's or a run's model gives and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dltool import backend, build, changes, recipe, runs, tables
+from dltool.data import reading
+from dltool.errors import DltoolError, UsageError
+from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
+from dltool.runs import RunDirectory
+
+PICTURES = (".png", ".svg")
+
+
+def run(
+    source: str,
+    overrides: Sequence[str],
+    *,
+    batch_size: int | None,
+    input_shape: str | None,
+    classes: int | None,
+    plot: Path | None,
+    overwrite: bool,
+    form: str,
+    write: Callable[[str], None],
+) -> None:
+    """Write a row a layer and the totals; draw the graph if asked for."""
+    import pandas as pd
+
+    if plot is not None:
+        _check_picture(plot, overwrite)
+    model, size = _model(source, overrides, _facts(input_shape, classes))
+    from dltool.diagnostics.summary import summary
+
+    try:
+        rows, totals = summary(model, batch_size or size)
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}") from error
+    if plot is not None:
+        from dltool.visualization.graph import plot_graph
+
+        shape = ", ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in model.inputs)
+        with runs.atomic(plot) as file:
+            plot_graph(rows, shape, file, plot.suffix[1:], model.name)
+    layers = pd.DataFrame(rows)
+    layers[["multiply_adds", "activation_bytes"]] = layers[["multiply_adds", "activation_bytes"]].astype("Int64")
+    report = {"layers": layers, "total": pd.DataFrame([totals], dtype="object")}
+    write(tables.render(report, form))
+
+
+def _model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tuple[Any, int]:
+    """The model, nothing adapted or trained, and the recipe's batch size."""
+    directory = RunDirectory(Path(source))
+    if recipe.holds((directory / runs.RECIPE).is_file) and not overrides and not given:
+        one = changes.own_recipe(directory)
+        backend.configure(dtype_policy=one.setting("dtype_policy"))
+        return directory.load_model(), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    path = str(directory / runs.RECIPE) if recipe.holds((directory / runs.RECIPE).is_file) else source
+    one = build.load(path, overrides) if not given else recipe.load(path, overrides)
+    facts = given or _facts_of_data(one)
+    backend.configure(dtype_policy=one.setting("dtype_policy"))
+    build.check(one)
+    backend.begin_anew(one.setting("seed", default=DEFAULT_SEED), one.setting("dtype_policy"))
+    return build.model(one, facts, None), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+
+
+def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
+    dataset = build.dataset(one.section("data", "dataset"))
+    try:
+        with reading():
+            return dict(dataset.facts())
+    except DltoolError as error:
+        remedy = "Or give --input-shape and --classes, which need no data."
+        raise type(error)(f"{error} {remedy}") from error
+
+
+def _facts(input_shape: str | None, classes: int | None) -> dict[str, Any]:
+    """Facts that take the place of the data's, empty where none is given."""
+    if input_shape is None:
+        if classes is not None:
+            raise UsageError("--classes goes with --input-shape")
+        return {}
+    try:
+        shape = tuple(int(size) for size in input_shape.replace("x", ",").split(","))
+        if not shape or min(shape) < 1:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--input-shape '{input_shape}': write sizes without the batch, such as 224,224,3") from None
+    return {"input_shape": shape, **({"num_classes": classes} if classes is not None else {})}
+
+
+def _check_picture(path: Path, overwrite: bool) -> None:
+    if path.suffix not in PICTURES:
+        raise UsageError(f"--plot {path}: must end in {' or '.join(PICTURES)}")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already. Use --overwrite to replace it.")

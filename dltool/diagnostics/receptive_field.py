@@ -1,0 +1,128 @@
+"""Receptive fields: how much of the input a unit of each layer sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from dltool.diagnostics.calls import Call
+
+POINTWISE = (
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dropout", "ELU", "GaussianDropout",
+    "GaussianNoise", "Identity", "LeakyReLU", "Masking", "Normalization", "PReLU", "ReLU", "Rescaling",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+)  # fmt: skip
+OVER_CHANNELS = ("Dense", "LayerNormalization", "RMSNormalization", "Softmax", "UnitNormalization")  # by default
+PADDED_OR_CUT = ("ZeroPadding", "Cropping")
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field along one axis.
+
+    Args:
+        size: input positions that reach a unit.
+        jump: input positions between neighbouring units; below 1 after upsampling.
+    """
+
+    size: float = 1
+    jump: float = 1
+
+    def through(self, window: int, stride: int) -> Field:
+        """After a window: size + (window - 1) jump, jump stride."""
+        return Field(self.size + (window - 1) * self.jump, self.jump * stride)
+
+
+Axes = tuple[Field | None, ...]  # of every axis but the batch's, None for channels
+
+
+def receptive_fields(found: Sequence[Call]) -> list[tuple[Field, ...] | None]:
+    """The field of each call's output along its spatial axes; None where units see the whole input, or unknown.
+
+    Along a chain of windows k_i with strides s_i: r_i = r_(i-1) + (k_i - 1) j_(i-1), j_i = j_(i-1) s_i, from
+    r_0 = j_0 = 1; a dilated window counts with its span. Where paths meet, the largest counts. Padding and
+    borders are left out of account: near them a unit sees less.
+
+    Reference: lecture slides 108-109 (whose 15 and 23 for the last two layers are a slip: 16 and 24);
+    Araujo, Norris & Sim, 2019, Computing receptive fields of convolutional neural networks, eq. 2-3.
+    """
+    axes: list[Axes | None] = []
+    for call in found:
+        inputs = [
+            _of_input(shape) if source is None else axes[source]
+            for source, shape in zip(call.sources, call.input_shapes, strict=True)
+        ]
+        axes.append(_after(call, inputs))
+    return [None if one is None else tuple(field for field in one if field is not None) for one in axes]
+
+
+def _of_input(shape: tuple[int | None, ...]) -> Axes:
+    """An input with channels last: a field of one position along each other axis."""
+    return (*(Field() for _ in shape[1:-1]), None)
+
+
+def _after(call: Call, inputs: Sequence[Axes | None]) -> Axes | None:
+    kind = type(call.layer).__name__
+    if any(axes is None for axes in inputs) or not inputs:
+        return None
+    if kind in MERGES:
+        return _merged([axes for axes in inputs if axes is not None])
+    axes = inputs[0]
+    assert axes is not None
+    spatial = any(field is not None for field in axes)
+    if kind in POINTWISE or kind.startswith(PADDED_OR_CUT):
+        return axes
+    if kind in OVER_CHANNELS and spatial and len(axes) > 1 and _works_on_last_axis(call.layer):
+        return axes
+    if kind == "Permute":
+        return tuple(axes[axis - 1] for axis in call.layer.dims)
+    if kind.startswith("UpSampling") and not _channels_first(call.layer):
+        sizes = _each(call.layer.size, len(axes) - 1)
+        fields = [field and Field(field.size, field.jump / size) for field, size in zip(axes, sizes, strict=False)]
+        return (*fields, axes[-1])
+    window = _window(call.layer, len(axes) - 1)
+    if window is None or _channels_first(call.layer):
+        return None
+    return (*(field and field.through(*one) for field, one in zip(axes, window, strict=False)), axes[-1])
+
+
+def _window(layer: Any, rank: int) -> list[tuple[int, int]] | None:
+    """(span, stride) of a convolution or pooling along each spatial axis, None for other layers."""
+    if hasattr(layer, "kernel_size") and hasattr(layer, "strides") and "Transpose" not in type(layer).__name__:
+        sizes, strides = _each(layer.kernel_size, rank), _each(layer.strides, rank)
+        dilations = _each(layer.dilation_rate, rank)
+        spans = [(size - 1) * dilation + 1 for size, dilation in zip(sizes, dilations, strict=True)]
+        return list(zip(spans, strides, strict=True))
+    if hasattr(layer, "pool_size") and hasattr(layer, "strides"):
+        return list(zip(_each(layer.pool_size, rank), _each(layer.strides, rank), strict=True))
+    return None
+
+
+def _merged(inputs: Sequence[Axes]) -> Axes | None:
+    """The largest fields of paths that meet; None if their units do not lie alike."""
+    if len({len(axes) for axes in inputs}) > 1:
+        return None
+    merged: list[Field | None] = []
+    for fields in zip(*inputs, strict=True):
+        known = [field for field in fields if field is not None]
+        if len(known) not in (0, len(fields)):
+            return None
+        merged.append(Field(max(f.size for f in known), max(f.jump for f in known)) if known else None)
+    return tuple(merged)
+
+
+def _works_on_last_axis(layer: Any) -> bool:
+    axis = getattr(layer, "axis", -1)
+    return axis in (-1, [-1], (-1,)) or isinstance(layer, keras.layers.Dense)
+
+
+def _channels_first(layer: Any) -> bool:
+    return getattr(layer, "data_format", "channels_last") == "channels_first"
+
+
+def _each(value: Any, rank: int) -> list[int]:
+    return [int(one) for one in value] if isinstance(value, list | tuple) else [int(value)] * rank

@@ -1,0 +1,61 @@
+"""What composite layers share: lists of layers wired into a graph of ordinary Keras layers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+
+class Composite(ABC):
+    """Wiring: called on a symbolic tensor it applies its layers and gives their output.
+
+    It is no Keras layer itself and leaves no trace in the model, whose file therefore opens without dltool.
+    """
+
+    @abstractmethod
+    def __call__(self, x: Any) -> Any:
+        """The output of the wired layers for x, both symbolic tensors."""
+
+    @abstractmethod
+    def copy(self) -> Composite:
+        """The same wiring of fresh layers."""
+
+
+def apply(layers: Sequence[Any], x: Any) -> Any:
+    """The output of layers called one after another."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def copied(layers: Sequence[Any]) -> list[Any]:
+    """Layers of the same configurations with names and weights of their own."""
+    return [layer.copy() if isinstance(layer, Composite) else _fresh(layer) for layer in layers]
+
+
+def checked(owner: str, argument: str, layers: Any) -> list[Any]:
+    """A list of layers, checked.
+
+    Raises:
+        ValueError: it is no list of Keras layers and composites.
+    """
+    import keras
+
+    items = list(layers) if isinstance(layers, list | tuple) else [layers]
+    for item in items:
+        if not isinstance(item, keras.layers.Layer | Composite):
+            raise ValueError(f"The '{argument}' parameter of {owner} must be a list of layers. Got {item!r}.")
+    return items
+
+
+def _fresh(layer: Any) -> Any:
+    """A layer of the same configuration; wrapped layers lose their names too, so that each copy has its own."""
+    return type(layer).from_config(_nameless(layer.get_config()))
+
+
+def _nameless(config: Any) -> Any:
+    """The configuration without the names of layers; a dtype policy's name is no such name."""
+    if isinstance(config, dict):
+        return {key: value if key == "dtype" else _nameless(value) for key, value in config.items() if key != "name"}
+    return [_nameless(item) for item in config] if isinstance(config, list | tuple) else config
