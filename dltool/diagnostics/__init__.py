@@ -1,0 +1,1 @@
+"""Diagnostics: what training will do, seen beforehand."""
