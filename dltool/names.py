@@ -23,7 +23,6 @@ KERAS_NAMESPACES = {
     "metrics": ("keras.metrics",),
     "optimizers": ("keras.optimizers",),
     "regularizers": ("keras.regularizers",),
-    "schedules": ("keras.optimizers.schedules",),
 }
 WITHOUT_USE = frozenset({  # base classes, and what does nothing in a recipe
     "Callback", "CallbackList", "Constraint", "Initializer", "InputSpec", "Layer", "LearningRateSchedule",
@@ -89,6 +88,17 @@ def words(kind: str) -> list[str]:
         return []
     found = vars(importlib.import_module(f"keras.{kind}"))
     return sorted(name for name in found if inspect.isfunction(found[name]) and name not in PLUMBING)
+
+
+def is_word(kind: str, word: str) -> bool:
+    """Whether Keras knows a lower-case word of a kind: adam, relu, he_normal."""
+    if kind not in ("activations", "initializers", "regularizers", "constraints", "losses", "metrics", "optimizers"):
+        return False
+    try:
+        importlib.import_module(f"keras.{kind}").get(word)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def singular(kind: str) -> str:
