@@ -179,7 +179,9 @@ def _sequential(builder: Builder, value: Value, facts: Mapping[str, Any], batche
                 layer.adapt(data.map(before) if before is not None else data)
 
         x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
-    return keras.Sequential([inputs, *layers], name=name)
+    built = builder.attempt(lambda: keras.Sequential([inputs, *layers], name=name), value, "model")
+    builder.finish()  # two layers of one name
+    return built
 
 
 def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: Callable[[], None] | None) -> Any:
