@@ -207,7 +207,16 @@ class _Training:
         return "min" if bool(judge.monitor_op(1.0, 2.0)) else "max"
 
     def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        from dltool.procedures.periodic import PeriodicCallback
+
         for index, callback in enumerate(callbacks):
+            if isinstance(callback, PeriodicCallback):
+                try:
+                    callback.set_model(self.model)
+                except ValueError as error:
+                    place = self.recipe.section("fit", "callbacks").data[index].place
+                    path = f"fit.callbacks[{index}].{type(callback).__name__}"
+                    raise RecipeError([Problem(place, path, str(error))]) from error
             if type(callback).__name__ == "TensorBoard" and importlib.util.find_spec("tensorboard") is None:
                 place = self.recipe.section("fit", "callbacks").data[index].place
                 message = "needs the package tensorboard: pip install tensorboard, or remove it."

@@ -176,7 +176,7 @@ class Builder:
         given: dict[str, Value] = {}
         if body is None or body.data is None:
             pass
-        elif self._is_keywords(kind, body, allowed):
+        elif is_keywords(kind, body, allowed, self.catalogue):
             for key, item in body.data.items():
                 if key in allowed:
                     given[key] = item
@@ -261,16 +261,6 @@ class Builder:
             return self.problem(value.place, path, f"the data have no fact '{name}'. They have: {', '.join(known)}.")
         return self.facts[name]
 
-    def _is_keywords(self, kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
-        """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
-        if not body.is_mapping:
-            return False
-        name = object_name(body)
-        first = next(iter(allowed), None)
-        if name is None or name in allowed or first is None or kind == "datasets":
-            return True
-        return kind_of(first) is None and not self.catalogue.has(kind, name)
-
     def _not_an_object(self, kind: str, value: Value) -> str:
         """What to do about a value that should have named an object."""
         if value.is_mapping and len(value.data) > 1:
@@ -285,6 +275,7 @@ class Builder:
 
     def _no_such(self, kind: str, name: Any) -> str:
         words = self.catalogue.words(kind) if str(name).islower() else []
+        words = [] if name in words else words  # known, but it takes no arguments: the class does
         near = suggest(name, words) or suggest(name, self.catalogue.known(kind)) or f" One is {EXAMPLES[kind]}."
         return f"no {names.singular(kind)} named '{name}'.{near}"
 
@@ -296,6 +287,21 @@ def _construct(make: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise TypeError(f"an argument is of the wrong type ({one_line(error)}). Got {given}.") from error
+
+
+def is_keywords(kind: str, body: Value, allowed: Mapping[str, Any], catalogue: Any = names) -> bool:
+    """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument.
+
+    Args:
+        catalogue: `names`, or what answers in its place.
+    """
+    if not body.is_mapping:
+        return False
+    name = object_name(body)
+    first = next(iter(allowed), None)
+    if name is None or name in allowed or first is None or kind == "datasets":
+        return True
+    return kind_of(first) is None and not catalogue.has(kind, name)
 
 
 def kind_of(key: str) -> str | None:

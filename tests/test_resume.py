@@ -39,6 +39,7 @@ fit:
   callbacks:
     - EarlyStopping: {patience: 12, restore_best_weights: true, monitor: val_loss}
     - ReduceLROnPlateau: {patience: 2, factor: 0.5, monitor: val_accuracy}
+    - ActivationPercentiles: {layer: batch_normalization, every: 7, examples: 50}
 select: {monitor: val_accuracy, mode: max}
 deterministic: true
 seed: 3
@@ -119,6 +120,7 @@ def test_interrupted_and_resumed_training_equals_unbroken_training(
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert history(run) == history(unbroken)
+    assert (run / "percentiles.csv").read_bytes() == (unbroken / "percentiles.csv").read_bytes()
     assert [path.name for path in run.rglob(".*")] == [], "a temporary file was left"
     assert len(list((run / "checkpoint").glob("best-*.npz"))) == 1
     expected, found = arrays(unbroken), arrays(run)

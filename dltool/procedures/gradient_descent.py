@@ -14,6 +14,7 @@ import tensorflow as tf
 from dltool.pipelines.base import Pipeline
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
+from dltool.procedures.periodic import PeriodicCallback, Periods
 from dltool.procedures.schedule_table import WINDOW
 from dltool.procedures.scheduled_optimizer import current_values, reach
 from dltool.procedures.training_state import (
@@ -48,7 +49,7 @@ class GradientDescent:
     after any batch leads to the same bits as training that was never stopped.
 
     Limits: batch hooks of callbacks that need every batch (`on_train_batch_end`) cost the loop its speed:
-    it then runs one step at a time.
+    it then runs one step at a time. A callback that needs only some steps is a `PeriodicCallback`.
     Reference: lecture slides 66-67 (batch, minibatch and stochastic gradient descent).
     """
 
@@ -106,6 +107,8 @@ class GradientDescent:
             for callback in self.callbacks:
                 if isinstance(callback, keras.callbacks.CSVLogger):
                     callback.append = True
+        periods = Periods([callback for callback in self.callbacks if isinstance(callback, PeriodicCallback)])
+        periods.offer(train, validation)
         hooks.on_train_begin()
         if state is not None:
             restore(state, model, augment, self.callbacks)
@@ -114,6 +117,8 @@ class GradientDescent:
         if observer is not None:
             observer.begun(self)
         self._mark = time.perf_counter()
+        if state is None:
+            periods.call(0)
         chunk = _Chunk(steps_per_execution or (1 if _hooks_batches(self.callbacks) else None))
         logs: dict[str, float] = {}
         while self.position.epoch < epochs and not model.stop_training:
@@ -126,8 +131,9 @@ class GradientDescent:
             epoch = train.epoch(step, order, self.position.step)
             while self.position.step < self.steps:
                 hooks.on_train_batch_begin(self.position.step)
-                self._advance(epoch, chunk)
+                self._advance(epoch, chunk, periods.steps_left(self.position.total_steps))
                 hooks.on_train_batch_end(self.position.step - 1, figures_of(model))
+                periods.call(self.position.total_steps)
                 if observer is not None:
                     observer.advanced(self)
                 if model.stop_training:
@@ -166,10 +172,10 @@ class GradientDescent:
             stopped=bool(self.model.stop_training),
         )
 
-    def _advance(self, epoch: Any, chunk: _Chunk) -> None:
+    def _advance(self, epoch: Any, chunk: _Chunk, at_most: int) -> None:
         position = self.position
         start, began = position.step, time.perf_counter()
-        stop = min(start + chunk.steps, start + STEPS_A_CALL, self.steps)
+        stop = min(start + min(chunk.steps, at_most, STEPS_A_CALL), self.steps)
         reach(self.model.optimizer, stop - start)
         position.step, value = epoch.advance(start, stop)
         position.total_steps += position.step - start

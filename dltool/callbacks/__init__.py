@@ -1,0 +1,1 @@
+"""Callbacks that Keras does not have; each may stand in a recipe's fit.callbacks."""
