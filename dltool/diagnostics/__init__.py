@@ -1,0 +1,1 @@
+"""What init-stats measures of a model before, and during, its training."""
