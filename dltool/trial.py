@@ -88,6 +88,8 @@ def trials(
                 declared = position == 0 and not is_trained
                 trial.measurements.append(measure(passes, chosen, patterns=patterns, declared=declared))
                 trial.notes += trial.measurements[-1].notes
+                if index:
+                    trial.measurements[-1].distributions.clear()  # pictures show the first seed's: the rest is memory
     if gaussian:
         found[0].notes += _scale_notes(passes, prepared)
     for trial in found:

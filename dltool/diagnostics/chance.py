@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import keras
@@ -45,9 +46,9 @@ def identical_units(kernel: np.ndarray) -> int:
     Args:
         kernel: (..., units).
     """
-    columns = np.asarray(kernel).reshape(-1, np.shape(kernel)[-1]).T
-    _, counts = np.unique(columns, axis=0, return_counts=True)
-    return int(counts[counts > 1].sum())
+    columns = np.asarray(kernel).reshape(-1, np.shape(kernel)[-1]).T + 0.0  # -0 is 0
+    counts = Counter(column.tobytes() for column in columns)
+    return sum(count for count in counts.values() if count > 1)
 
 
 def _name(loss: Any) -> str:

@@ -80,4 +80,4 @@ class WeightMeasure:
 
 
 def _norm(values: np.ndarray) -> float:
-    return float(np.linalg.norm(np.asarray(values, np.float64)))
+    return math.sqrt(float(np.sum(np.square(values, dtype=np.float64))))

@@ -42,6 +42,7 @@ def plot_depth(profiles: Sequence[Profile], file: BinaryIO, title: str, form: st
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     drawn = profiles[:HISTOGRAMS]
     lines = len(drawn) + 1
@@ -72,10 +73,11 @@ def plot_depth(profiles: Sequence[Profile], file: BinaryIO, title: str, form: st
             colour = f"C{index % 10}"
             _line(axes, getattr(profile, f"{name}_std"), colour, "o-", profile.label)
             _line(axes, getattr(profile, f"{name}_theory"), colour, "x:", None)
-        axes.plot([], [], "o-", color="0.4", label="measured")
-        axes.plot([], [], "x:", color="0.4", label="predicted")
+        for style, label in (("o-", "measured"), ("x:", "predicted")):
+            axes.plot([], [], style, color="0.4", markersize=4, label=label)
         axes.set_title(f"standard deviation of {'activations' if name == 'signal' else 'gradients dL/dz'}")
         axes.set_xlabel("layer, from input to output")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_yscale("log")
         axes.grid(color="0.92", which="major")
         axes.legend(frameon=False, fontsize="small")
