@@ -12,7 +12,7 @@ from dltool import names
 from dltool import recipe as reading
 from dltool.errors import Problem, RecipeError
 from dltool.objects import Builder, one_line, parameters
-from dltool.recipe import Recipe, Value, object_name
+from dltool.recipe import Recipe, Value, join, object_name
 
 __all__ = [
     "augmentation",
@@ -187,9 +187,31 @@ def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: 
     path = f"{path}.{name}" if name else path
     if adapt is not None:
         _adapt(builder, adapt, value, path)
+    try:
+        return layer(x)
+    except Exception:  # of Keras: told at the innermost layer that the recipe names
+        layer, x, value, path = _failing(layer, x, value, path)
     y = builder.attempt(lambda: layer(x), value, path)
     builder.finish()
     return y
+
+
+def _failing(layer: Any, x: Any, value: Value, path: str) -> tuple[Any, Any, Value, str]:
+    """Of a list of layers as one (Repeat), the one that fails on what comes before it, with its place in the recipe."""
+    import keras
+
+    block = value.get(object_name(value), "layers")
+    if not isinstance(layer, keras.Sequential) or block is None or not block.is_list:
+        return layer, x, value, path
+    inside = x
+    for index, inner in enumerate(layer.layers):
+        place = index % len(block.data)
+        try:
+            inside = inner(inside)
+        except Exception:
+            item = block.data[place]
+            return _failing(inner, inside, item, join(f"{path}.layers[{place}]", object_name(item)))
+    return layer, x, value, path
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:

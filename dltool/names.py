@@ -84,11 +84,12 @@ def known(kind: str) -> list[str]:
 
 
 def words(kind: str) -> list[str]:
-    """Keras's lower-case names of a kind that are functions: relu, mean_squared_error."""
-    if kind not in ("activations", "losses", "metrics"):
+    """Keras's lower-case names of a kind: relu, mean_squared_error, he_normal."""
+    if kind not in ("activations", "initializers", "losses", "metrics"):
         return []
+    wanted = inspect.isclass if kind == "initializers" else inspect.isfunction
     found = vars(importlib.import_module(f"keras.{kind}"))
-    return sorted(name for name in found if inspect.isfunction(found[name]) and name not in PLUMBING)
+    return sorted(name for name in found if wanted(found[name]) and name[0].islower() and name not in PLUMBING)
 
 
 def singular(kind: str) -> str:

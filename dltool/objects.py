@@ -182,7 +182,7 @@ class Builder:
         given: dict[str, Value] = {}
         if body is None or body.data is None:
             pass
-        elif _is_keywords(kind, body, allowed):
+        elif is_keywords(kind, body, allowed):
             for key, item in body.data.items():
                 if key in allowed:
                     given[key] = item
@@ -277,7 +277,7 @@ def _construct(target: Any, arguments: dict[str, Any]) -> Any:
         raise TypeError(f"an argument is of the wrong type ({one_line(error)}). Got {given}.") from error
 
 
-def _is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
+def is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
     """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
     if not body.is_mapping:
         return False
@@ -303,6 +303,7 @@ def _not_an_object(kind: str, value: Value) -> str:
 
 def _no_such(kind: str, name: Any) -> str:
     words = names.words(kind) if str(name).islower() else []
+    words = [] if name in words else words  # known, but it takes no arguments: the class does
     near = suggest(name, words) or suggest(name, names.known(kind)) or f" One is {EXAMPLES[kind]}."
     return f"no {names.singular(kind)} named '{name}'.{near}"
 
