@@ -260,6 +260,100 @@ def lr_schedule(
     )
 
 
+class Input(StrEnum):
+    """What a model is measured on."""
+
+    data = "data"
+    gaussian = "gaussian"
+
+
+@app.command("init-stats")
+def init_stats(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, a bundled recipe's name, or a run directory.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace: model.1.Dense.units=64."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", help="Show the layers that a glob matches: 'conv*', 'repeat/*'; may be repeated."),
+    ] = None,
+    batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to measure on.")] = 4,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Draw weights and batches so many times: mean and spread.")
+    ] = 1,
+    steps: Annotated[str, typer.Option("--steps", help="Measure after so many updates of training: '0,1,10'.")] = "0",
+    input_: Annotated[
+        Input,
+        typer.Option("--input", help="The recipe's data, or a unit Gaussian in the place of the model's input."),
+    ] = Input.data,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", help="Initialisers side by side: glorot_uniform,he_normal,lecun_normal,orthogonal."),
+    ] = None,
+    compare_activation: Annotated[
+        str | None, typer.Option("--compare-activation", help="Activations side by side: relu,tanh,sigmoid.")
+    ] = None,
+    batch_norm: Annotated[
+        str | None, typer.Option("--batch-norm", help="Batch normalisation side by side: with,without.")
+    ] = None,
+    depths: Annotated[
+        str | None, typer.Option("--depths", help="How often a repeated block is repeated: 5,10,30,50.")
+    ] = None,
+    widths: Annotated[str | None, typer.Option("--widths", help="Units of a repeated block: 64,256.")] = None,
+    lsuv: Annotated[
+        Path | None,
+        typer.Option("--lsuv", metavar="OUT", help="Repair the weights to unit variance; write a run to start from."),
+    ] = None,
+    check_gradients: Annotated[
+        bool,
+        typer.Option("--check-gradients", help="Reverse mode against forward mode and central differences."),
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the distributions through depth into a .png or .svg file.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require", help="A condition on every model, such as 'gradient_ratio<1e3'; unmet: exit status 3."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file or --lsuv run.")] = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Measure a model before it trains: signals, gradients and weights of each layer, beside what theory predicts.
+
+    The model sees batches of training with its own loss and optimizer, forward and back, and is left as it is. A run
+    is measured with its trained weights. The verdict is healthy, vanishing, exploding, saturated or dying.
+    """
+    from dltool.commands import init_stats as command
+
+    command.run(
+        recipe,
+        overrides or [],
+        layers=layers or [],
+        batches=batches,
+        seeds=seeds,
+        steps=steps,
+        gaussian=input_ is Input.gaussian,
+        compare=compare,
+        compare_activation=compare_activation,
+        batch_norm=batch_norm,
+        depths=depths,
+        widths=widths,
+        lsuv=lsuv,
+        check_gradients=check_gradients,
+        plot=plot,
+        require=require or [],
+        overwrite=overwrite,
+        form=form.value,
+        device=device.value,
+        write=_write,
+    )
+
+
 @bundled.callback()
 def recipes(context: typer.Context, form: FormatOption = Format.table, traceback: TracebackOption = False) -> None:
     """List the bundled recipes, or copy one to change it."""

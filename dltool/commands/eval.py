@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +21,7 @@ from dltool.predictions import (
 )
 from dltool.preparation import DEFAULT_BATCH_SIZE
 from dltool.recipe import Recipe, Value
+from dltool.requirement import Requirement
 from dltool.runs import RunDirectory
 from dltool.values import to_text
 
@@ -32,35 +30,6 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test", "all")
 WORDS = ("run", "split")  # columns of the scores that are no figures
-OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
-REQUIREMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*(>=|<=|==|>|<)\s*([-+0-9.eE]+|[-+]?inf)\s*")
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A condition on a figure, such as accuracy>=0.97."""
-
-    text: str
-    figure: str
-    operator: str
-    bound: float
-
-    @classmethod
-    def parse(cls, text: str) -> Requirement:
-        match = REQUIREMENT.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError
-            return cls(text.strip(), match[1], match[2], float(match[3]))
-        except ValueError:
-            raise UsageError(f"--require '{text}': write FIGURE OPERATOR NUMBER, such as accuracy>=0.97") from None
-
-    def unmet(self, row: dict[str, Any]) -> str | None:
-        """What is wrong with a row of scores, None if nothing is."""
-        value = row[self.figure]
-        if OPERATORS[self.operator](value, self.bound):
-            return None
-        return f"{row['run']}: {self.text} is not met: {self.figure} is {value:.6g}"
 
 
 def run(
@@ -95,10 +64,7 @@ def run(
     scores = report["scores"].to_dict("records")
     figures = [name for name in scores[0] if name not in WORDS]
     for requirement in requirements:
-        if requirement.figure not in figures:
-            near = recipe.suggest(requirement.figure, figures)
-            message = f"no figure '{requirement.figure}'.{near} Figures: {', '.join(figures)}."
-            raise UsageError(f"--require '{requirement.text}': {message}")
+        requirement.check_figure(figures)
     section = "classes" if per_class else "confusion" if confusion else "scores"
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
@@ -106,7 +72,7 @@ def run(
         with runs.atomic(predictions) as file:
             file.write(prediction_table(evaluated[-1]).to_csv(index=False, lineterminator="\n").encode())
     write(tables.render(report, form, section))
-    unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row))]
+    unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
     if unmet:
         raise RequirementError("\n".join(unmet))
 

@@ -1,0 +1,157 @@
+"""dltool init-stats: what a model's signals, gradients and weights are before it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool import backend, build, recipe, runs, tables
+from dltool.commands.signal_tables import MODEL_FIGURES, report
+from dltool.errors import RequirementError, UsageError
+from dltool.preparation import Preparation, prepare
+from dltool.recipe import Recipe
+from dltool.requirement import Requirement
+from dltool.trial import Trial, trials
+
+if TYPE_CHECKING:
+    from dltool.visualization.signal_depth import Profile
+
+PICTURES = (".png", ".svg")
+
+
+def run(
+    source: str,
+    overrides: Sequence[str],
+    *,
+    layers: Sequence[str],
+    batches: int,
+    seeds: int,
+    steps: str,
+    gaussian: bool,
+    compare: str | None,
+    compare_activation: str | None,
+    batch_norm: str | None,
+    depths: str | None,
+    widths: str | None,
+    lsuv: Path | None,
+    check_gradients: bool,
+    plot: Path | None,
+    require: Sequence[str],
+    overwrite: bool,
+    form: str,
+    device: str,
+    write: Callable[[str], None],
+) -> None:
+    """Measure the recipe's model, or its variants side by side, write the report and the picture, check requirements.
+
+    Raises:
+        RequirementError: a requirement is not met; the report is written all the same.
+    """
+    moments = parse_steps(steps)
+    requirements = [Requirement.parse(text, "gradient_ratio<1e3") for text in require]
+    for requirement in requirements:
+        requirement.check_figure(MODEL_FIGURES)
+    if plot is not None:
+        check_picture(plot, overwrite)
+    is_run = recipe.holds((Path(source) / runs.RECIPE).is_file)
+    if is_run and seeds > 1:
+        raise UsageError("--seeds: a run is measured with its trained weights, which are not drawn again")
+    found: list[Trial] = []
+    for name, prepared in variants(source, overrides, device):
+        with prepared.data.explained():
+            found += trials(
+                name,
+                prepared,
+                steps=moments,
+                batches=batches,
+                seeds=seeds,
+                gaussian=gaussian,
+                patterns=layers,
+                is_trained=is_run,
+            )
+    sections = report(found, seeds, form)
+    if plot is not None:
+        draw(found, plot, f"{source}: signals and gradients through depth")
+    write(tables.render(sections, form, "layers"))
+    rows = [(one, measurement.model) for one in found for measurement in one.measurements]
+    unmet = [line for one, row in rows for each in requirements if (line := each.unmet(row, _name(one, moments)))]
+    if unmet:
+        raise RequirementError("\n".join(dict.fromkeys(unmet)))
+
+
+def variants(source: str, overrides: Sequence[str], device: str) -> list[tuple[str, Preparation]]:
+    """The models to measure, by name, each ready for its first step."""
+    first = prepare(source, overrides, device=device)
+    return [(first.recipe.name if not Path(source).is_dir() else source, first)]
+
+
+def prepared_again(one: Recipe, first: Preparation) -> Preparation:
+    """Another recipe's model on the data of the first."""
+    build.check(one)
+    backend.begin_anew(first.seed, one.setting("dtype_policy"))
+    return Preparation(one, first.data, first.seed)
+
+
+def parse_steps(text: str) -> list[int]:
+    """'0,1,10' as rising numbers.
+
+    Raises:
+        UsageError: it is no list of whole numbers of at least 0.
+    """
+    try:
+        moments = sorted({int(part) for part in text.split(",")})
+        if moments[0] < 0:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--steps '{text}': write numbers of updates, each at least 0, such as 0,1,10") from None
+    return moments
+
+
+def check_picture(path: Path, overwrite: bool) -> None:
+    """Raise if a picture can't go to `path`; before anything is computed."""
+    if path.suffix.lower() not in PICTURES:
+        raise UsageError(f"--plot {path}: give a file that ends in {' or '.join(PICTURES)}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder. Give --plot a file.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already. Use --overwrite to replace it.")
+    if any(parent.exists() and not parent.is_dir() for parent in path.absolute().parents):
+        raise UsageError(f"{path}: cannot be made below a file. Give another place.")
+
+
+def draw(found: Sequence[Trial], path: Path, title: str) -> None:
+    """The distributions through depth into a picture."""
+    from dltool.visualization.signal_depth import plot_depth
+
+    with runs.atomic(path) as file:
+        plot_depth([profile(one, len(found) > 1) for one in found], file, title, path.suffix.lower().lstrip("."))
+
+
+def profile(trial: Trial, several: bool) -> Profile:
+    """What the picture shows of a trial: histograms of its first seed, variances in the mean over seeds."""
+    from dltool.diagnostics.spread import pooled
+    from dltool.visualization.signal_depth import Profile
+
+    first = trial.measurements[0]
+    rows = pooled([one.layers for one in trial.measurements], ("layer",))
+    values = [first.distributions[row["layer"]] for row in first.layers]
+    return Profile(
+        label=f"{trial.model}, step {trial.step}" if several else trial.model,
+        layers=[row["layer"] for row in rows],
+        signals=[one["signal"].values for one in values],
+        gradients=[one["gradient"].values for one in values],
+        signal_std=_roots(rows, "post_variance"),
+        signal_theory=_roots(rows, "post_variance_theory"),
+        gradient_std=_roots(rows, "gradient_pre_variance", "gradient_post_variance"),
+        gradient_theory=_roots(rows, "gradient_pre_variance_theory", "gradient_post_variance_theory"),
+    )
+
+
+def _roots(rows: Sequence[dict[str, Any]], *names: str) -> list[float | None]:
+    values = [next((row[name] for name in names if row[name] is not None), None) for row in rows]
+    return [None if value is None else max(value, 0.0) ** 0.5 for value in values]
+
+
+def _name(trial: Trial, moments: Sequence[int]) -> str:
+    return f"{trial.model}, step {trial.step}" if len(moments) > 1 else trial.model
