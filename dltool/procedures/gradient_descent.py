@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dltool.pipelines.base import Pipeline
+from dltool.pipelines.base import Pipeline, Step
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.training_state import (
@@ -94,7 +94,7 @@ class GradientDescent:
         self.examples_per_second = 0.0  # of the epoch under way, validation left out
         if not jit_compile:  # XLA fuses by itself
             fuse(model.optimizer)
-        step = self._step(class_weight, jit_compile)
+        step = training_step(model, augment, class_weight, jit_compile)
         evaluation = evaluation or Evaluation(model)
         hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
         model.stop_training = False
@@ -188,20 +188,26 @@ class GradientDescent:
             where = f"at step {self.position.total_steps} (epoch {self.position.epoch + 1}, batch {self.position.step})"
             raise FloatingPointError(f"{what} became {kind} {where}")
 
-    def _step(self, class_weight: np.ndarray | None, jit_compile: bool) -> Any:
-        model, augment = self.model, self.augment
-        weights = None if class_weight is None else tf.constant(class_weight, tf.float32)
+def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | None, jit_compile: bool) -> Step:
+    """One step of gradient descent on a batch, step(x, y) -> running mean loss, for the compiled loop of a pipeline.
 
-        def update(x: Any, y: Any) -> tf.Tensor:
-            data = (x, y) if weights is None else (x, y, tf.gather(weights, _class_index(y)))
-            return tf.cast(model.train_step(data)["loss"], tf.float32)
+    Args:
+        augment: a model applied to the batch's inputs.
+        class_weight: weight of each class in the loss, float (classes,).
+        jit_compile: whether XLA compiles the step.
+    """
+    weights = None if class_weight is None else tf.constant(class_weight, tf.float32)
 
-        compiled = tf.function(update, jit_compile=True) if jit_compile else update
+    def update(x: Any, y: Any) -> tf.Tensor:
+        data = (x, y) if weights is None else (x, y, tf.gather(weights, _class_index(y)))
+        return tf.cast(model.train_step(data)["loss"], tf.float32)
 
-        def step(x: Any, y: Any) -> tf.Tensor:
-            return compiled(x if augment is None else augment(tf.cast(x, tf.float32), training=True), y)
+    compiled = tf.function(update, jit_compile=True) if jit_compile else update
 
-        return step
+    def step(x: Any, y: Any) -> tf.Tensor:
+        return compiled(x if augment is None else augment(tf.cast(x, tf.float32), training=True), y)
+
+    return step
 
 
 def learning_rate(optimizer: Any) -> float:

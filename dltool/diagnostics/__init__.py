@@ -1,0 +1,1 @@
+"""What is measured of a model before and beside training."""
