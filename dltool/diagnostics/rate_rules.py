@@ -120,17 +120,18 @@ def valley(curve: Curve) -> float | None:
 
 
 def slide(curve: Curve) -> float | None:
-    """The rate just before the loss turns up, found by sliding an interval down from the highest rate.
+    """The left end of the first interval, sliding down from the highest rate, over which the loss does not bend up.
 
     With g the slope of the smoothed loss a step, the interval [r - w, r] moves left from the last step while
     g_r - g_(r - w) > threshold, the loss bending upwards over it; the suggestion is the rate at the left end of the
-    last such interval. w is `SLIDE_SHARE` of the steps, the threshold `SLIDE_THRESHOLD` of the curve's fall, so that
+    last such interval. Of a smooth curve that is about w / 2 below the steepest descent. w is `SLIDE_SHARE` of the steps, the threshold `SLIDE_THRESHOLD` of the curve's fall, so that
     neither the number of steps nor the loss's scale matters: for 100 steps and a fall of 1 they are the source's 15
     and 0.005. The source takes the difference's size without its sign; the interval then often jumps over the bend
     between two steps and slides down to rates that do nothing.
 
     Returns:
         The rate; None where the slopes at the end do not differ, because the loss does not turn up.
+    Limits: where noise straightens the curve near divergence it stops early, at a rate that is too high.
     Reference: Andrew Chang (Novetta), "Automated learning rate suggester", fast.ai forums, 2019; fastai's `slide`.
     """
     smoothed = curve.smoothed[curve.first :]
