@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,9 @@ class _RangeTest:
 
         if type(prepared.procedure).__name__ != "GradientDescent":
             name = type(prepared.procedure).__name__
-            raise UsageError(f"{source}: a range test takes steps of gradient descent; the recipe's procedure is {name}.")
+            raise UsageError(
+                f"{source}: a range test takes steps of gradient descent; the recipe's procedure is {name}."
+            )
         if validation and prepared.validation is None:
             raise UsageError(f"--validation: {source} has no validation split. Set data.validation_split.")
         self.prepared, self.source, self.validation = prepared, source, validation
@@ -209,12 +211,20 @@ class _RangeTest:
             return float(f"{rate:.3g}")
         refusals = [text for curve in self.curves() if (text := rate_rules.refusal(curve)) is not None]
         if len(refusals) * 2 >= len(self.sweeps):
-            reason = refusals[0]
+            reason = self._explained(refusals[0])
             if len(self.sweeps) > 1:
                 reason = f"for {len(refusals)} of {len(self.sweeps)} seeds; of one, {reason}"
         else:
             reason = f"the rule '{rule}' finds nothing in this curve; see the others"
         raise DltoolError(f"{self.source}: no learning rate can be suggested: {reason}")
+
+    def _explained(self, refusal: str) -> str:
+        """What to do about a refusal."""
+        if not self.prepared.model.trainable_variables:
+            return f"{refusal}. The model has no trainable weights."
+        if "noisy" in refusal:
+            return f"{refusal}, the noise of a batch. More steps, larger batches or a longer way to --to may help."
+        return f"{refusal}. Check --from and --to, and that the model can learn."
 
     def report(self, rule: str, form: str) -> dict[str, pd.DataFrame]:
         """Sections: what each rule suggests, how each sweep went, and for programs the sweeps themselves."""
@@ -302,9 +312,7 @@ def _peak(prepared: Preparation) -> float:
     return float(tf.reduce_max(values()))
 
 
-def _write_patch(
-    path: Path, source: str, prepared: Preparation, test: _RangeTest, rule: str, rate: float
-) -> None:
+def _write_patch(path: Path, source: str, prepared: Preparation, test: _RangeTest, rule: str, rate: float) -> None:
     """Write the fragment, once the recipe that it makes is built and its rate is the one suggested."""
     from dltool.commands import learning_rate_patch as patching
 

@@ -25,7 +25,9 @@ def kept_random_state() -> Iterator[None]:
     of_tensorflow = stateful_random_ops.global_generator
     python, numpy = random.getstate(), np.random.get_state()
     seeds = None if operations is None else operations.getstate()
-    arrays = [(generator, np.array(generator.state)) for generator in (of_keras, of_tensorflow) if generator is not None]
+    arrays = [
+        (generator, np.array(generator.state)) for generator in (of_keras, of_tensorflow) if generator is not None
+    ]
     try:
         yield
     finally:

@@ -70,15 +70,12 @@ def refusal(curve: Curve) -> str | None:
     the smoothed losses lies 0.5 of that noise below the start on average; tests hold how rarely it passes.
     """
     if len(curve.losses) <= curve.first + 2:
-        return f"the sweep ended after {len(curve.losses)} steps, too early to see a fall: lower --from"
+        return f"the sweep ended after {len(curve.losses)} steps, too early to see a fall"
     start, fall, noise = curve.start, curve.fall, curve.noise
     if fall < LEAST_FALL * abs(start) or fall <= 0:
         return f"the loss is flat: it falls by {fall:.3g} from {start:.4g}, less than {LEAST_FALL:.0%}"
     if fall < NOISE_FACTOR * noise:
-        return (
-            f"the loss is noisy: it falls by {fall:.3g} from {start:.4g}, less than {NOISE_FACTOR:g} times the noise of "
-            f"a batch's loss ({noise:.3g}); more steps (--steps), more seeds or larger batches help"
-        )
+        return f"the loss is noisy: it falls by {fall:.3g} from {start:.4g}, less than {NOISE_FACTOR:g} x {noise:.3g}"
     return None
 
 

@@ -106,7 +106,7 @@ def state(model: keras.Model, augment: keras.Model) -> dict[str, bytes]:
 def drawn() -> list[float]:
     """A number of each global random stream."""
     drawn_by_keras = float(keras.random.uniform((), seed=None))
-    return [random.random(), float(np.random.rand()), drawn_by_keras, float(tf.random.uniform(()))]  # noqa: NPY002
+    return [random.random(), float(np.random.rand()), drawn_by_keras, float(tf.random.uniform(()))]
 
 
 @pytest.mark.parametrize("make", [keras.optimizers.SGD, keras.optimizers.Adam])
