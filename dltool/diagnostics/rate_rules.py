@@ -121,9 +121,10 @@ def slide(curve: Curve) -> float | None:
 
     With g the slope of the smoothed loss a step, the interval [r - w, r] moves left from the last step while
     g_r - g_(r - w) > threshold, the loss bending upwards over it; the suggestion is the rate at the left end of the
-    last such interval. Of a smooth curve that is about w / 2 below the steepest descent. w is `SLIDE_SHARE` of the steps, the threshold `SLIDE_THRESHOLD` of the curve's fall, so that
-    neither the number of steps nor the loss's scale matters: for 100 steps and a fall of 1 they are the source's 15
-    and 0.005. The source takes the difference's size without its sign; the interval then often jumps over the bend
+    last such interval. Of a smooth curve that is about w / 2 below the steepest descent.
+
+    w is `SLIDE_SHARE` of the steps, the threshold `SLIDE_THRESHOLD` of the curve's fall, so that neither the number
+    of steps nor the loss's scale matters: for 100 steps and a fall of 1 they are the source's 15 and 0.005. The source takes the difference's size without its sign; the interval then often jumps over the bend
     between two steps and slides down to rates that do nothing.
 
     Returns:

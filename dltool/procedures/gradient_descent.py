@@ -188,6 +188,7 @@ class GradientDescent:
             where = f"at step {self.position.total_steps} (epoch {self.position.epoch + 1}, batch {self.position.step})"
             raise FloatingPointError(f"{what} became {kind} {where}")
 
+
 def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | None, jit_compile: bool) -> Step:
     """One step of gradient descent on a batch, step(x, y) -> running mean loss, for the compiled loop of a pipeline.
 
