@@ -1,1 +1,1 @@
-"""What is measured of a model before and beside training."""
+"""What init-stats measures of a model before, and during, its training."""

@@ -124,8 +124,9 @@ def slide(curve: Curve) -> float | None:
     last such interval. Of a smooth curve that is about w / 2 below the steepest descent.
 
     w is `SLIDE_SHARE` of the steps, the threshold `SLIDE_THRESHOLD` of the curve's fall, so that neither the number
-    of steps nor the loss's scale matters: for 100 steps and a fall of 1 they are the source's 15 and 0.005. The source takes the difference's size without its sign; the interval then often jumps over the bend
-    between two steps and slides down to rates that do nothing.
+    of steps nor the loss's scale matters: for 100 steps and a fall of 1 they are the source's 15 and 0.005. The
+    source takes the difference's size without its sign; the interval then often jumps over the bend between two
+    steps and slides down to rates that do nothing.
 
     Returns:
         The rate; None where the slopes at the end do not differ, because the loss does not turn up.

@@ -39,8 +39,8 @@ class Pipeline(ABC):
         """An epoch of `step` over the batches in `order`, beginning with batch `start`."""
 
     @abstractmethod
-    def batches(self, count: int | None = None) -> Iterator[tuple[Any, Any]]:
-        """Batches (x, y) of tensors in stored order, all or the first `count`."""
+    def batches(self, count: int | None = None, order: np.ndarray | None = None) -> Iterator[tuple[Any, Any]]:
+        """Batches (x, y) of tensors, all or the first `count`, of the examples in `order`; by default as stored."""
 
     @abstractmethod
     def inputs(self) -> Any:

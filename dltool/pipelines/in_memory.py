@@ -43,9 +43,11 @@ class InMemory(Pipeline):
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
         return _GatheredEpoch(_loop(step), self.arrays, tf.constant(self.indices[order], tf.int64), self.batch_size)
 
-    def batches(self, count: int | None = None) -> Iterator[tuple[Any, Any]]:
-        for index in range(self.steps if count is None else min(count, self.steps)):
-            chosen = tf.constant(self.indices[index * self.batch_size : (index + 1) * self.batch_size])
+    def batches(self, count: int | None = None, order: np.ndarray | None = None) -> Iterator[tuple[Any, Any]]:
+        indices = self.indices if order is None else self.indices[order]
+        steps = -(-len(indices) // self.batch_size)
+        for index in range(steps if count is None else min(count, steps)):
+            chosen = tf.constant(indices[index * self.batch_size : (index + 1) * self.batch_size])
             yield _gather(self.arrays.x, self.arrays.y, chosen)
 
     def inputs(self) -> tf.data.Dataset:

@@ -34,8 +34,8 @@ class Streamed(Pipeline):
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
         return _IteratedEpoch(_loop(step), iter(self._batched(order[start * self.batch_size :])))
 
-    def batches(self, count: int | None = None) -> Iterator[tuple[Any, Any]]:
-        order = self.order()
+    def batches(self, count: int | None = None, order: np.ndarray | None = None) -> Iterator[tuple[Any, Any]]:
+        order = self.order() if order is None else order
         yield from self._batched(order if count is None else order[: count * self.batch_size])
 
     def inputs(self) -> tf.data.Dataset:
