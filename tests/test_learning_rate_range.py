@@ -1,0 +1,169 @@
+"""lr-schedule --find: its tables, its picture, its fragment and its refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dltool import build, recipe
+from dltool.commands import learning_rate_patch as patching
+from dltool.commands import learning_rate_range as command
+from dltool.errors import DltoolError, UsageError
+from tests.command_line import QUICK, run, write_quick
+
+SCHEDULED = QUICK.replace("5e-3", "{PolynomialDecay: {initial_learning_rate: 1e-2, end_learning_rate: 1e-3, "
+                                  "decay_steps: 2 epochs}}")  # fmt: skip
+FROZEN = QUICK.replace("activation: relu}", "activation: relu, trainable: false}").replace(
+    "Dense: ${data.num_classes}", "Dense: {units: 10, trainable: false}"
+)
+
+
+@pytest.fixture
+def written() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def find(written: list[str]) -> Callable[..., str]:
+    def found(source: object, *overrides: str, **options: Any) -> str:
+        command.run(str(source), overrides, device="cpu", write=written.append, **{"steps": 60, **options})
+        return "".join(written)
+
+    return found
+
+
+def test_csv_has_a_row_a_step_and_json_the_rules(tmp_path: Path, find: Callable, written: list[str]) -> None:
+    path = write_quick(tmp_path)
+    rows = list(csv.DictReader(io.StringIO(find(path, form="csv"))))
+    assert list(rows[0]) == ["step", "learning_rate", "loss", "smoothed"]
+    assert float(rows[0]["learning_rate"]) == pytest.approx(1e-6)
+    assert [int(row["step"]) for row in rows] == list(range(1, len(rows) + 1))
+    written.clear()
+    report = json.loads(find(path, form="json"))
+    assert {row["rule"] for row in report["suggestions"]} == set(command.RULES)
+    assert report["sweeps"][0]["recipe_learning_rate"] == pytest.approx(5e-3)
+    assert [row["loss"] for row in report["sweep"]] == pytest.approx([float(row["loss"]) for row in rows], rel=1e-5)
+
+
+def test_seeds_differ_and_give_a_range_about_the_median(tmp_path: Path, find: Callable) -> None:
+    report = json.loads(find(write_quick(tmp_path), form="json", seeds=3, validation=True))
+    firsts = [row["loss"] for row in report["sweep"] if row["step"] == 1]
+    assert len(set(firsts)) == 3
+    assert all("validation_loss" in row for row in report["sweep"])
+    for row in report["suggestions"]:
+        if row["learning_rate"] is not None:
+            assert row["lowest"] <= row["learning_rate"] <= row["highest"]
+
+
+def test_a_fragment_trains_and_a_schedule_keeps_its_form(tmp_path: Path, find: Callable, capsys: Any) -> None:
+    base = write_quick(tmp_path, text=SCHEDULED)
+    picture, fragment = tmp_path / "range.svg", tmp_path / "sub" / "found.yaml"
+    text = find(base, "fit.batch_size=32", plot=picture, patch=fragment, form="json")
+    rate = next(row["learning_rate"] for row in json.loads(text)["suggestions"] if row["chosen"])
+    assert picture.read_bytes().startswith(b"<?xml")
+    loaded = build.load(fragment)
+    schedule = loaded.setting("compile", "optimizer")["Adam"]["learning_rate"]["PolynomialDecay"]
+    assert schedule["initial_learning_rate"] == pytest.approx(rate, rel=0.005)
+    assert schedule["end_learning_rate"] == pytest.approx(rate / 10, rel=0.005)
+    assert loaded.setting("fit", "batch_size") == 32
+    assert "extends: ../quick.yaml" in fragment.read_text()
+    assert run(capsys, "train", fragment, "--out", tmp_path / "run", "-q", "fit.epochs=1").status == 0
+
+
+def test_of_a_run_it_goes_on_from_the_trained_weights(
+    tmp_path: Path, find: Callable, written: list[str], capsys: Any
+) -> None:
+    path = tmp_path / "run"
+    assert run(capsys, "train", write_quick(tmp_path), "--out", path, "-q", "fit.epochs=20").status == 0
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+    with contextlib.suppress(DltoolError):  # there is little left to learn
+        find(path, form="json", seeds=2)
+    report = json.loads(written[0])
+    assert len(report["sweeps"]) == 2
+    assert all(row["loss"] < 1.0 for row in report["sweep"] if row["step"] == 1)  # ln 10 = 2.3 untrained
+    assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
+
+
+def test_a_model_that_cannot_learn_is_refused_with_its_table(
+    tmp_path: Path, find: Callable, written: list[str]
+) -> None:
+    outputs = {"plot": tmp_path / "range.png", "patch": tmp_path / "found.yaml"}
+    with pytest.raises(DltoolError, match="no learning rate can be suggested: the loss is (flat|noisy)") as refused:
+        find(write_quick(tmp_path, text=FROZEN), **outputs, form="table")
+    assert refused.value.status == 1
+    assert "minimum/10" in written[0]
+    assert not any(path.exists() for path in outputs.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": 1.0, "stop": 0.1}, "--from and --to"),
+        ({"start": 0.0}, "--from and --to"),
+        ({"steps": 5}, "--steps"),
+        ({"seeds": 0}, "--seeds"),
+        ({"rule": "vally"}, "Did you mean 'valley'"),
+        ({"spacing": "cosine"}, "--sweep"),
+        ({"smoothing": 1.0}, "--smoothing"),
+        ({"plot": Path("x.pdf")}, "ends in .png or .svg"),
+        ({"patch": Path("x.txt")}, "ends in .yaml or .yml"),
+        ({"patch": Path(__file__).with_name("x.yaml").parent.parent / "recipes/mlp/digits.yaml"}, "exists already"),
+    ],
+)
+def test_an_option_that_cannot_work_is_one_line_before_any_work(options: dict, message: str, find: Callable) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
+        find("no/such/recipe", **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_validation_without_a_split_is_an_error(tmp_path: Path, find: Callable) -> None:
+    with pytest.raises(UsageError, match="no validation split"):
+        find(write_quick(tmp_path), "data.validation_split=0", validation=True)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        ("adam", {"Adam": {"learning_rate": 0.5}}),
+        ("{SGD: 0.1}", {"SGD": {"learning_rate": 0.5}}),
+        ("{SGD: {momentum: 0.9}}", {"SGD": {"momentum": 0.9, "learning_rate": 0.5}}),
+        (
+            "{LossScaleOptimizer: {inner_optimizer: {SGD: {learning_rate: 0.1}}}}",
+            {"LossScaleOptimizer": {"inner_optimizer": {"SGD": {"learning_rate": 0.5}}}},
+        ),
+        (
+            "{SGD: {CosineDecay: {initial_learning_rate: 0.1, decay_steps: 5, alpha: 0.1}}}",
+            {
+                "SGD": {
+                    "learning_rate": {"CosineDecay": {"initial_learning_rate": 0.25, "decay_steps": 5, "alpha": 0.1}}
+                }
+            },
+        ),
+        (
+            "{SGD: {learning_rate: {PiecewiseConstantDecay: {boundaries: [3], values: [0.2, 0.1]}}}}",
+            {"SGD": {"learning_rate": {"PiecewiseConstantDecay": {"boundaries": [3], "values": [0.5, 0.25]}}}},
+        ),
+    ],
+)
+def test_each_way_to_write_an_optimizer_takes_the_rate(tmp_path: Path, optimizer: str, expected: dict) -> None:
+    text = QUICK.replace("{Adam: {learning_rate: 5e-3}}", optimizer)
+    path = write_quick(tmp_path, text=text)
+    peak = 0.2  # the new rate, 0.5, is 2.5 times that
+    changed = patching.with_rate(recipe.load(path), 0.5, peak, "Adam")
+    assert changed.setting("compile", "optimizer") == expected
+    fragment = tmp_path / "found.yaml"
+    fragment.write_text(patching.fragment(str(path), changed, fragment, "Comment."))
+    assert recipe.load(fragment).plain() == changed.plain()
+
+
+def test_a_bundled_recipe_is_extended_by_its_name(tmp_path: Path) -> None:
+    changed = patching.with_rate(recipe.load("mlp/digits"), 0.5, 1.0, "Adam")
+    text = patching.fragment("mlp/digits", changed, tmp_path / "found.yaml", "Comment.")
+    assert text == ("# Comment.\nextends: mlp/digits\ncompile:\n  optimizer:\n    Adam:\n      learning_rate: 0.5\n")
