@@ -36,7 +36,7 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: all problems at once.
     """
-    builder = Builder(facts=None)
+    builder = Builder(facts=None, makers={"optimizers": _optimizer(1)})
     model, procedure = recipe.root["model"], recipe.get("procedure")
     if model.is_list:
         for index, layer in enumerate(model.data):
@@ -120,12 +120,16 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
 
 def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoch: int) -> None:
     """Compile the model with the recipe's `compile`; "12 epochs" become steps."""
-    builder = Builder(facts, steps_per_epoch)
+    steps = recipe.setting("fit", "epochs", default=1) * steps_per_epoch
+    builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(steps)})
     arguments = builder.arguments_of_compile(recipe)
     builder.finish()
     value = recipe.root["compile"]
     builder.attempt(lambda: model.compile(**arguments, jit_compile=False), value, "compile")
     builder.finish()
+    from dltool.procedures.scheduled_optimizer import save_with_rate
+
+    save_with_rate(model.optimizer)
 
 
 def callbacks(recipe: Recipe, directory: Path) -> list[Any]:
@@ -219,6 +223,17 @@ def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str)
 def _given_state(value: Value) -> bool:
     body = value.data[object_name(value)] if value.is_mapping else None
     return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
+
+
+def _optimizer(steps: int) -> Callable[..., Any]:
+    """What makes an optimizer for a training of so many steps, its schedules included."""
+
+    def make(optimizer_class: Any, **arguments: Any) -> Any:
+        from dltool.procedures.scheduled_optimizer import make_optimizer
+
+        return make_optimizer(optimizer_class, arguments, steps)
+
+    return make
 
 
 def _scope(name: str) -> str:

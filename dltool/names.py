@@ -23,7 +23,6 @@ KERAS_NAMESPACES = {
     "metrics": ("keras.metrics",),
     "optimizers": ("keras.optimizers",),
     "regularizers": ("keras.regularizers",),
-    "schedules": ("keras.optimizers.schedules",),
 }
 WITHOUT_USE = frozenset({  # base classes, and what does nothing in a recipe
     "Callback", "CallbackList", "Constraint", "Initializer", "InputSpec", "Layer", "LearningRateSchedule",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ KINDS = {  # the key of an argument tells the kind of object it takes
     "weighted_metrics": "metrics",
     **dict.fromkeys(LAYER_KEYS, "layers"),
 }
+SCHEDULED = frozenset({"momentum", "beta_1", "weight_decay"})  # of optimizers, beside the learning rate
 EXAMPLES = {
     "activations": "relu",
     "applications": "ResNet50",
@@ -78,6 +80,7 @@ class Builder:
         facts: facts of the dataset, or None where they are not known: what depends on them stays `UNKNOWN`.
         steps_per_epoch: what "epochs" of schedules multiply; None where unknown.
         directory: where callbacks write.
+        makers: kind -> what makes an object of (class, **arguments), in place of the class itself.
     """
 
     def __init__(
@@ -85,8 +88,10 @@ class Builder:
         facts: Mapping[str, Any] | None,
         steps_per_epoch: int | None = None,
         directory: Path | None = None,
+        makers: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
+        self.makers = makers or {}
         self.problems: list[Problem] = []
         self._cause: Exception | None = None  # of the first problem that an exception told of
 
@@ -150,7 +155,8 @@ class Builder:
         unknown = any(_holds_unknown(argument) for argument in arguments.values())
         if len(self.problems) > before or unknown or not construct:
             return UNKNOWN
-        return self.attempt(lambda: _construct(target, arguments), value if body is None else body, path)
+        make = functools.partial(self.makers[kind], target) if kind in self.makers else target
+        return self.attempt(lambda: _construct(make, arguments), value if body is None else body, path)
 
     def _word(self, kind: str, value: Value, path: str) -> Any:
         """A lower-case name: Keras's own, given to Keras untouched."""
@@ -217,7 +223,7 @@ class Builder:
             return self._steps(value, path)
         if parent == "callbacks" and key in OUTPUT_ARGUMENTS and isinstance(value.data, str):
             return self._output(value, path)
-        kind = kind_of(key)
+        kind = "schedules" if parent == "optimizers" and key in SCHEDULED else kind_of(key)
         if kind is not None and not (parent == "callbacks" and kind != "schedules"):
             return self._of_kind(kind, value, path)
         name = object_name(value) if value.is_mapping else None
@@ -268,10 +274,10 @@ class Builder:
         return self.facts[name]
 
 
-def _construct(target: Any, arguments: dict[str, Any]) -> Any:
+def _construct(make: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """The object; Python's own complaints about types also say what was given."""
     try:
-        return target(**arguments)
+        return make(**arguments)
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise TypeError(f"an argument is of the wrong type ({one_line(error)}). Got {given}.") from error

@@ -11,7 +11,7 @@ from rich.table import Column
 if TYPE_CHECKING:
     from dltool.procedures.gradient_descent import GradientDescent
 
-HIDDEN = ("epoch", "step", "seconds", "learning_rate")
+HIDDEN = ("epoch", "step", "seconds", "learning_rate", "momentum", "beta_1", "weight_decay")
 WIDE = 110  # columns of a terminal that has room for a long bar
 
 

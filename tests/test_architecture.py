@@ -103,7 +103,7 @@ def test_the_command_line_loads_errors_alone() -> None:
         ("recipe.py", {"errors", "overrides", "values"}),
         ("names.py", set()),
         ("objects.py", {"errors", "names", "recipe", "values"}),
-        ("build.py", {"errors", "names", "objects", "recipe"}),
+        ("build.py", {"errors", "names", "objects", "procedures", "recipe"}),
         ("tables.py", set()),
         ("backend.py", {"errors"}),
         ("interruption.py", {"errors"}),

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from dltool.datasets.base import Examples
 from dltool.pipelines.in_memory import DeviceArrays, InMemory
-from dltool.procedures.gradient_descent import GradientDescent, class_weights, learning_rate
+from dltool.procedures.gradient_descent import GradientDescent, class_weights
+from dltool.procedures.scheduled_optimizer import current_values
 
 SIZE, FEATURES, CLASSES = 100, 6, 3
 
@@ -184,7 +185,7 @@ def test_logged_rate_is_that_of_the_epochs_last_step() -> None:
     history = GradientDescent().fit(model, InMemory(DeviceArrays(train), None, 25), epochs=3)
     # steps are counted from 0: 0-3 at 0.1, 4-7 at 0.01, then 0.001
     assert [row["learning_rate"] for row in history] == pytest.approx([0.1, 0.01, 0.001])
-    assert learning_rate(model.optimizer) == pytest.approx(0.001)
+    assert current_values(model.optimizer) == {"learning_rate": pytest.approx(0.001)}
 
 
 def test_early_stopping_and_batch_hooks_work_as_in_keras() -> None:

@@ -11,12 +11,14 @@ import keras
 import pytest
 
 from dltool import names
+from dltool.schedules.constant import Constant
 
 
 def test_the_same_name_differs_by_kind() -> None:
     assert names.find("losses", "CategoricalCrossentropy") is keras.losses.CategoricalCrossentropy
     assert names.find("metrics", "CategoricalCrossentropy") is keras.metrics.CategoricalCrossentropy
-    assert names.find("schedules", "CosineDecay") is keras.optimizers.schedules.CosineDecay
+    assert names.find("initializers", "Constant") is keras.initializers.Constant
+    assert names.find("schedules", "Constant") is Constant
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_the_same_name_differs_by_kind() -> None:
         ("optimizers", {"Lamb", "Muon", "LossScaleOptimizer"}),
         ("procedures", {"GradientDescent"}),
         ("regularizers", {"L2"}),
-        ("schedules", {"CosineDecay"}),
+        ("schedules", {"CosineDecay", "LinearDecay"}),
     ],
 )
 def test_known_names_of_a_kind_can_all_be_found(kind: str, some: set[str]) -> None:
@@ -78,7 +80,10 @@ def test_a_new_file_is_found_without_a_line_elsewhere(tmp_path: Path, monkeypatc
         names.own.cache_clear()
 
 
-def test_finding_a_dataset_needs_no_tensorflow() -> None:
-    code = "import sys; from dltool import names; names.find('datasets', 'Digits'); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+@pytest.mark.parametrize(
+    "find", ["names.find('datasets', 'Digits')", "names.find('schedules', 'WarmUp')", "names.known('schedules')"]
+)
+def test_finding_datasets_and_schedules_needs_no_tensorflow(find: str) -> None:
+    code = f"import sys; from dltool import names; {find}; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"

@@ -41,7 +41,7 @@ def fuse(optimizer: Any) -> bool:
             beta1_power=tf.pow(tf.cast(adam.beta_1, tf.float32), step),
             beta2_power=tf.pow(tf.cast(adam.beta_2, tf.float32), step),
             lr=tf.cast(learning_rate, tf.float32),
-            beta1=adam.beta_1,
+            beta1=tf.cast(adam.beta_1, tf.float32),  # may follow a schedule
             beta2=adam.beta_2,
             epsilon=adam.epsilon,
             grad=tf.cast(gradient, tf.float32),

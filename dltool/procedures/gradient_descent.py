@@ -14,6 +14,8 @@ import tensorflow as tf
 from dltool.pipelines.base import Pipeline
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
+from dltool.procedures.schedule_table import WINDOW
+from dltool.procedures.scheduled_optimizer import current_values, reach
 from dltool.procedures.training_state import (
     Position,
     TrainingState,
@@ -23,6 +25,7 @@ from dltool.procedures.training_state import (
 )
 
 SECONDS_A_CALL = 0.2  # how long the compiled loop runs before Python looks at signals and progress
+STEPS_A_CALL = WINDOW // 2  # at most: schedules are tabulated that far
 EPOCH_ONLY = (keras.callbacks.EarlyStopping, keras.callbacks.TerminateOnNaN)
 
 
@@ -83,7 +86,8 @@ class GradientDescent:
             evaluation: of the same model, if it is there already; saves tracing it again.
             state: where to go on from.
         Returns:
-            The history, a row an epoch: epoch, step, seconds, learning_rate, figures, val_ figures.
+            The history, a row an epoch: epoch, step, seconds, learning_rate and what else is scheduled as the epoch's
+            last step used them, figures, val_ figures.
         Raises:
             FloatingPointError: the loss became NaN or infinite.
         """
@@ -129,7 +133,7 @@ class GradientDescent:
                 if model.stop_training:
                     break
             logs = figures_of(model)
-            rate = learning_rate(model.optimizer)
+            rates = current_values(model.optimizer)
             if validation is not None and (number + 1) % validation_freq == 0:
                 hooks.on_test_begin()
                 found = evaluation.run(validation, validation_steps)
@@ -142,7 +146,7 @@ class GradientDescent:
                 "step": self.position.total_steps,
                 "seconds": self.position.epoch_seconds,
             }
-            row |= {"learning_rate": rate, **logs}
+            row |= {**rates, **logs}
             hooks.on_epoch_end(number, logs)
             self.history.append(row)
             self.position.epoch, self.position.step = number + 1, 0
@@ -165,7 +169,9 @@ class GradientDescent:
     def _advance(self, epoch: Any, chunk: _Chunk) -> None:
         position = self.position
         start, began = position.step, time.perf_counter()
-        position.step, value = epoch.advance(start, min(start + chunk.steps, self.steps))
+        stop = min(start + chunk.steps, start + STEPS_A_CALL, self.steps)
+        reach(self.model.optimizer, stop - start)
+        position.step, value = epoch.advance(start, stop)
         position.total_steps += position.step - start
         chunk.took(position.step - start, time.perf_counter() - began)
         self._tick()
@@ -202,15 +208,6 @@ class GradientDescent:
             return compiled(x if augment is None else augment(tf.cast(x, tf.float32), training=True), y)
 
         return step
-
-
-def learning_rate(optimizer: Any) -> float:
-    """The rate of the step just done: of a schedule, its value at that step."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    schedule = getattr(inner, "_learning_rate", None)
-    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        return float(schedule(max(int(inner.iterations) - 1, 0)))
-    return float(inner.learning_rate)
 
 
 def class_weights(weights: Mapping[int, float], classes: int) -> np.ndarray:

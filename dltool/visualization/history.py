@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 AXIS_COLUMNS = ("epoch", "step", "seconds")
+SCHEDULED = ("learning_rate", "momentum", "beta_1", "weight_decay")  # of the optimizer: one curve, no validation
 TRAINING, VALIDATION = "#1f77b4", "#d95f02"  # distinguishable with every common colour blindness
 
 
@@ -23,8 +24,8 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
     from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    measured = [name for name in names if name not in (*AXIS_COLUMNS, "learning_rate") and not name.startswith("val_")]
-    panels = [*measured, "learning_rate"]
+    measured = [name for name in names if name not in (*AXIS_COLUMNS, *SCHEDULED) and not name.startswith("val_")]
+    panels = [*measured, *(name for name in SCHEDULED if name in names)]
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * lines), layout="constrained")
@@ -47,7 +48,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="0.9")
-        if name != "learning_rate":
+        if name not in SCHEDULED:
             axes.legend(frameon=False)
     for index in range(len(panels), lines * columns):
         figure.add_subplot(lines, columns, index + 1).axis("off")

@@ -1,0 +1,1 @@
+"""Schedules: pure NumPy functions of the training step."""

@@ -1,0 +1,54 @@
+"""What a schedule is: a function of the step, in NumPy."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+
+class Schedule(ABC):
+    """A quantity that changes with the training step: a learning rate, a momentum, a weight decay.
+
+    Calling it with steps, counted from 0 (an int or an array of ints), gives float64 of the same shape. A
+    subclass defines `values` and keeps its arguments under their own names. The attributes below are what a
+    preview tells about the curve; they change no value.
+
+    Attributes:
+        length: steps after which its programme is over and the value stays; None where it has no such end.
+        warmup_steps: steps of rising at the start, 0 without.
+    """
+
+    length: int | None = None
+    warmup_steps: int = 0
+
+    def __call__(self, step: Any) -> np.ndarray:
+        return np.asarray(self.values(np.asarray(step, np.float64)), np.float64)
+
+    @abstractmethod
+    def values(self, step: np.ndarray) -> np.ndarray:
+        """The values at steps >= 0, float64 of any shape."""
+
+    def cycle(self, step: int) -> tuple[int, int] | None:
+        """The first step of the cycle that `step` is in and that of the next; None for what does not repeat."""
+        return None
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, defaults included."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def as_keras(self) -> tuple[str, dict[str, Any]] | None:
+        """Name and arguments of the Keras schedule that is this one, None where Keras has none."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments().items())})"
+
+
+class KerasTwin(Schedule):
+    """A schedule that Keras has too, under the same name and arguments."""
+
+    def as_keras(self) -> tuple[str, dict[str, Any]] | None:
+        return type(self).__name__, self.arguments()
