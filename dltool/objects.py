@@ -81,6 +81,7 @@ class Builder:
         steps_per_epoch: what "epochs" of schedules multiply; None where unknown.
         directory: where callbacks write.
         makers: kind -> what makes an object of (class, **arguments), in place of the class itself.
+        catalogue: where names are looked up: `names`, or what answers in its place (`outlines`).
     """
 
     def __init__(
@@ -89,9 +90,10 @@ class Builder:
         steps_per_epoch: int | None = None,
         directory: Path | None = None,
         makers: Mapping[str, Callable[..., Any]] | None = None,
+        catalogue: Any = names,
     ) -> None:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
-        self.makers = makers or {}
+        self.makers, self.catalogue = makers or {}, catalogue
         self.problems: list[Problem] = []
         self._cause: Exception | None = None  # of the first problem that an exception told of
 
@@ -144,10 +146,10 @@ class Builder:
         if name is None:
             return self._word(kind, value, path)
         try:
-            target = names.find(kind, name)
+            target = self.catalogue.find(kind, name)
         except names.UnknownNameError as error:
             place = value.place if not value.is_mapping else value.data[name].key or value.place
-            return self.problem(place, path, _no_such(kind, name) if error.known else str(error))
+            return self.problem(place, path, self._no_such(kind, name) if error.known else str(error))
         path = f"{path}.{name}"
         body = value.data[name] if value.is_mapping else None
         before = len(self.problems)
@@ -161,26 +163,12 @@ class Builder:
     def _word(self, kind: str, value: Value, path: str) -> Any:
         """A lower-case name: Keras's own, given to Keras untouched."""
         if not isinstance(value.data, str):
-            return self.problem(value.place, path, _not_an_object(kind, value))
+            return self.problem(value.place, path, self._not_an_object(kind, value))
         if kind == "metrics" and value.data in METRIC_WORDS:
             return value.data
-        if kind in (
-            "activations",
-            "initializers",
-            "regularizers",
-            "constraints",
-            "losses",
-            "metrics",
-            "optimizers",
-        ):
-            import importlib
-
-            try:
-                importlib.import_module(f"keras.{kind}").get(value.data)
-                return value.data
-            except (ValueError, TypeError):
-                pass
-        return self.problem(value.place, path, _no_such(kind, value.data))
+        if self.catalogue.is_word(kind, value.data):
+            return value.data
+        return self.problem(value.place, path, self._no_such(kind, value.data))
 
     def _arguments(self, kind: str, target: Any, body: Value | None, value: Value, path: str) -> dict[str, Any]:
         """Keyword arguments for a target, each checked against its signature."""
@@ -188,7 +176,7 @@ class Builder:
         given: dict[str, Value] = {}
         if body is None or body.data is None:
             pass
-        elif _is_keywords(kind, body, allowed):
+        elif self._is_keywords(kind, body, allowed):
             for key, item in body.data.items():
                 if key in allowed:
                     given[key] = item
@@ -227,7 +215,7 @@ class Builder:
         if kind is not None and not (parent == "callbacks" and kind != "schedules"):
             return self._of_kind(kind, value, path)
         name = object_name(value) if value.is_mapping else None
-        if name is not None and parent in names.KERAS_NAMESPACES and names.has(parent, name):
+        if name is not None and parent in names.KERAS_NAMESPACES and self.catalogue.has(parent, name):
             return self.build(parent, value, path)
         if value.is_list:
             return [self._argument("", item, parent, f"{path}[{i}]") for i, item in enumerate(value.data)]
@@ -273,6 +261,33 @@ class Builder:
             return self.problem(value.place, path, f"the data have no fact '{name}'. They have: {', '.join(known)}.")
         return self.facts[name]
 
+    def _is_keywords(self, kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
+        """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
+        if not body.is_mapping:
+            return False
+        name = object_name(body)
+        first = next(iter(allowed), None)
+        if name is None or name in allowed or first is None or kind == "datasets":
+            return True
+        return kind_of(first) is None and not self.catalogue.has(kind, name)
+
+    def _not_an_object(self, kind: str, value: Value) -> str:
+        """What to do about a value that should have named an object."""
+        if value.is_mapping and len(value.data) > 1:
+            first, *others = map(str, value.data)
+            if all(OBJECT_NAME.fullmatch(key) for key in (first, *others)):
+                return f"one entry holds {' and '.join((first, *others))}. Begin each with '- '."
+            if OBJECT_NAME.fullmatch(first) and value.data[first].data is None:
+                return f"indent the arguments of {first} further, or write {first}: {{{others[0]}: ...}}"
+        if value.is_mapping and len(value.data) == 1:
+            return self._no_such(kind, next(iter(value.data)))
+        return f"must name one of the {kind}, such as {EXAMPLES[kind]}. Got {shown(value)}."
+
+    def _no_such(self, kind: str, name: Any) -> str:
+        words = self.catalogue.words(kind) if str(name).islower() else []
+        near = suggest(name, words) or suggest(name, self.catalogue.known(kind)) or f" One is {EXAMPLES[kind]}."
+        return f"no {names.singular(kind)} named '{name}'.{near}"
+
 
 def _construct(make: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """The object; Python's own complaints about types also say what was given."""
@@ -281,36 +296,6 @@ def _construct(make: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise TypeError(f"an argument is of the wrong type ({one_line(error)}). Got {given}.") from error
-
-
-def _is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
-    """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
-    if not body.is_mapping:
-        return False
-    name = object_name(body)
-    first = next(iter(allowed), None)
-    if name is None or name in allowed or first is None or kind == "datasets":
-        return True
-    return kind_of(first) is None and not names.has(kind, name)
-
-
-def _not_an_object(kind: str, value: Value) -> str:
-    """What to do about a value that should have named an object."""
-    if value.is_mapping and len(value.data) > 1:
-        first, *others = map(str, value.data)
-        if all(OBJECT_NAME.fullmatch(key) for key in (first, *others)):
-            return f"one entry holds {' and '.join((first, *others))}. Begin each with '- '."
-        if OBJECT_NAME.fullmatch(first) and value.data[first].data is None:
-            return f"indent the arguments of {first} further, or write {first}: {{{others[0]}: ...}}"
-    if value.is_mapping and len(value.data) == 1:
-        return _no_such(kind, next(iter(value.data)))
-    return f"must name one of the {kind}, such as {EXAMPLES[kind]}. Got {shown(value)}."
-
-
-def _no_such(kind: str, name: Any) -> str:
-    words = names.words(kind) if str(name).islower() else []
-    near = suggest(name, words) or suggest(name, names.known(kind)) or f" One is {EXAMPLES[kind]}."
-    return f"no {names.singular(kind)} named '{name}'.{near}"
 
 
 def kind_of(key: str) -> str | None:

@@ -83,18 +83,17 @@ def test_every_schedule_of_keras_has_its_twin_and_is_compared() -> None:
 def test_equals_kerass_own_class_at_1000_random_steps(name: str, arguments: dict[str, Any]) -> None:
     theirs, own = keras_schedules()[name], OWN[name](**arguments)
     steps = np.random.default_rng(5).integers(0, 1000, 1000)
-    # float64 arguments make Keras compute in float64, free of the rounding of its float32
-    given = inspect.signature(theirs).bind(**arguments)
-    given.apply_defaults()
-    exact = {key: np.float64(value) if isinstance(value, float) else value for key, value in given.arguments.items()}
+    # Keras's logarithms round some first steps of a cycle to last steps of the one before, in float64 too
+    steps = np.array([step for step in steps if not (own.cycle(int(step)) and own.cycle(int(step))[0] == step > 0)])
+    assert len(steps) > 950
     if name != "PiecewiseConstantDecay":
+        # float64 arguments make Keras compute in float64, free of the rounding of its float32
+        given = inspect.signature(theirs).bind(**arguments)
+        given.apply_defaults()
+        exact = {key: np.float64(v) if isinstance(v, float) else v for key, v in given.arguments.items()}
         np.testing.assert_allclose(own(steps), of_keras(theirs(**exact), steps), rtol=1e-11, atol=1e-15)
     found = of_keras(theirs(**arguments), steps)
-    peak = float(found.max())
-    # Keras's float32 loses some ulp on the way, and with them the first step of some cycles: it still calls it the last
-    kept = np.array([not (own.cycle(int(step)) and own.cycle(int(step))[0] == step > 0) for step in steps])
-    assert kept.mean() > 0.95
-    np.testing.assert_allclose(own(steps)[kept], found[kept], rtol=2e-5, atol=3e-6 * peak)
+    np.testing.assert_allclose(own(steps), found, rtol=2e-5, atol=3e-6 * float(found.max()))
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES)

@@ -1,0 +1,181 @@
+"""Keras's classes as their source tells: names, arguments and defaults, read from syntax trees; Keras is not imported.
+
+It answers in the place of `names` where a recipe's optimizer is to be understood at once: importing Keras takes seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dltool import names
+
+EMPTY = inspect.Parameter.empty
+UNREADABLE = object()  # a default that is no literal
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A class without its code: calling it gives the arguments that an object would get.
+
+    Args:
+        name: the class's name.
+        __signature__: of its constructor, without self.
+    """
+
+    name: str
+    __signature__: inspect.Signature
+
+    def __call__(self, **arguments: Any) -> Outlined:
+        bound = self.__signature__.bind(**arguments)
+        bound.apply_defaults()
+        return Outlined(self.name, dict(bound.arguments))
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """What an object would be made of: its class's name and all its arguments, defaults included."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+def find(kind: str, name: str) -> Any:
+    """As `names.find`, but an `Outline` for what would need Keras.
+
+    Raises:
+        UnknownNameError: neither dltool nor Keras has it.
+    """
+    if kind not in names.KERAS_NAMESPACES or (kind, name) in names.REFUSED:
+        return names.find(kind, name)
+    if not has(kind, name):
+        raise names.UnknownNameError(kind, name, known(kind))
+    module, own = names.KERAS_NAMESPACES[kind][0], names.own(kind)
+    return Outline(name, inspect.Signature(list(_parameters(own.get(name, module), name).values())))
+
+
+def has(kind: str, name: str) -> bool:
+    return name in names.own(kind) or name in _keras(kind)
+
+
+def known(kind: str) -> list[str]:
+    """Every name of a kind."""
+    refused = {name for refused_kind, name in names.REFUSED if refused_kind == kind}
+    return sorted(({*names.own(kind), *_keras(kind)}) - refused)
+
+
+def words(kind: str) -> list[str]:
+    return []
+
+
+def is_word(kind: str, word: str) -> bool:
+    """Whether Keras knows a lower-case word of a kind: an optimizer's class in lower case."""
+    return kind == "optimizers" and word.lower() in _spoken(kind)
+
+
+def spoken(kind: str, word: str) -> Outline:
+    """The outline that a lower-case word stands for."""
+    return find(kind, _spoken(kind)[word.lower()])
+
+
+@functools.cache
+def _keras(kind: str) -> frozenset[str]:
+    """Names that a namespace of Keras gives and that begin with a capital letter."""
+    found = set()
+    for namespace in names.KERAS_NAMESPACES.get(kind, ())[:1]:
+        for node in ast.walk(_tree(namespace)):
+            if isinstance(node, ast.ImportFrom):
+                found |= {alias.asname or alias.name for alias in node.names}
+    return frozenset(name for name in found if name[0].isupper() and name not in names.WITHOUT_USE)
+
+
+@functools.cache
+def _spoken(kind: str) -> dict[str, str]:
+    """Lower-case word -> class: what `keras.<kind>.get` takes, the classes that its source gathers in ALL_OBJECTS."""
+    for node in ast.walk(_tree(f"keras.src.{kind}")):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ALL_OBJECTS" and isinstance(node.value, ast.Set):
+            return {item.id.lower(): item.id for item in node.value.elts if isinstance(item, ast.Name)}
+    return {}
+
+
+def _parameters(module: str, name: str) -> dict[str, inspect.Parameter]:
+    """Arguments of a class's constructor by name, its parents' included where it passes **kwargs on."""
+    found = _class(module, name)
+    if found is None:
+        return {}
+    module, node = found
+    own: dict[str, inspect.Parameter] = {}
+    passes_on = True
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            own = {parameter.name: parameter for parameter in _arguments(item.args)}
+            passes_on = item.args.kwarg is not None
+    if passes_on:
+        for base in node.bases:
+            for inherited, parameter in _inherited(module, base).items():
+                if inherited not in own:
+                    own[inherited] = parameter.replace(default=None) if own else parameter
+    return own
+
+
+def _arguments(arguments: ast.arguments) -> Iterator[inspect.Parameter]:
+    """Every argument as a keyword, which is how recipes give them."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
+    for argument, default in [*list(zip(positional, defaults, strict=True))[1:],
+                              *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]:  # fmt: skip
+        value = EMPTY if default is None else _literal(default)
+        yield inspect.Parameter(argument.arg, inspect.Parameter.KEYWORD_ONLY, default=value)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return UNREADABLE
+
+
+def _inherited(module: str, base: ast.expr) -> dict[str, inspect.Parameter]:
+    """The arguments of a parent class, written `Name` or `module.Name`."""
+    holder, _, name = ast.unparse(base).rpartition(".")
+    if not holder:
+        return _parameters(module, name)
+    first, _, rest = holder.partition(".")
+    for node in ast.walk(_tree(module)):
+        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            if (alias.asname or alias.name) == first:
+                root = f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+                return _parameters(f"{root}.{rest}".rstrip("."), name)
+    return {}
+
+
+def _class(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
+    """A class's own module and syntax tree, found through the modules that import it."""
+    tree = _tree(module)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return module, node
+    for statement in tree.body:
+        for alias in statement.names if isinstance(statement, ast.ImportFrom) else ():
+            if (alias.asname or alias.name) == name and isinstance(statement, ast.ImportFrom):
+                return _class(statement.module or "", alias.name)
+    return None
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    """The syntax tree of a module of Keras or dltool, an empty one for others."""
+    package, _, rest = module.partition(".")
+    specification = importlib.util.find_spec(package) if package in ("keras", "dltool") else None
+    for folder in (specification.submodule_search_locations or ()) if specification else ():
+        stem = Path(folder, *rest.split(".")) if rest else Path(folder)
+        for path in (stem.with_name(f"{stem.name}.py"), stem / "__init__.py"):
+            if path.is_file():
+                return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.Module(body=[], type_ignores=[])
