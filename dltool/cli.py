@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -197,6 +198,65 @@ def summary(
         overwrite=overwrite,
         form=form.value,
         write=_write,
+    )
+
+
+class Axis(StrEnum):
+    """What the horizontal axis counts."""
+
+    steps = "steps"
+    epochs = "epochs"
+
+
+@app.command("lr-schedule")
+def lr_schedule(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="(RECIPE|RUN|'SPEC' [KEY=VALUE]...)...",
+            help="Recipes, runs or schedules ('StepDecay: {initial_learning_rate: 0.1, decay_steps: 500}'), each "
+            "followed by the values to replace in it.",
+        ),
+    ],
+    at: Annotated[
+        list[str] | None, typer.Option("--at", help="Values at a step, or at '3.5 epochs'; may be repeated.")
+    ] = None,
+    every: Annotated[str | None, typer.Option("--every", help="Values every so many steps, or '1 epoch'.")] = None,
+    axis: Annotated[Axis, typer.Option("--x", help="What the horizontal axis counts.")] = Axis.steps,
+    log: Annotated[bool, typer.Option("--log", help="Draw on a logarithmic scale.")] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", help="The monitored metric for ReduceLROnPlateau: 0.9,0.7,0.7,... or a CSV file."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of a schedule given alone.")] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", min=0, help="Epochs of a schedule given alone.")] = None,
+    steps_per_epoch: Annotated[
+        int | None, typer.Option("--steps-per-epoch", min=1, help="Steps an epoch of a schedule given alone.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw into a .png or .svg file.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file.")] = False,
+    form: FormatOption = Format.table,
+    traceback: TracebackOption = False,
+) -> None:
+    """Show the learning rate as training will use it: curve, key points, warnings; nothing is trained."""
+    from dltool.commands import lr_schedule as command
+
+    command.run(
+        sources,
+        steps=steps,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        at=at or [],
+        every=every,
+        axis=axis.value,
+        log=log,
+        metrics=metrics,
+        plot=plot,
+        overwrite=overwrite,
+        form=form.value,
+        width=shutil.get_terminal_size().columns - 2,
+        write=_write,
+        say=_say,
     )
 
 

@@ -95,7 +95,7 @@ class Builder:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
         self.makers, self.catalogue = makers or {}, catalogue
         self.problems: list[Problem] = []
-        self._cause: Exception | None = None  # of the first problem that an exception told of
+        self.cause: Exception | None = None  # of the first problem that an exception told of
 
     def problem(self, place: Place, path: str, message: str) -> Any:
         self.problems.append(Problem(place, path, message))
@@ -103,7 +103,7 @@ class Builder:
 
     def finish(self) -> None:
         if self.problems:
-            raise RecipeError(self.problems) from self._cause
+            raise RecipeError(self.problems) from self.cause
 
     def attempt(self, action: Callable[[], Any], value: Value, path: str) -> Any:
         """The action's result; what it raises becomes a problem at the value's place."""
@@ -114,7 +114,7 @@ class Builder:
         except (DltoolError, MemoryError):  # unreadable data, a signal: not about the recipe
             raise
         except Exception as error:  # whatever a constructor raises is about the value given
-            self._cause = self._cause or error
+            self.cause = self.cause or error
             return self.problem(value.key or value.place, path, one_line(error))
         return UNKNOWN
 

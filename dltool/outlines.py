@@ -99,7 +99,11 @@ def _keras(kind: str) -> frozenset[str]:
 def _spoken(kind: str) -> dict[str, str]:
     """Lower-case word -> class: what `keras.<kind>.get` takes, the classes that its source gathers in ALL_OBJECTS."""
     for node in ast.walk(_tree(f"keras.src.{kind}")):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ALL_OBJECTS" and isinstance(node.value, ast.Set):
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "ALL_OBJECTS"
+            and isinstance(node.value, ast.Set)
+        ):
             return {item.id.lower(): item.id for item in node.value.elts if isinstance(item, ast.Name)}
     return {}
 
@@ -179,3 +183,30 @@ def _tree(module: str) -> ast.Module:
             if path.is_file():
                 return ast.parse(path.read_text(encoding="utf-8"))
     return ast.Module(body=[], type_ignores=[])
+
+
+@functools.cache
+def metric_modes() -> dict[str, str]:
+    """Name of a metric of Keras -> "max" where it is to rise, "min" where it is to fall, as its class says."""
+    found = {"accuracy": "max", "acc": "max"}  # words that Model.compile resolves by the loss
+    modules = {node.module for node in ast.walk(_tree("keras.metrics")) if isinstance(node, ast.ImportFrom)}
+    for module in sorted(name for name in modules if name):
+        for node in _tree(module).body:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            name = next((p.default for p in _own_arguments(node) if p.name == "name"), None)
+            for item in ast.walk(node):
+                if (
+                    isinstance(item, ast.Assign)
+                    and ast.unparse(item.targets[0]) == "self._direction"
+                    and isinstance(name, str)
+                ):
+                    found[name] = "max" if _literal(item.value) == "up" else "min"
+    return found
+
+
+def _own_arguments(node: ast.ClassDef) -> list[inspect.Parameter]:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return list(_arguments(item.args))
+    return []

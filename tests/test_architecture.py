@@ -18,7 +18,7 @@ HOUSE = {"dltool.recipe", "dltool.values", "dltool.overrides", "dltool.names", "
          "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
 HEAVY = {"tensorflow", "keras", "tf_keras", "torch", "jax"}
 LIGHT = ("errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",
-         "cli.py", "interruption.py", "progress.py")  # fmt: skip
+         "cli.py", "interruption.py", "progress.py", "outlines.py", "planning.py", "plans_of_runs.py", "plan_tables.py")  # fmt: skip
 
 
 def imports(path: Path, anywhere: bool = True) -> set[str]:
@@ -84,7 +84,9 @@ def test_recipes_never_need_keras_numpy_or_pandas(name: str) -> None:
     assert within(imports(FILES[name]), HEAVY | {"numpy", "pandas", "scipy", "sklearn"}) == set()
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/"))])
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/", "visualization/"))]
+)
 def test_datasets_schedules_and_commands_load_without_tensorflow(name: str) -> None:
     assert within(imports(FILES[name], anywhere=False), HEAVY) == set()
 
@@ -105,6 +107,13 @@ def test_the_command_line_loads_errors_alone() -> None:
         ("objects.py", {"errors", "names", "recipe", "values"}),
         ("build.py", {"errors", "names", "objects", "procedures", "recipe"}),
         ("tables.py", set()),
+        ("outlines.py", {"names"}),
+        (
+            "planning.py",
+            {"changes", "data", "errors", "objects", "outlines", "overrides", "recipe", "runs", "schedules"},
+        ),
+        ("plans_of_runs.py", {"diagnostics", "errors", "outlines", "planning", "runs", "schedules"}),
+        ("plan_tables.py", {"diagnostics", "errors", "objects", "planning", "schedules", "visualization"}),
         ("backend.py", {"errors"}),
         ("interruption.py", {"errors"}),
     ],

@@ -228,7 +228,9 @@ def test_lower_case_words_go_to_keras_untouched(kind: str, word: str) -> None:
 
 
 def test_epochs_of_schedules_are_steps() -> None:
-    text = "CosineDecay: {initial_learning_rate: 0.1, decay_steps: 12 epochs, warmup_steps: 0.5 epochs, warmup_target: 1}"
+    text = (
+        "CosineDecay: {initial_learning_rate: 0.1, decay_steps: 12 epochs, warmup_steps: 0.5 epochs, warmup_target: 1}"
+    )
     schedule = built(text, "schedules", steps_per_epoch=30)
     assert (schedule.decay_steps, schedule.warmup_steps) == (360, 15)
     text = "PiecewiseConstantDecay: {boundaries: [1 epoch, 2.5 epochs, 100], values: [4, 3, 2, 1]}"

@@ -91,7 +91,9 @@ def test_scheduled_arguments_train_as_numbers_set_before_each_step(
     model = compiled(make_optimizer(optimizer_class, {**fixed, **scheduled}, 9))
     history = fit(model)
     numbers = {name: float(schedule(0)) or 0.5 for name, schedule in scheduled.items()}
-    expected = by_hand(optimizer_class(**{**fixed, **numbers}), scheduled, 9, InMemory(DeviceArrays(data()), None, BATCH))
+    expected = by_hand(
+        optimizer_class(**{**fixed, **numbers}), scheduled, 9, InMemory(DeviceArrays(data()), None, BATCH)
+    )
     for own, twin in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(own, twin, rtol=2e-4, atol=2e-6)
     for name, schedule in scheduled.items():
@@ -160,7 +162,13 @@ def test_a_table_of_hundreds_of_millions_of_steps_is_small_and_right_far_out() -
 
     schedule = Counted(0.1)
     table = ScheduleTable.__new__(ScheduleTable)  # without the look at every value, which takes seconds
-    table.schedule, table.steps, table.argument, table.size, table._first = schedule, 3 * 10**8, "learning_rate", 2**20, 0
+    table.schedule, table.steps, table.argument, table.size, table._first = (
+        schedule,
+        3 * 10**8,
+        "learning_rate",
+        2**20,
+        0,
+    )
     table._offset, table._values = tf.Variable(0, dtype=tf.int64), tf.Variable(table._of(0))
     assert np.isnan(float(table(3 * 10**8)))
     assert table.at(3 * 10**8) == pytest.approx(0.1)
@@ -182,8 +190,14 @@ def test_steps_outside_of_the_table_are_nan_and_stop_training(monkeypatch: pytes
     ("arguments", "message"),
     [
         ({"momentum": LinearDecay(0.9, 1.4, 10)}, r"'momentum' must stay in \[0, 1\), but is 1 at step 2"),
-        ({"learning_rate": StepDecay(0.1, 1, 1e300)}, "'learning_rate' must stay finite and >= 0, but is inf at step 2"),
-        ({"clipnorm": Constant(0.1)}, "'clipnorm' can't follow a schedule; learning_rate, momentum, beta_1, weight_decay can"),
+        (
+            {"learning_rate": StepDecay(0.1, 1, 1e300)},
+            "'learning_rate' must stay finite and >= 0, but is inf at step 2",
+        ),
+        (
+            {"clipnorm": Constant(0.1)},
+            "'clipnorm' can't follow a schedule; learning_rate, momentum, beta_1, weight_decay can",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -209,7 +223,11 @@ assert "dltool" not in sys.modules
 print(json.dumps(found))
 """
 HELD = [
-    ("SGD", "{LinearDecay: {initial_learning_rate: 0.1, end_learning_rate: 0, decay_steps: 2 epochs}}", "PolynomialDecay"),
+    (
+        "SGD",
+        "{LinearDecay: {initial_learning_rate: 0.1, end_learning_rate: 0, decay_steps: 2 epochs}}",
+        "PolynomialDecay",
+    ),
     ("SGD", "{CosineDecay: {initial_learning_rate: 0.1, decay_steps: 2 epochs}}", "CosineDecay"),
     ("SGD", "{OneCycle: {max_learning_rate: 0.1, total_steps: 10}}", pytest.approx(0.1)),
     ("SGD", "0.1", pytest.approx(0.1)),
@@ -231,7 +249,9 @@ def test_saved_models_open_in_keras_without_dltool(tmp_path: Path, capsys: pytes
     command = [sys.executable, "-W", "error::UserWarning", "-c", OPENS, *models]  # Keras warns of variables it skips
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for (rate, momentum, steps, slots), (_, _, held) in zip(json.loads(done.stdout.splitlines()[-1]), HELD, strict=True):
+    for (rate, momentum, steps, slots), (_, _, held) in zip(
+        json.loads(done.stdout.splitlines()[-1]), HELD, strict=True
+    ):
         assert (rate, momentum, steps) == (held, pytest.approx(0.9), 12)  # 6 steps an epoch, 2 epochs
         assert slots > 0, "the momentum's slots were not loaded"
 
@@ -243,7 +263,9 @@ def logged(folder: Path) -> list[dict[str, str]]:
 
 def test_resumed_training_with_schedules_is_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cycle = "{OneCycle: {max_learning_rate: %s, total_steps: 4 epochs, initial_learning_rate: %s}}"
-    optimizer = f"{{SGD: {{learning_rate: {cycle % (0.2, 0.1)}, momentum: {cycle % (0.85, 0.95)}, weight_decay: 1e-4}}}}"
+    optimizer = (
+        f"{{SGD: {{learning_rate: {cycle % (0.2, 0.1)}, momentum: {cycle % (0.85, 0.95)}, weight_decay: 1e-4}}}}"
+    )
     recipe = write_quick(tmp_path)
     arguments = [f"compile.optimizer={optimizer}", "fit.batch_size=256", "deterministic=true"]
     whole, parted = tmp_path / "whole", tmp_path / "parted"

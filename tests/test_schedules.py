@@ -132,7 +132,9 @@ def test_steps_that_are_not_positive_and_negative_rates_are_errors(name: str) ->
     for key in inspect.signature(OWN[name]).parameters:
         if key.endswith(("_steps", "period", "step_size")):
             for wrong in (-5, 2.5, "many", True):
-                with pytest.raises(ValueError, match=rf"The '{key}' parameter of {name} must be an int .*Got {wrong!r} instead"):
+                with pytest.raises(
+                    ValueError, match=rf"The '{key}' parameter of {name} must be an int .*Got {wrong!r} instead"
+                ):
                     OWN[name](**{**arguments, key: wrong})
                 refused += 1
         if key.endswith("learning_rate") or key == "value":
@@ -148,14 +150,20 @@ def test_steps_that_are_not_positive_and_negative_rates_are_errors(name: str) ->
     [
         (lambda: PiecewiseConstantDecay([5, 5], [1, 2, 3]), "must be rising steps"),
         (lambda: PiecewiseConstantDecay([5], [1, 2, 3]), "must be one more than the 1 boundaries"),
-        (lambda: PiecewiseConstantDecay([5], [1, -2]), "'values' parameter of PiecewiseConstantDecay must be a finite number >= 0"),
+        (
+            lambda: PiecewiseConstantDecay([5], [1, -2]),
+            "'values' parameter of PiecewiseConstantDecay must be a finite number >= 0",
+        ),
         (lambda: Chain([0.1, 0.2], []), "must be 1 steps, one fewer than schedules"),
         (lambda: Chain([0.1, 0.2, 0.3], [9, 4]), "must be rising steps"),
         (lambda: Chain([], []), "must be a list that is not empty"),
         (lambda: Chain([0.1, "x"], [4]), "must be a schedule or a number >= 0. Got 'x'"),
         (lambda: WarmUp(-0.1, 4), "'schedule' parameter of WarmUp must be a finite number >= 0"),
         (lambda: OneCycle(0.1, 10, rise_fraction=1.0), r"must be a fraction in \(0, 1\)"),
-        (lambda: OneCycle(0.1, 10, rise_fraction=0.6, three_phase=True), r"must be a fraction in \(0, 0.5\] with three_phase"),
+        (
+            lambda: OneCycle(0.1, 10, rise_fraction=0.6, three_phase=True),
+            r"must be a fraction in \(0, 0.5\] with three_phase",
+        ),
         (lambda: OneCycle(0.1, 1), "must be an int >= 2"),
         (lambda: OneCycle(0.1, 10, anneal="cosine"), "must be one of 'cos', 'linear'. Got 'cosine'"),
         (lambda: Cyclical(0.2, 0.1, 5), r"must be a number >= base_learning_rate \(0.2\). Got 0.1"),

@@ -1,0 +1,80 @@
+"""Figures of a schedule over a training: peak, minimum, final, mean, area, jumps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dltool.schedules.base import Schedule
+
+WINDOW = 2**20  # steps at a time: memory stays the same however long training is
+JUMP = 10.0  # factor from one step to the next that counts as a jump
+SHARE = 0.01  # of the peak: smaller changes are no jumps, so that the last steps towards zero are none
+MOST_JUMPS = 1000
+
+
+@dataclass
+class Figures:
+    """Figures of the values at steps 0 to steps - 1.
+
+    Args:
+        steps: of the training.
+        peak, peak_step: the largest value, and the first step that has it.
+        minimum, minimum_step: the smallest value, and the first step that has it.
+        final: the last step's value.
+        area: the sum over all steps.
+        jumps: (step, value before, value at the step) where it changes more than `JUMP`-fold; the first ones.
+        zero_from: the first step from which all values to the end are 0, None where the last is not.
+    """
+
+    steps: int
+    peak: float = -np.inf
+    peak_step: int = 0
+    minimum: float = np.inf
+    minimum_step: int = 0
+    final: float = 0.0
+    area: float = 0.0
+    jumps: list[tuple[int, float, float]] = field(default_factory=list)
+    zero_from: int | None = None
+
+    @property
+    def mean(self) -> float:
+        return self.area / self.steps
+
+
+def figures(schedule: Schedule, steps: int) -> Figures:
+    """Figures of a schedule, every step looked at.
+
+    Args:
+        steps: of the training, int > 0.
+    Limits: hundreds of millions of steps take some seconds, in constant memory.
+    """
+    found = Figures(steps)
+    candidates: list[tuple[int, float, float]] = []
+    last_nonzero = -1
+    before = np.empty(0)
+    for first in range(0, steps, WINDOW):
+        values = schedule(np.arange(first, min(first + WINDOW, steps)))
+        high, low = int(np.argmax(values)), int(np.argmin(values))
+        if values[high] > found.peak:
+            found.peak, found.peak_step = float(values[high]), first + high
+        if values[low] < found.minimum:
+            found.minimum, found.minimum_step = float(values[low]), first + low
+        found.area += float(values.sum())
+        nonzero = np.flatnonzero(values)
+        last_nonzero = first + int(nonzero[-1]) if len(nonzero) else last_nonzero
+        candidates += _jumps(np.concatenate([before, values]), first - len(before), schedule.warmup_steps)
+        before = values[-1:]
+    found.final = float(before[0])
+    found.zero_from = None if last_nonzero == steps - 1 else last_nonzero + 1
+    found.jumps = [jump for jump in candidates if abs(jump[2] - jump[1]) >= SHARE * found.peak][:MOST_JUMPS]
+    return found
+
+
+def _jumps(values: np.ndarray, first: int, warmup_steps: int) -> list[tuple[int, float, float]]:
+    """Where neighbours differ more than `JUMP`-fold, but for a warm-up's rise from next to nothing."""
+    small, large = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
+    at = np.flatnonzero((small > 0) & (large > JUMP * small)) + 1
+    at = at[at + first >= warmup_steps][:MOST_JUMPS]
+    return [(int(index) + first, float(values[index - 1]), float(values[index])) for index in at]

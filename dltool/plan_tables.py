@@ -1,0 +1,165 @@
+"""Plans as tables and curves: figures, key points, values, what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dltool.diagnostics import schedule_figures, schedule_warnings
+from dltool.diagnostics.schedule_figures import Figures
+from dltool.errors import UsageError
+from dltool.objects import EPOCHS
+from dltool.planning import Plan
+from dltool.schedules.constant import Constant
+from dltool.schedules.ranges import BOUNDS
+from dltool.visualization.terminal_plot import Curve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POINTS = 1500  # of a drawn curve
+MOST_ROWS = 5_000_000
+MOST_JUMPS = 5  # among the key points
+
+
+def figures(plan: Plan) -> dict[str, Figures]:
+    """Figures of everything that a plan schedules."""
+    return {name: schedule_figures.figures(schedule, plan.steps) for name, schedule in plan.schedules.items()}
+
+
+def warnings(plan: Plan, found: Mapping[str, Figures]) -> list[str]:
+    """A line for each likely mistake."""
+    return [
+        f"{plan.label}: {name}: {sentence}."
+        for name, schedule in plan.schedules.items()
+        for sentence in schedule_warnings.warnings(schedule, found[name], _teller(plan))
+    ]
+
+
+def step_of(text: str, plan: Plan, option: str, low: int = 0) -> int:
+    """A step, given as a number or as '3.5 epochs'.
+
+    Raises:
+        UsageError: it is neither, below `low`, or in epochs where the plan has none.
+    """
+    match = EPOCHS.fullmatch(text.strip())
+    if match is not None:
+        if plan.steps_per_epoch is None:
+            raise UsageError(f"{option} '{text}': {plan.label} has no epochs: give --steps-per-epoch, or a step.")
+        return max(round(float(match[1]) * plan.steps_per_epoch), low)
+    if not text.strip().isdecimal() or int(text) < low:
+        raise UsageError(f"{option} must be a step (an int >= {low}) or '3.5 epochs'. Got '{text}'.")
+    return int(text)
+
+
+def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: bool) -> np.ndarray:
+    """The steps whose values are told: those of --at and --every, else all or none.
+
+    Raises:
+        UsageError: one is beyond the end, or they are too many.
+    """
+    chosen = [step_of(text, plan, "--at") for text in at]
+    for text, step in zip(at, chosen, strict=True):
+        if step > plan.steps:
+            raise UsageError(f"--at '{text}' is beyond the end: {plan.label} ends after {_teller(plan)(plan.steps)}.")
+    gap = step_of(every, plan, "--every", 1) if every is not None else 1
+    if every is None and (at or not all_steps):
+        return np.array(sorted(set(chosen)), np.int64)
+    if plan.steps // gap > MOST_ROWS:
+        raise UsageError(f"{plan.label}: has {plan.steps // gap:,} rows: give --every with more steps.")
+    return np.unique(np.concatenate([np.array(chosen, np.int64), np.arange(0, plan.steps, gap), [plan.steps - 1]]))
+
+
+def values(plans: Sequence[Plan], steps: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Rows of step, epoch, source, and the values of what is scheduled."""
+    import pandas as pd
+
+    frames = []
+    for plan, chosen in zip(plans, steps, strict=True):
+        columns: dict[str, Any] = {"step": chosen, "epoch": _epochs(plan, chosen), "source": plan.label}
+        columns |= {name: schedule(chosen) for name, schedule in plan.schedules.items()}
+        frames.append(pd.DataFrame(columns))
+    return _in_order(pd.concat(frames, ignore_index=True), plans)
+
+
+def summary(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> pd.DataFrame:
+    """A row for each source and scheduled argument: steps, epochs, peak, minimum, final, mean, area."""
+    import pandas as pd
+
+    rows = [
+        {"source": plan.label, "argument": name, "steps": plan.steps, "epochs": plan.epoch(plan.steps), "peak": one.peak,
+         "minimum": one.minimum, "final": one.final, "mean": one.mean, "area": one.area}
+        for plan, own in zip(plans, found, strict=True)
+        for name, one in own.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def key_points(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> pd.DataFrame:
+    """Rows of the steps where something happens: start, end of warm-up, peak, minimum, jumps, final."""
+    import pandas as pd
+
+    rows = []
+    for plan, own in zip(plans, found, strict=True):
+        points: dict[int, list[str]] = {}
+        for name, one in own.items():
+            for step, what in _points(plan, name, one):
+                told = what if len(own) == 1 or what in ("start", "final") else f"{what} of {name}"
+                if told not in points.setdefault(step, []):
+                    points[step].append(told)
+        for step in sorted(points):
+            row = {"source": plan.label, "step": step, "epoch": plan.epoch(step), "point": ", ".join(points[step])}
+            rows.append(row | {name: float(schedule(step)) for name, schedule in plan.schedules.items()})
+    return _in_order(pd.DataFrame(rows), plans)
+
+
+def agreement(compared: pd.DataFrame) -> pd.DataFrame:
+    """The largest difference between planned and logged, a row for each source and scheduled argument."""
+    grouped = compared.groupby(["source", "argument"], sort=False)["relative_difference"]
+    return grouped.agg(epochs="count", max_relative_difference="max").reset_index()
+
+
+def curves(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]], axis: str) -> dict[str, list[Curve]]:
+    """Scheduled argument -> a curve of each source that has it, over steps or epochs."""
+    panels: dict[str, list[Curve]] = {}
+    for plan, own in zip(plans, found, strict=True):
+        for name, schedule in plan.schedules.items():
+            near = [step for step, _ in _points(plan, name, own[name])]
+            chosen = np.concatenate([np.linspace(0, plan.steps - 1, POINTS), near, np.array(near) - 1])
+            steps = np.unique(np.clip(np.round(chosen), 0, plan.steps - 1).astype(np.int64))
+            x = _epochs(plan, steps) if axis == "epochs" else steps
+            panels.setdefault(name, []).append(Curve(plan.label, np.asarray(x, np.float64), schedule(steps)))
+    return {name: panels[name] for name in BOUNDS if name in panels}
+
+
+def _points(plan: Plan, name: str, one: Figures) -> list[tuple[int, str]]:
+    schedule, last = plan.schedules[name], plan.steps - 1
+    if isinstance(schedule, Constant):
+        return [(0, "start"), (last, "final")]
+    points = [(0, "start"), (one.peak_step, "peak"), (one.minimum_step, "minimum")]
+    if 0 < schedule.warmup_steps < last:
+        points.append((schedule.warmup_steps, "end of warm-up"))
+    points += [(step, "jump") for step, _, _ in one.jumps[:MOST_JUMPS]]
+    if schedule.length is not None and schedule.length < last:
+        points.append((schedule.length, "end of schedule"))
+    return sorted([*points, (last, "final")], key=lambda point: point[0])
+
+
+def _teller(plan: Plan) -> Callable[[int], str]:
+    def told(step: int) -> str:
+        epoch = plan.epoch(step)
+        return f"step {step:,}" if epoch is None else f"step {step:,} (epoch {epoch:.4g})"
+
+    return told
+
+
+def _epochs(plan: Plan, steps: np.ndarray) -> Any:
+    return np.full(len(steps), np.nan) if plan.steps_per_epoch is None else steps / plan.steps_per_epoch
+
+
+def _in_order(frame: pd.DataFrame, plans: Sequence[Plan]) -> pd.DataFrame:
+    """Scheduled arguments in the same order whichever source has them."""
+    scheduled = [name for name in BOUNDS if any(name in plan.schedules for plan in plans)]
+    return frame[[name for name in frame.columns if name not in BOUNDS] + scheduled]

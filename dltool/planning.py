@@ -1,0 +1,215 @@
+"""What a recipe's optimizer will be given at every step, known without data in memory and without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dltool import changes, outlines, overrides, runs
+from dltool import recipe as reading
+from dltool.data import Data
+from dltool.errors import DataError, Problem, RecipeError
+from dltool.objects import EPOCHS, UNKNOWN, Builder
+from dltool.outlines import UNREADABLE, Outlined
+from dltool.recipe import Recipe, Value
+from dltool.runs import RunDirectory
+from dltool.schedules import ranges
+from dltool.schedules.base import Schedule
+from dltool.schedules.constant import Constant
+
+BATCH_SIZE = 32  # as keras.Model.fit
+ENDLESS = 10_000  # steps shown of a schedule without an end of its own
+WINDOW = 2**20  # steps whose values are looked at together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The course of an optimizer's scheduled arguments.
+
+    Args:
+        label: the source as the user named it, with its overrides.
+        steps: of the whole training, int > 0.
+        steps_per_epoch: None where there are no epochs: a schedule alone.
+        schedules: "learning_rate", and "momentum", "beta_1" and "weight_decay" where they follow schedules.
+        plateau: the arguments of `ReduceLROnPlateau`, if the recipe has it.
+        run: the run that the source is.
+    """
+
+    label: str
+    steps: int
+    steps_per_epoch: int | None
+    schedules: dict[str, Schedule]
+    plateau: dict[str, Any] | None = None
+    run: RunDirectory | None = None
+
+    def epoch(self, step: float) -> float | None:
+        """Epochs done before a step."""
+        return None if self.steps_per_epoch is None else step / self.steps_per_epoch
+
+
+def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
+    """The plan of a recipe or a run.
+
+    Raises:
+        RecipeError: something is wrong with what the plan needs: the dataset, the optimizer, its schedules.
+        UsageError, DataError: there is no such recipe, or its data cannot be read.
+    """
+    run = None
+    if reading.holds((Path(source) / runs.RECIPE).is_file):
+        run = RunDirectory(Path(source))
+    recipe, problems = reading.read(run / runs.RECIPE if run else source, changed)
+    dataset = _checked(recipe, problems)
+    steps = _steps_per_epoch(recipe, dataset, run)
+    total = steps * recipe.setting("fit", "epochs", default=1)
+    builder = Builder(_facts(recipe, dataset), steps, makers={"optimizers": _maker(total)}, catalogue=outlines)
+    value = recipe.section("compile", "optimizer")
+    optimizer = builder.build("optimizers", value, "compile.optimizer")
+    plateau = _plateau(recipe, builder)
+    builder.finish()
+    if isinstance(optimizer, str):
+        optimizer = outlines.spoken("optimizers", optimizer)()
+    while (inner := optimizer.arguments.get("inner_optimizer")) is not None:
+        optimizer = outlines.spoken("optimizers", inner)() if isinstance(inner, str) else inner
+    return Plan(label, total, steps, _schedules(optimizer, value), plateau, run)
+
+
+def of_schedule(
+    text: str, changed: Sequence[str], label: str, steps: int | None, epochs: float | None, steps_per_epoch: int | None
+) -> Plan:
+    """The plan of a schedule in words, such as 'CosineDecay: {initial_learning_rate: 0.1, decay_steps: 1000}'.
+
+    Args:
+        steps: how many; by default epochs * steps_per_epoch, else the schedule's own length.
+        epochs: how many, with `steps_per_epoch`.
+        steps_per_epoch: what "12 epochs" stand for.
+    Raises:
+        RecipeError: it is not a schedule.
+    """
+    value = reading.from_text(text, "schedule")
+    problems: list[Problem] = []
+    for number, change in enumerate(changed, start=1):
+        try:
+            value = overrides.apply(value, change, number)
+        except RecipeError as error:
+            problems += error.problems
+    builder = Builder({}, steps_per_epoch, catalogue=outlines)
+    builder.problems += problems
+    if steps_per_epoch is None:
+        for path, one in value.walk():
+            if isinstance(one.data, str) and EPOCHS.fullmatch(one.data):
+                builder.problem(one.place, path, f"{one.data!r} needs the steps of one: give --steps-per-epoch.")
+    schedule = builder.build("schedules", value, "")
+    builder.finish()
+    if steps is None and epochs is not None and steps_per_epoch is not None:
+        steps = round(epochs * steps_per_epoch)
+    steps = max(steps or schedule.length or ENDLESS, 1)
+    builder.attempt(lambda: check("learning_rate", schedule, steps), value, "")
+    builder.finish()
+    return Plan(label, steps, steps_per_epoch, {"learning_rate": schedule})
+
+
+def check(argument: str, schedule: Schedule, steps: int) -> None:
+    """Raise ValueError unless every value of a training is one that the optimizer can use."""
+    import numpy as np
+
+    for first in range(0, steps, WINDOW):
+        ranges.check(argument, schedule(np.arange(first, min(first + WINDOW, steps))), first)
+
+
+def _checked(recipe: Recipe, problems: list[Problem]) -> Any:
+    """The recipe's dataset, None where its file is missing and fit.steps_per_epoch makes up for it."""
+    builder = Builder(None, makers={"optimizers": _maker(1)}, catalogue=outlines)
+    builder.problems += problems
+    dataset = None
+    if (value := recipe.get("data", "dataset")) is not None:
+        found = Builder({}, catalogue=outlines)
+        dataset = found.build("datasets", value, "data.dataset")
+        missing = isinstance(found.cause, OSError) and recipe.setting("fit", "steps_per_epoch") is not None
+        if missing:
+            dataset = None
+        else:
+            builder.problems += found.problems
+    if (value := recipe.get("compile", "optimizer")) is not None:
+        builder.build("optimizers", value, "compile.optimizer")
+    elif recipe.get("compile") is not None:
+        message = "is missing. Name one, such as Adam."
+        builder.problem(recipe.section("compile").place, "compile.optimizer", message)
+    _plateau(recipe, builder)
+    builder.finish()
+    return dataset
+
+
+def _maker(steps: int) -> Callable[..., Any]:
+    """What gives the outline of an optimizer for so many steps, as training would make the optimizer."""
+
+    def make(outline: Any, **arguments: Any) -> Outlined:
+        for name, value in arguments.items():
+            if isinstance(value, Schedule):
+                if name not in ranges.BOUNDS:
+                    raise ValueError(
+                        f"'{name}' can't follow a schedule; {', '.join(ranges.BOUNDS)} can. Give a number."
+                    )
+                check(name, value, steps)
+        return outline(**arguments)
+
+    return make
+
+
+def _steps_per_epoch(recipe: Recipe, dataset: Any, run: RunDirectory | None) -> int:
+    asked = recipe.get("fit", "steps_per_epoch")
+    given = None if asked is None else asked.data
+    try:
+        size = _size(recipe, dataset, run)
+    except DataError:
+        if given is None:
+            raise
+        size = None
+    if size is None:
+        return int(given)
+    batches = -(-size // recipe.setting("fit", "batch_size", default=BATCH_SIZE))
+    if given is not None and asked is not None and given > batches:
+        message = f"must be at most {batches}, the batches of the training split. Got {given}."
+        raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
+    return batches if given is None else int(given)
+
+
+def _size(recipe: Recipe, dataset: Any, run: RunDirectory | None) -> int | None:
+    """Examples in the training split; of a run whose data are as they were, as it has recorded them."""
+    if run is not None and (run / runs.DATA).is_file():
+        own = changes.own_recipe(run)
+        if own.section("data").plain() == recipe.section("data").plain():
+            return int(run.read_json(runs.DATA)["train_size"])
+    return None if dataset is None else Data.of(recipe, dataset).splits["train"].size
+
+
+def _facts(recipe: Recipe, dataset: Any) -> dict[str, Any]:
+    """Facts of the data, which may need reading, if the optimizer asks for any."""
+    asked = any(value.reference is not None for _, value in recipe.section("compile", "optimizer").walk())
+    return Data.of(recipe, dataset).facts if asked and dataset is not None else {}
+
+
+def _plateau(recipe: Recipe, builder: Builder) -> dict[str, Any] | None:
+    callbacks = recipe.get("fit", "callbacks")
+    for index, value in enumerate(callbacks.data if callbacks is not None and callbacks.is_list else ()):
+        if reading.object_name(value) == "ReduceLROnPlateau":
+            built = builder.build("callbacks", value, f"fit.callbacks[{index}]")
+            return built.arguments if isinstance(built, Outlined) else None
+    return None
+
+
+def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:
+    """What changes, and the learning rate in any case."""
+    found = {name: given for name, given in optimizer.arguments.items() if isinstance(given, Schedule)}
+    rate = optimizer.arguments.get("learning_rate")
+    if "learning_rate" not in found:
+        if rate is None or rate is UNKNOWN or rate is UNREADABLE or isinstance(rate, bool | str):
+            message = f"the learning rate of {optimizer.name} is not known. Give it as learning_rate."
+            raise RecipeError([Problem(value.place, "compile.optimizer", message)])
+        try:
+            found["learning_rate"] = Constant(rate)
+        except ValueError:
+            message = f"must be a number >= 0 or a schedule. Got {rate!r}."
+            raise RecipeError([Problem(value.place, "compile.optimizer.learning_rate", message)]) from None
+    return {name: found[name] for name in ranges.BOUNDS if name in found}
