@@ -1,4 +1,4 @@
-"""Keras's classes as their source tells: names, arguments and defaults, read from syntax trees; Keras is not imported.
+"""Keras's classes as their source tells: names, arguments and defaults from syntax trees, without importing Keras.
 
 It answers in the place of `names` where a recipe's optimizer is to be understood at once: importing Keras takes seconds.
 """
@@ -104,7 +104,8 @@ def _spoken(kind: str) -> dict[str, str]:
             and ast.unparse(node.targets[0]) == "ALL_OBJECTS"
             and isinstance(node.value, ast.Set)
         ):
-            return {item.id.lower(): item.id for item in node.value.elts if isinstance(item, ast.Name)}
+            found = [item.id for item in node.value.elts if isinstance(item, ast.Name)]
+            return {name.lower(): name for name in found if name not in names.WITHOUT_USE}
     return {}
 
 

@@ -89,8 +89,8 @@ def summary(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> pd
     import pandas as pd
 
     rows = [
-        {"source": plan.label, "argument": name, "steps": plan.steps, "epochs": plan.epoch(plan.steps), "peak": one.peak,
-         "minimum": one.minimum, "final": one.final, "mean": one.mean, "area": one.area}
+        {"source": plan.label, "argument": name, "steps": plan.steps, "epochs": plan.epoch(plan.steps),
+         "peak": one.peak, "minimum": one.minimum, "final": one.final, "mean": one.mean, "area": one.area}
         for plan, own in zip(plans, found, strict=True)
         for name, one in own.items()
     ]  # fmt: skip

@@ -167,7 +167,7 @@ def _steps_per_epoch(recipe: Recipe, dataset: Any, run: RunDirectory | None) -> 
             raise
         size = None
     if size is None:
-        return int(given)
+        return int(given or 1)
     batches = -(-size // recipe.setting("fit", "batch_size", default=BATCH_SIZE))
     if given is not None and asked is not None and given > batches:
         message = f"must be at most {batches}, the batches of the training split. Got {given}."

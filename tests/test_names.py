@@ -1,5 +1,4 @@
 """Names: the key's kind decides, dltool's folders come first, nothing is listed by hand."""
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules in training: every logged value is the preview's, every update the formula's, every saved model Keras's own."""
+"""Schedules in training: the updates are the formula's, saved models are Keras's own, resumed training is exact."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def simulate(
 ) -> list[Epoch]:
     """The epochs of a training whose monitored metric is known.
 
-    An epoch improves if metric < best - |min_delta| (mode "min") or metric > best + |min_delta| ("max"); after `patience`
-    epochs without, rate = max(rate * factor, min_lr), and the next `cooldown` epochs are not counted.
+    An epoch improves if metric < best - |min_delta| (mode "min") or metric > best + |min_delta| ("max"); after
+    `patience` epochs without, rate = max(rate * factor, min_lr), and the next `cooldown` epochs are not counted.
 
     Args:
         metric: the monitored figure of each epoch, None where it was not measured.

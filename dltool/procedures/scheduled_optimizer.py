@@ -96,9 +96,12 @@ def _save_as_keras(optimizer: Any, table: ScheduleTable) -> None:
 
 
 def save_with_rate(optimizer: Any) -> None:
-    """Let an optimizer, compiled as it will be used, save the variable of a learning rate that its config has as a number.
+    """Let an optimizer also save the variable of a learning rate that its config has as a number.
 
     Without it Keras would find one variable less than it wants, and load none.
+
+    Args:
+        optimizer: as the model is compiled with, which may have put it into a `LossScaleOptimizer`.
     """
     table = schedules_of(optimizer).get("learning_rate")
     if table is None or not isinstance(table.keras_rate(), float):

@@ -14,13 +14,13 @@ FINAL_SHARE = 1e-4  # of the initial rate, where final_learning_rate is not give
 class OneCycle(Schedule):
     """One rise to a high rate and one fall below where it began.
 
-    The last step of the rise is r = rise_fraction * total_steps - 1, the last of all is total_steps - 1. From step 0 to r
-    the rate goes from initial to maximum, from there to the last step down to final; under `three_phase` it comes back
-    to initial at step 2r + 1 first. Between two points a and b, with p the share of the way, it is
-    a + (b - a) * (1 - cos(pi * p)) / 2 under anneal "cos", a + (b - a) * p under "linear". It stays at final thereafter.
+    The last step of the rise is r = rise_fraction * total_steps - 1, the last of all is total_steps - 1. From step 0 to
+    r the rate goes from initial to maximum, from there to the last step down to final; under `three_phase` it comes
+    back to initial at step 2r + 1 first. Between two points a and b, with p the share of the way, it is
+    a + (b - a) * (1 - cos(pi * p)) / 2 under anneal "cos", a + (b - a) * p under "linear". It stays at final then.
 
-    For a momentum, which goes the other way, give the value at the peak of the rate as `max_learning_rate` and a higher
-    one as `initial_learning_rate` and `final_learning_rate`: 0.85 and 0.95 in the paper.
+    For a momentum, which goes the other way, give the value at the peak of the rate as `max_learning_rate` and a
+    higher one as `initial_learning_rate` and `final_learning_rate`: 0.85 and 0.95 in the paper.
 
     Args:
         max_learning_rate: value at the peak, >= 0.

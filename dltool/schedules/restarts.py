@@ -12,8 +12,8 @@ from dltool.schedules.constant import schedule_of
 class Restarts(Schedule):
     """A schedule that begins anew every period, stretched to the period's length.
 
-    Period i has period * t_mul^i steps; with p the share of it that is done, rate = m_mul^i * schedule(p * period). With
-    `CosineDecay` over `period` steps it is `CosineDecayRestarts` of alpha 0.
+    Period i has period * t_mul^i steps; with p the share of it that is done, rate = m_mul^i * schedule(p * period).
+    With `CosineDecay` over `period` steps it is `CosineDecayRestarts` of alpha 0.
 
     Args:
         schedule: a schedule, or a number >= 0.

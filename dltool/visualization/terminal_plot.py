@@ -39,7 +39,7 @@ def plot(
         height: lines of the drawing, at least 3.
         log: draw log10 of y; points that are not positive are left out.
     """
-    columns = max(width, 30) - MARGIN - 2
+    columns = max(width, 30) - MARGIN - len(axis) - 4
     kept = [_kept(curve, log) for curve in curves]
     shown = np.concatenate([y for _, y in kept])
     if not shown.size:
