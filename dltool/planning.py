@@ -13,13 +13,13 @@ from dltool.data import Data
 from dltool.errors import DataError, Problem, RecipeError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
+from dltool.preparation import DEFAULT_BATCH_SIZE
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.schedules import ranges
 from dltool.schedules.base import Schedule
 from dltool.schedules.constant import Constant
 
-BATCH_SIZE = 32  # as keras.Model.fit
 ENDLESS = 10_000  # steps shown of a schedule without an end of its own
 WINDOW = 2**20  # steps whose values are looked at together
 
@@ -179,7 +179,7 @@ def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | No
         size = None
     if size is None:
         return int(given or 1)
-    batches = -(-size // recipe.setting("fit", "batch_size", default=BATCH_SIZE))
+    batches = -(-size // recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
     if given is not None and asked is not None and given > batches:
         message = f"must be at most {batches}, the batches of the training split. Got {given}."
         raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
