@@ -1,7 +1,6 @@
-"""Keras's classes as their source tells: names, arguments and defaults from syntax trees, without importing Keras.
+"""Keras's classes as their source tells: names, arguments and defaults by syntax trees, without importing Keras.
 
-It answers in the place of `names` where a recipe's optimizer is to be understood at once: importing Keras takes
-seconds.
+It answers in the place of `names` where an optimizer is to be understood at once: importing Keras takes seconds.
 """
 
 from __future__ import annotations

@@ -13,13 +13,13 @@ from dltool.data import Data
 from dltool.errors import DataError, Problem, RecipeError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
+from dltool.preparation import DEFAULT_BATCH_SIZE
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.schedules import ranges
 from dltool.schedules.base import Schedule
 from dltool.schedules.constant import Constant
 
-BATCH_SIZE = 32  # as keras.Model.fit
 ENDLESS = 10_000  # steps shown of a schedule without an end of its own
 WINDOW = 2**20  # steps whose values are looked at together
 
@@ -60,10 +60,13 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     if reading.holds((Path(source) / runs.RECIPE).is_file):
         run = RunDirectory(Path(source))
     recipe, problems = reading.read(run / runs.RECIPE if run else source, changed)
-    dataset = _checked(recipe, problems)
-    steps = _steps_per_epoch(recipe, dataset, run)
+    recorded = _recorded(recipe, run)
+    dataset = _checked(recipe, problems, recorded is None)
+    steps = _steps_per_epoch(recipe, dataset, recorded)
     total = steps * recipe.setting("fit", "epochs", default=1)
-    builder = Builder(_facts(recipe, dataset), steps, makers={"optimizers": _maker(total)}, catalogue=outlines)
+    builder = Builder(
+        _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, catalogue=outlines
+    )
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
     plateau = _plateau(recipe, builder)
@@ -118,12 +121,20 @@ def check(argument: str, schedule: Schedule, steps: int) -> None:
         ranges.check(argument, schedule(np.arange(first, min(first + WINDOW, steps))), first)
 
 
-def _checked(recipe: Recipe, problems: list[Problem]) -> Any:
-    """The recipe's dataset, None where its file is missing and fit.steps_per_epoch makes up for it."""
+def _recorded(recipe: Recipe, run: RunDirectory | None) -> dict[str, Any] | None:
+    """The facts of a run's data, if the recipe still names the same data and splits: the data may be gone since."""
+    if run is None or not (run / runs.DATA).is_file() or recipe.get("data") is None:
+        return None
+    same = changes.own_recipe(run).section("data").plain() == recipe.section("data").plain()
+    return run.read_json(runs.DATA) if same else None
+
+
+def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
+    """The recipe's dataset, None where it is not needed or fit.steps_per_epoch makes up for a missing file."""
     builder = Builder(None, makers={"optimizers": _maker(1)}, catalogue=outlines)
     builder.problems += problems
     dataset = None
-    if (value := recipe.get("data", "dataset")) is not None:
+    if needs_data and (value := recipe.get("data", "dataset")) is not None:
         found = Builder({}, catalogue=outlines)
         dataset = found.build("datasets", value, "data.dataset")
         missing = isinstance(found.cause, OSError) and recipe.setting("fit", "steps_per_epoch") is not None
@@ -157,37 +168,37 @@ def _maker(steps: int) -> Callable[..., Any]:
     return make
 
 
-def _steps_per_epoch(recipe: Recipe, dataset: Any, run: RunDirectory | None) -> int:
+def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int:
     asked = recipe.get("fit", "steps_per_epoch")
     given = None if asked is None else asked.data
     try:
-        size = _size(recipe, dataset, run)
+        size = _size(recipe, dataset, recorded)
     except DataError:
         if given is None:
             raise
         size = None
     if size is None:
         return int(given or 1)
-    batches = -(-size // recipe.setting("fit", "batch_size", default=BATCH_SIZE))
+    batches = -(-size // recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
     if given is not None and asked is not None and given > batches:
         message = f"must be at most {batches}, the batches of the training split. Got {given}."
         raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
     return batches if given is None else int(given)
 
 
-def _size(recipe: Recipe, dataset: Any, run: RunDirectory | None) -> int | None:
-    """Examples in the training split; of a run whose data are as they were, as it has recorded them."""
-    if run is not None and (run / runs.DATA).is_file():
-        own = changes.own_recipe(run)
-        if own.section("data").plain() == recipe.section("data").plain():
-            return int(run.read_json(runs.DATA)["train_size"])
+def _size(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
+    """Examples in the training split, None where they cannot be known."""
+    if recorded is not None:
+        return int(recorded["train_size"])
     return None if dataset is None else Data.of(recipe, dataset).splits["train"].size
 
 
-def _facts(recipe: Recipe, dataset: Any) -> dict[str, Any]:
+def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dict[str, Any]:
     """Facts of the data, which may need reading, if the optimizer asks for any."""
     asked = any(value.reference is not None for _, value in recipe.section("compile", "optimizer").walk())
-    return Data.of(recipe, dataset).facts if asked and dataset is not None else {}
+    if not asked or recorded is not None:
+        return recorded or {}
+    return {} if dataset is None else Data.of(recipe, dataset).facts
 
 
 def _plateau(recipe: Recipe, builder: Builder) -> dict[str, Any] | None:

@@ -34,12 +34,12 @@ from tests.test_cli_light import LIGHT_SECONDS, watched
 
 TINY = """\
 # Points on a line.
-data: {dataset: {Line: {samples: 30}}, test_split: 0, validation_split: 0.2}
+data: {dataset: {Line: {samples: 25}}, test_split: 0}
 model: [Dense: 1]
 compile:
   optimizer: {SGD: {learning_rate: 0.001}}
   loss: mse
-fit: {epochs: 4, batch_size: 5}                  # 24 examples, 5 steps an epoch
+fit: {epochs: 4, batch_size: 5}                  # 5 steps an epoch
 """
 FLOAT32 = 2.0**-23  # relative: one unit in the last place
 # Values for required arguments, by name, small as a rate must be that does not diverge here.
@@ -82,8 +82,9 @@ def failed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 @pytest.mark.parametrize("name", names.own("schedules"))
 def test_every_schedules_preview_is_what_training_logs(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dltool.visualization.history.plot_history", lambda *anything: None)  # not looked at, and slow
     path = write_quick(tmp_path, "tiny.yaml", TINY)
     rate = f"compile.optimizer.SGD.learning_rate={in_words(name)}"
     preview = rows(run(capsys, "lr-schedule", path, rate, "--format", "csv").out)
@@ -443,19 +444,24 @@ def test_what_resume_uses_is_what_is_shown(tmp_path: Path, capsys: pytest.Captur
 def test_a_run_is_shown_without_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "points.csv"
     table.write_text("x,y\n" + "".join(f"{i / 50},{i / 25}\n" for i in range(50)))
-    recipe_ = write_quick(tmp_path, text=TINY.replace("{Line: {samples: 30}}", f"{{Csv: {{path: {table}, target: y}}}}")
+    recipe_ = write_quick(tmp_path, text=TINY.replace("{Line: {samples: 25}}", f"{{Csv: {{path: {table}, target: y}}}}")
                           .replace("[Dense: 1]", "[FeatureSpace: '${data.features}', Dense: 1]"))  # fmt: skip
     assert run(capsys, "train", recipe_, "--out", tmp_path / "run").status == 0
     before = report(capsys, tmp_path / "run")
+    assert before["schedules"][0]["steps"] == 4 * 10  # 50 rows in batches of 5
     elsewhere = tmp_path / "moved.csv"
     table.rename(elsewhere)
+    assert report(capsys, tmp_path / "run") == before
     moved = f"data.dataset.Csv.path={elsewhere}"
-    assert report(capsys, tmp_path / "run", moved)["schedules"][0]["steps"] == before["schedules"][0]["steps"]
+    assert report(capsys, tmp_path / "run", moved)["schedules"] == [
+        {**row, "source": f"{tmp_path / 'run'} {moved}"} for row in before["schedules"]
+    ]
 
 
 def test_a_damaged_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
-    assert run(capsys, "train", write_quick(tmp_path), "--out", folder).status == 0
+    (folder / "checkpoint").mkdir(parents=True)
+    write_quick(folder, "recipe.yaml")
     (folder / "checkpoint" / "state.npz").write_bytes(b"PK half")
     done = run(capsys, "lr-schedule", folder)
     assert (done.status, len(done.err.splitlines())) == (5, 1)
@@ -520,4 +526,4 @@ def test_every_format_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     lr_schedule.run([COSINE], **options, at=[], axis="steps", log=False, overwrite=False, form="table", width=60,
                     write=texts.append, say=texts.append)  # fmt: skip
     assert "schedules" in texts[1] and "key points" in texts[1]
-    assert max(map(len, texts[0].splitlines())) <= 60
+    assert max(map(len, texts[0].rstrip().splitlines()[:-1])) <= 60

@@ -200,7 +200,7 @@ def test_steps_outside_of_the_table_are_nan_and_stop_training(monkeypatch: pytes
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.filterwarnings("error")
 def test_values_that_the_optimizer_cannot_use_are_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_optimizer(keras.optimizers.SGD, arguments, 9)

