@@ -269,7 +269,7 @@ def test_callbacks_cannot_write_elsewhere(path: str) -> None:
 BODIES = {  # arguments without which a class makes no sense
     "AdaptiveAveragePooling1D": 2, "AdaptiveAveragePooling2D": 2, "AdaptiveAveragePooling3D": 2,
     "AdaptiveMaxPooling1D": 2, "AdaptiveMaxPooling2D": 2, "AdaptiveMaxPooling3D": 2,
-    "Activation": "relu", "Bidirectional": "{LSTM: 2}", "CSVLogger": "log.csv", "CategoryEncoding": 4,
+    "Activation": "relu", "ActivationPercentiles": "dense", "Bidirectional": "{LSTM: 2}", "CSVLogger": "log.csv", "CategoryEncoding": 4,
     "CenterCrop": "{height: 2, width: 2}", "Constant": 1.0, "ConvLSTM1D": "{filters: 2, kernel_size: 3}",
     "ConvLSTM2D": "{filters: 2, kernel_size: 3}", "ConvLSTM3D": "{filters: 2, kernel_size: 3}",
     "CosineDecay": "{initial_learning_rate: 0.1, decay_steps: 3 epochs}",

@@ -18,7 +18,9 @@ from tests.command_line import run
 
 NAMES = recipe.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
-SLOW = {"cnn/lenet5", "mlp/mnist", "lstm/mnist"}  # minutes each on 2 cores: make slow
+SLOW = {  # minutes each on 2 cores: make slow
+    "cnn/lenet5", "lstm/mnist", "mlp/batch-norm", "mlp/mnist", "mlp/without-batch-norm",
+}  # fmt: skip
 NEEDS_DATA = SLOW
 QUICK = [name for name in NAMES if name not in SLOW]
 
@@ -119,6 +121,30 @@ def test_linear_regression_finds_the_line_of_the_lecture(folder: Path, capsys: p
     examples = build.dataset(recipe.load("classics/linear-regression").get("data", "dataset")).read("train")
     solution = np.polyfit(examples.x[:, 0], examples.y, 1)
     np.testing.assert_allclose([slope, intercept], solution, atol=0.02)
+
+
+def test_fifty_sigmoid_layers_train_once_they_are_batch_normalised(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the header of mlp/deep-sigmoid says mends it, shortened; the recipe itself stays at chance."""
+    mended = re.search(r"^#\s+(model\.2\.\S+)='(.+)'$", (recipe.bundled() / "mlp/deep-sigmoid.yaml").read_text(), re.M)
+    assert mended is not None
+    override = f"{mended[1]}={mended[2]}"
+    assert run(capsys, "train", "mlp/deep-sigmoid", override, "fit.epochs=8", "--out", folder / "run", "-q").status == 0
+    assert run(capsys, "eval", folder / "run", "--require", "accuracy>=0.3").status == 0
+
+
+def test_glorots_initialisation_leaves_thirty_rectified_layers_at_chance(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """He et al., 2015, figure 3: the twin of mlp/deep-relu-30 does not learn, its loss stays at ln 10."""
+    import csv
+
+    glorot = "model.2.Repeat.layers.0.Dense.kernel_initializer=glorot_uniform"
+    assert run(capsys, "train", "mlp/deep-relu-30", glorot, "fit.epochs=3", "--out", folder / "run", "-q").status == 0
+    with (folder / "run" / "history.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([np.log(10)] * 3, abs=0.01)
 
 
 def test_table_recipe_is_no_worse_than_linear_regression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

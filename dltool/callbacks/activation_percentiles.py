@@ -104,7 +104,8 @@ class ActivationPercentiles(PeriodicCallback):
         path = Path(self.filename)
         write_rows(path, self.rows)
         with atomic(path.with_suffix(".png")) as file:
-            plot_percentiles([(path.absolute().parent.name, self.rows)], file, ylabel=f"{self.signal} of {self.layer}")
+            of = f"{self.signal} of {self.layer}" + ("" if self.unit is None else f", unit {self.unit}")
+            plot_percentiles([(path.absolute().parent.name, self.rows)], file, ylabel=of)
 
     def _activations(self) -> np.ndarray:
         if self._forward is None:

@@ -1,0 +1,114 @@
+"""dltool percentiles: what ActivationPercentiles recorded in runs, as a table and as a picture, runs side by side."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool import recipe, runs, tables
+from dltool.errors import DataError, UsageError
+from dltool.runs import RunDirectory
+from dltool.values import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "percentiles.csv"  # where the callback writes by default
+FORMS = ("png", "svg")
+
+Rows = list[dict[str, float]]
+
+
+def run(
+    paths: Sequence[Path],
+    *,
+    file: str,
+    plot: Path | None,
+    overwrite: bool,
+    form: str,
+    write: Callable[[str], None],
+) -> None:
+    """Write how far each percentile moved in each run; CSV and JSON have every row. Draw the runs side by side.
+
+    Args:
+        paths: run directories.
+        file: the callback's `filename`, below each.
+        plot: a PNG or SVG to draw.
+    Raises:
+        DataError: a run or its file is missing or damaged.
+        UsageError: the picture's name has another ending, or it is there already and not to be overwritten.
+    """
+    if plot is not None:
+        if plot.suffix.lower().lstrip(".") not in FORMS:
+            raise UsageError(f"--plot {plot}: must end in .png or .svg")
+        if plot.exists() and not overwrite:
+            raise UsageError(f"--plot {plot}: exists already. Use --overwrite to replace it.")
+    series = [(str(path), recorded(RunDirectory(path), file)) for path in paths]
+    if plot is not None:
+        _draw(plot, paths, series, file)
+    report = sections(series)
+    if form == "table":
+        del report["percentiles"]
+    write(tables.render(report, form, "percentiles"))
+
+
+def recorded(directory: RunDirectory, file: str = FILE) -> Rows:
+    """The rows that the callback wrote: step, then percentiles."""
+    directory.check_is_run()
+    path = directory / file
+    try:
+        with path.open(newline="", encoding="utf-8") as opened:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(opened)]
+    except FileNotFoundError:
+        message = "is missing. Add ActivationPercentiles to the recipe's fit.callbacks and train again."
+        raise DataError(f"{path}: {message}") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: is damaged ({error}). Train again.") from error
+    if not rows or "step" not in rows[0] or len(rows[0]) < 2:
+        raise DataError(f"{path}: is not a file of ActivationPercentiles: it has no rows of step and percentiles")
+    return [row | {"step": int(row["step"])} for row in rows]
+
+
+def sections(series: Sequence[tuple[str, Rows]]) -> dict[str, pd.DataFrame]:
+    """For each run and percentile its first and last value and the range between; and every row."""
+    import pandas as pd
+
+    moved: list[dict[str, Any]] = []
+    for name, rows in series:
+        for percentile in (key for key in rows[0] if key != "step"):
+            values = [row[percentile] for row in rows]
+            moved.append({
+                "run": name,
+                "steps": rows[-1]["step"],
+                "percentile": percentile.removeprefix("p"),
+                "first": values[0],
+                "lowest": min(values),
+                "highest": max(values),
+                "last": values[-1],
+            })  # fmt: skip
+    every = [{"run": name, **row} for name, rows in series for row in rows]
+    return {"moved": pd.DataFrame(moved), "percentiles": pd.DataFrame(every)}
+
+
+def _draw(plot: Path, paths: Sequence[Path], series: Sequence[tuple[str, Rows]], file: str) -> None:
+    from dltool.visualization.percentiles import plot_percentiles
+
+    measured = {_measured(RunDirectory(path), file) for path in paths}
+    titles = [path.absolute().name for path in paths]
+    panels = [(title, rows) for title, (_, rows) in zip(titles, series, strict=True)]
+    with runs.atomic(plot) as drawn:
+        plot_percentiles(panels, drawn, measured.pop() if len(measured) == 1 else "", plot.suffix.lower().lstrip("."))
+
+
+def _measured(directory: RunDirectory, file: str) -> str:
+    """What a run's callback recorded into the file, in words."""
+    callbacks: Value | None = recipe.load(directory / runs.RECIPE).get("fit", "callbacks")
+    for callback in callbacks.plain() or () if callbacks is not None else ():
+        body = callback.get("ActivationPercentiles") if isinstance(callback, Mapping) else None
+        body = body if isinstance(body, Mapping) else {"layer": body}
+        if body["layer"] is not None and body.get("filename", FILE) == file:
+            unit = "" if body.get("unit") is None else f", unit {body['unit']}"
+            return f"{body.get('signal', 'output')} of {body['layer']}{unit}"
+    return ""
