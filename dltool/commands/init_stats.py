@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, recipe, runs, tables
+from dltool import backend, build, recipe, runs, tables, variations
 from dltool.commands.signal_tables import MODEL_FIGURES, report
 from dltool.errors import RequirementError, UsageError
 from dltool.preparation import Preparation, prepare
-from dltool.recipe import Recipe
 from dltool.requirement import Requirement
 from dltool.trial import Trial, trials
 
@@ -48,6 +47,8 @@ def run(
     Raises:
         RequirementError: a requirement is not met; the report is written all the same.
     """
+    if lsuv is not None or check_gradients:
+        raise UsageError("--lsuv and --check-gradients are not in this version")
     moments = parse_steps(steps)
     requirements = [Requirement.parse(text, "gradient_ratio<1e3") for text in require]
     for requirement in requirements:
@@ -57,8 +58,10 @@ def run(
     is_run = recipe.holds((Path(source) / runs.RECIPE).is_file)
     if is_run and seeds > 1:
         raise UsageError("--seeds: a run is measured with its trained weights, which are not drawn again")
+    asked = {"compare": compare, "activations": compare_activation, "batch_norm": batch_norm}
+    asked |= {"depths": depths, "widths": widths}
     found: list[Trial] = []
-    for name, prepared in variants(source, overrides, device):
+    for name, prepared in variants(source, overrides, device, {k: [v] for k, v in asked.items() if v is not None}):
         with prepared.data.explained():
             found += trials(
                 name,
@@ -80,17 +83,29 @@ def run(
         raise RequirementError("\n".join(dict.fromkeys(unmet)))
 
 
-def variants(source: str, overrides: Sequence[str], device: str) -> list[tuple[str, Preparation]]:
-    """The models to measure, by name, each ready for its first step."""
+def variants(
+    source: str, overrides: Sequence[str], device: str, asked: Mapping[str, list[str]]
+) -> Iterator[tuple[str, Preparation]]:
+    """The models to measure, by name, each ready for its first step; one is built when the one before is done.
+
+    Args:
+        asked: arguments of `variations.of`.
+    Raises:
+        UsageError: variants of a run are asked for, which has weights of its own.
+    """
+    is_run = recipe.holds((Path(source) / runs.RECIPE).is_file)
+    if asked and is_run:
+        raise UsageError(f"{source}: is a run; its variants would not have its weights. Give a recipe.")
     first = prepare(source, overrides, device=device)
-    return [(first.recipe.name if not Path(source).is_dir() else source, first)]
-
-
-def prepared_again(one: Recipe, first: Preparation) -> Preparation:
-    """Another recipe's model on the data of the first."""
-    build.check(one)
-    backend.begin_anew(first.seed, one.setting("dtype_policy"))
-    return Preparation(one, first.data, first.seed)
+    if not asked:
+        yield (source if is_run else first.recipe.name), first
+        return
+    checked = variations.of(first.recipe, **asked)
+    for _, one in checked:
+        build.check(one)
+    for name, one in checked:
+        backend.begin_anew(first.seed, one.setting("dtype_policy"))
+        yield name, Preparation(one, first.data, first.seed)
 
 
 def parse_steps(text: str) -> list[int]:

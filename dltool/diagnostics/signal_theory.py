@@ -59,11 +59,12 @@ class SignalTheory:
     def predict(self, capture: Capture) -> list[Prediction]:
         """A prediction for each of the capture's signals."""
         found = [Prediction() for _ in capture.signals]
-        states = self._forward(capture.signals, capture.opaque, found)
-        self._backward(capture, states, found)
+        with np.errstate(all="ignore"):  # what is not finite is counted elsewhere
+            states = self._forward(capture.signals, found)
+            self._backward(capture, states, found)
         return found
 
-    def _forward(self, signals: Sequence[Signal], opaque: set[int], found: list[Prediction]) -> list[Moments | None]:
+    def _forward(self, signals: Sequence[Signal], found: list[Prediction]) -> list[Moments | None]:
         """Fill in the forward predictions; the moments of each signal's pre-activation."""
         known: dict[int, tuple[Moments, str]] = {}
         states: list[Moments | None] = []

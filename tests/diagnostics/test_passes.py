@@ -195,7 +195,7 @@ def test_inputs_of_several_names_are_measured() -> None:
 def test_what_overflows_is_counted_and_called_exploding() -> None:
     model = compiled(keras.Sequential([keras.Input((4,)), *(layers.Dense(4, kernel_initializer="ones") for _ in "ab")]))
     model.layers[0].kernel.assign(tf.fill((4, 4), 1e30))
-    x, y, _ = batch(4)
+    x, y, _ = batch(4, outputs=(4,))
     found = measured(model, (1e30 * x, y, None))
     assert found.model["verdict"] == "exploding"
     assert found.model["inf"] + found.model["nan"] > 0
