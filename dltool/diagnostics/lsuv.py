@@ -19,6 +19,7 @@ from dltool.diagnostics.orthonormal import orthonormal
 
 LINEAR = (keras.layers.Dense, keras.layers.EinsumDense, BaseConv, BaseConvTranspose, BaseDepthwiseConv,
           BaseSeparableConv)  # fmt: skip
+POWERS = (1.0, 16.0)  # of the kernel's scale, by which an output's variance may be taken to grow
 
 
 def unit_variance(
@@ -34,15 +35,18 @@ def unit_variance(
 
     Kernels become orthonormal; then, layer after layer in the order in which the model calls them, with v the variance
     of the layer's output over all examples, positions and units, kernel <- kernel / sqrt(v) while |v - 1| >= tolerance.
-    The forward pass is repeated after each change, in inference mode: no dropout, and batch normalisation by its
-    moving statistics.
+    A layer that is called more than once counts with all its outputs. As they move with the layers behind, the layers
+    are then gone through again, and from a layer's second attempt on the root is not the square one but that of the
+    power of the scale by which the last attempt has changed v. The forward pass is repeated after each change, in
+    inference mode: no dropout, and batch normalisation by its moving statistics.
 
     Args:
         batches: inputs of the model.
         selected: patterns (`conv*`) of layer names or paths; dense, convolutional (transposed, depthwise and separable
             ones included) and einsum layers are scaled, nested ones too.
         attempts: rescalings of one layer at most; more than one is needed where a bias or a repeated use of the
-            layer keeps the variance from being proportional to the kernel's square.
+            layer keeps the variance from being proportional to the kernel's square; weights shared by several residual
+            blocks may need 20.
         orthogonal: whether the kernels become orthonormal first, as in the paper; else the present ones are scaled.
         seed: of the orthonormal kernels.
     Returns:
@@ -66,12 +70,17 @@ def unit_variance(
             if np.isfinite(before[layer]):
                 for kernel, inputs, outputs in _kernels(layer):
                     kernel.assign(orthonormal(kernel.shape, inputs, outputs, rng))
-    for layer in order:
-        _scale(model, batches, layer, tolerance, attempts, rows[id(layer)])
-    after = output_variances(model, batches, linear)
+    for row in rows.values():
+        row |= {"variance_after": row["variance_before"], "scale": 1.0, "note": ""}
+    while True:
+        changed = [_scale(model, batches, layer, tolerance, attempts, rows[id(layer)]) for layer in order]
+        after = output_variances(model, batches, linear)
+        if not any(changed) or all(abs(after[layer] - 1) < tolerance for layer in order):
+            break  # a layer called again behind others may have moved with them: then once more
     for layer in order:
         row = rows[id(layer)]
         row["variance_after"] = after[layer]
+        del row["power"]
         row["note"] = _note(after[layer], tolerance)
     alone = [layer for layer in layers if not isinstance(layer, LINEAR)]
     empty = {"attempts": 0, "variance_before": None, "variance_after": None, "scale": 1.0}
@@ -102,17 +111,21 @@ def output_variances(model: Any, batches: Iterable[Any], layers: Sequence[Any]) 
 
 def _scale(
     model: Any, batches: Sequence[Any], layer: Any, tolerance: float, attempts: int, row: dict[str, Any]
-) -> None:
-    """Divide the layer's kernel by the standard deviation of its output until that is one."""
+) -> bool:
+    """Divide the layer's kernel by the standard deviation of its output until that is one; whether it was changed."""
     kernel = _kernels(layer)[-1][0]  # of a separable convolution, the pointwise one
-    scale, tried = 1.0, 0
+    tried, power = row["attempts"], row.pop("power", 2.0)
     variance = output_variances(model, batches, [layer])[layer]
-    while not abs(variance - 1) < tolerance and tried < attempts and np.isfinite(variance) and variance > 0:
-        factor = 1 / np.sqrt(variance)
+    while not abs(variance - 1) < tolerance and row["attempts"] < attempts and np.isfinite(variance) and variance > 0:
+        factor = float(variance ** (-1 / power))
         kernel.assign(keras.ops.convert_to_numpy(kernel) * factor)
-        scale, tried = scale * factor, tried + 1
-        variance = output_variances(model, batches, [layer])[layer]
-    row |= {"attempts": tried, "variance_after": variance, "scale": float(scale)}
+        row |= {"attempts": row["attempts"] + 1, "scale": row["scale"] * factor}
+        previous, variance = variance, output_variances(model, batches, [layer])[layer]
+        # an output that comes back to the layer's own input grows faster than the kernel's square, and the paper's
+        # rule then swings about one for ever
+        power = float(np.clip(np.log(variance / previous) / np.log(factor), *POWERS))
+    row["power"] = power
+    return row["attempts"] > tried
 
 
 def _note(variance: float, tolerance: float) -> str:

@@ -55,12 +55,12 @@ def pre_activation_variance(model: keras.Model, layer: keras.layers.Layer, x: np
 def test_every_output_has_unit_variance(make: object) -> None:
     keras.utils.set_random_seed(1)
     model, x = make()
-    rows = lsuv.unit_variance(model, [x.astype("float32")])
+    rows = lsuv.unit_variance(model, [x.astype("float32")], attempts=20)
     found = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, lsuv.LINEAR)]
     assert {row["layer"] for row in rows} == {layer.path for layer in found}
     for row in rows:
         assert row["variance_after"] == pytest.approx(1, abs=0.01)
-        assert 1 <= row["attempts"] <= 10
+        assert 1 <= row["attempts"] <= (20 if make is residual else 2)
     again = lsuv.output_variances(model, [x.astype("float32")], found)
     assert list(again.values()) == pytest.approx([1] * len(found), abs=0.02)
 
@@ -104,8 +104,15 @@ def test_without_orthogonal_the_present_kernels_are_scaled() -> None:
     assert rows[0]["scale"] == pytest.approx(rows[0]["variance_before"] ** -0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize(("shape", "inputs", "outputs"), [((3, 3, 4, 8), [0, 1, 2], [3]), ((3, 3, 4, 2), [0, 1], [3]),
-                                                          ((2, 2, 5, 3), [0, 1, 3], [2]), ((3, 4, 5), [0], [1, 2])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shape", "inputs", "outputs"),
+    [
+        ((3, 3, 4, 8), [0, 1, 2], [3]),
+        ((3, 3, 4, 2), [0, 1], [3]),
+        ((2, 2, 5, 3), [0, 1, 3], [2]),
+        ((3, 4, 5), [0], [1, 2]),
+    ],
+)
 def test_orthonormal_vectors_on_the_axes_asked_for(shape: tuple, inputs: list, outputs: list) -> None:
     kernel = orthonormal(shape, inputs, outputs, np.random.default_rng(0))
     assert kernel.shape == shape
