@@ -102,17 +102,6 @@ def is_word(kind: str, word: str) -> bool:
     return True
 
 
-def is_word(kind: str, word: str) -> bool:
-    """Whether Keras knows a lower-case word of a kind: adam, relu, he_normal."""
-    if kind not in ("activations", "initializers", "regularizers", "constraints", "losses", "metrics", "optimizers"):
-        return False
-    try:
-        importlib.import_module(f"keras.{kind}").get(word)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
 def singular(kind: str) -> str:
     return {"losses": "loss"}.get(kind, kind.removesuffix("s"))
 
