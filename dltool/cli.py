@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dltool import __version__
-from dltool.errors import DltoolError, Terminated
+from dltool.errors import DltoolError, Terminated, UsageError
 
 app = typer.Typer(
     name="dltool",
@@ -49,6 +49,7 @@ class Device(StrEnum):
     gpu = "gpu"
 
 
+FINDING = "Range test"  # the panel of lr-schedule --find's options
 FormatOption = Annotated[Format, typer.Option("--format", help="How results are written to stdout.")]
 DeviceOption = Annotated[
     Device, typer.Option("--device", help="Where to compute; auto takes a GPU where there is one.")
@@ -201,6 +202,22 @@ def summary(
     )
 
 
+class Sweep(StrEnum):
+    """How the rates of a range test are spaced."""
+
+    exponential = "exponential"
+    linear = "linear"
+
+
+class Rule(StrEnum):
+    """How a rate is read off the curve of a range test."""
+
+    minimum = "minimum/10"
+    steepest = "steepest"
+    valley = "valley"
+    slide = "slide"
+
+
 class Axis(StrEnum):
     """What the horizontal axis counts."""
 
@@ -213,7 +230,7 @@ def lr_schedule(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="(RECIPE|RUN|'SPEC' [KEY=VALUE]...)...",
+            metavar="SOURCE [KEY=VALUE]...",
             help="Recipes, runs or schedules ('StepDecay: {initial_learning_rate: 0.1, decay_steps: 500}'), each "
             "followed by the values to replace in it.",
         ),
@@ -222,23 +239,106 @@ def lr_schedule(
         list[str] | None, typer.Option("--at", help="Values at a step, or at '3.5 epochs'; may be repeated.")
     ] = None,
     every: Annotated[str | None, typer.Option("--every", help="Values every so many steps, or '1 epoch'.")] = None,
-    axis: Annotated[Axis, typer.Option("--x", help="What the horizontal axis counts.")] = Axis.steps,
+    axis: Annotated[
+        Axis | None, typer.Option("--x", help="What the horizontal axis counts.", show_default="steps")
+    ] = None,
     log: Annotated[bool, typer.Option("--log", help="Draw on a logarithmic scale.")] = False,
     metrics: Annotated[
         str | None,
         typer.Option("--metrics", help="The monitored metric for ReduceLROnPlateau: 0.9,0.7,0.7,... or a CSV file."),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of a schedule given alone.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Steps of a schedule given alone, or of --find (100).")
+    ] = None,
     epochs: Annotated[float | None, typer.Option("--epochs", min=0, help="Epochs of a schedule given alone.")] = None,
     steps_per_epoch: Annotated[
         int | None, typer.Option("--steps-per-epoch", min=1, help="Steps an epoch of a schedule given alone.")
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw into a .png or .svg file.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file.")] = False,
+    find: Annotated[
+        bool,
+        typer.Option(
+            "--find", help="Range test: train a little while the rate rises, and suggest one.", rich_help_panel=FINDING
+        ),
+    ] = False,
+    start: Annotated[
+        float | None, typer.Option("--from", help="The lowest rate.", show_default="1e-6", rich_help_panel=FINDING)
+    ] = None,
+    stop: Annotated[
+        float | None, typer.Option("--to", help="The highest rate.", show_default="10", rich_help_panel=FINDING)
+    ] = None,
+    sweep: Annotated[
+        Sweep | None,
+        typer.Option("--sweep", help="How the rate rises.", show_default="exponential", rich_help_panel=FINDING),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds", min=1, help="Sweeps: a range in place of one number.", show_default="1", rich_help_panel=FINDING
+        ),
+    ] = None,
+    rule: Annotated[
+        Rule | None,
+        typer.Option("--rule", help="Whose rate --write takes.", show_default="minimum/10", rich_help_panel=FINDING),
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(
+            "--smoothing", help="Share of the past in the smoothed loss.", show_default="0.9", rich_help_panel=FINDING
+        ),
+    ] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Read the loss of a validation batch.", rich_help_panel=FINDING)
+    ] = False,
+    patch: Annotated[
+        Path | None,
+        typer.Option(
+            "--write",
+            metavar="PATCH.yaml",
+            help="A recipe that extends this one with the rate.",
+            rich_help_panel=FINDING,
+        ),
+    ] = None,
+    device: Annotated[
+        Device | None,
+        typer.Option("--device", help="Where --find computes.", show_default="auto", rich_help_panel=FINDING),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot and --write files.")] = False,
     form: FormatOption = Format.table,
     traceback: TracebackOption = False,
 ) -> None:
-    """Show the learning rate as training will use it: curve, key points, warnings; nothing is trained."""
+    """Show the learning rate as training will use it: curve, key points, warnings; nothing is trained.
+
+    With --find, find a rate on the recipe's model and data instead.
+    """
+    finding = {"--from": start, "--to": stop, "--sweep": sweep, "--seeds": seeds, "--rule": rule, "--write": patch}
+    finding |= {"--smoothing": smoothing, "--validation": validation, "--device": device}
+    showing = {"--at": at, "--every": every, "--x": axis, "--log": log, "--metrics": metrics, "--epochs": epochs}
+    showing |= {"--steps-per-epoch": steps_per_epoch}
+    if find:
+        _refuse(showing, "does not go with --find")
+        from dltool.commands import learning_rate_range
+
+        learning_rate_range.run(
+            sources[0],
+            sources[1:],
+            start=1e-6 if start is None else start,
+            stop=10.0 if stop is None else stop,
+            steps=steps or 100,
+            spacing=(sweep or Sweep.exponential).value,
+            seeds=seeds or 1,
+            rule=(rule or Rule.minimum).value,
+            smoothing=0.9 if smoothing is None else smoothing,
+            validation=validation,
+            plot=plot,
+            patch=patch,
+            overwrite=overwrite,
+            form=form.value,
+            device=(device or Device.auto).value,
+            write=_write,
+        )
+        return
+    _refuse(finding, "goes with --find")
     from dltool.commands import lr_schedule as command
 
     command.run(
@@ -248,7 +348,7 @@ def lr_schedule(
         steps_per_epoch=steps_per_epoch,
         at=at or [],
         every=every,
-        axis=axis.value,
+        axis=(axis or Axis.steps).value,
         log=log,
         metrics=metrics,
         plot=plot,
@@ -278,15 +378,27 @@ def init_stats(
         list[str] | None,
         typer.Option("--layers", help="Show the layers that a glob matches: 'conv*', 'repeat/*'; may be repeated."),
     ] = None,
-    batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to measure on.")] = 4,
+    batches: Annotated[
+        int | None, typer.Option("--batches", min=1, help="Training batches to measure on.", show_default="4")
+    ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Draw weights and batches so many times: mean and spread.")
-    ] = 1,
-    steps: Annotated[str, typer.Option("--steps", help="Measure after so many updates of training: '0,1,10'.")] = "0",
+        int | None,
+        typer.Option(
+            "--seeds", min=1, help="Draw weights and batches so many times: mean and spread.", show_default="1"
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option("--steps", help="Measure after so many updates of training: '0,1,10'.", show_default="0"),
+    ] = None,
     input_: Annotated[
-        Input,
-        typer.Option("--input", help="The recipe's data, or a unit Gaussian in the place of the model's input."),
-    ] = Input.data,
+        Input | None,
+        typer.Option(
+            "--input",
+            help="The recipe's data, or a unit Gaussian in the place of the model's input.",
+            show_default="data",
+        ),
+    ] = None,
     compare: Annotated[
         str | None,
         typer.Option("--compare", help="Initialisers side by side: glorot_uniform,he_normal,lecun_normal,orthogonal."),
@@ -328,23 +440,56 @@ def init_stats(
     The model sees batches of training with its own loss and optimizer, forward and back, and is left as it is. A run
     is measured with its trained weights. The verdict is healthy, vanishing, exploding, saturated or dying.
     """
+    variants = {"--compare": compare, "--compare-activation": compare_activation, "--batch-norm": batch_norm}
+    variants |= {"--depths": depths, "--widths": widths}
+    measuring = {
+        **variants,
+        "--seeds": seeds,
+        "--steps": steps,
+        "--input": input_,
+        "--plot": plot,
+        "--require": require,
+    }
+    if check_gradients:
+        _refuse(
+            {**measuring, "--layers": layers, "--batches": batches, "--lsuv": lsuv},
+            "does not go with --check-gradients",
+        )
+        from dltool.commands import gradient_check
+
+        gradient_check.run(recipe, overrides or [], form=form.value, device=device.value, write=_write)
+        return
+    if lsuv is not None:
+        _refuse(measuring, "does not go with --lsuv")
+        from dltool.commands import lsuv as repair
+
+        repair.run(
+            recipe,
+            overrides or [],
+            out=lsuv,
+            layers=layers or ["*"],
+            batches=batches,
+            overwrite=overwrite,
+            form=form.value,
+            device=device.value,
+            write=_write,
+        )
+        return
     from dltool.commands import init_stats as command
 
     command.run(
         recipe,
         overrides or [],
         layers=layers or [],
-        batches=batches,
-        seeds=seeds,
-        steps=steps,
+        batches=batches or 4,
+        seeds=seeds or 1,
+        steps=steps or "0",
         gaussian=input_ is Input.gaussian,
         compare=compare,
         compare_activation=compare_activation,
         batch_norm=batch_norm,
         depths=depths,
         widths=widths,
-        lsuv=lsuv,
-        check_gradients=check_gradients,
         plot=plot,
         require=require or [],
         overwrite=overwrite,
@@ -374,6 +519,13 @@ def recipes_copy(
     from dltool.commands import recipes as command
 
     command.copy(name, folder, overwrite=overwrite, write=_write)
+
+
+def _refuse(options: Mapping[str, Any], why: str) -> None:
+    """Raise if an option was given that would be ignored."""
+    for name, value in options.items():
+        if value not in (None, False, []):
+            raise UsageError(f"{name} {why}")
 
 
 def _write(text: str) -> None:

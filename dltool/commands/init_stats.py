@@ -33,8 +33,6 @@ def run(
     batch_norm: str | None,
     depths: str | None,
     widths: str | None,
-    lsuv: Path | None,
-    check_gradients: bool,
     plot: Path | None,
     require: Sequence[str],
     overwrite: bool,
@@ -47,8 +45,6 @@ def run(
     Raises:
         RequirementError: a requirement is not met; the report is written all the same.
     """
-    if lsuv is not None or check_gradients:
-        raise UsageError("--lsuv and --check-gradients are not in this version")
     moments = parse_steps(steps)
     requirements = [Requirement.parse(text, "gradient_ratio<1e3") for text in require]
     for requirement in requirements:
