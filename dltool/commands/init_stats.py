@@ -136,11 +136,20 @@ def draw(found: Sequence[Trial], path: Path, title: str) -> None:
     from dltool.visualization.signal_depth import plot_depth
 
     with runs.atomic(path) as file:
-        plot_depth([profile(one, len(found) > 1) for one in found], file, title, path.suffix.lower().lstrip("."))
+        plot_depth(
+            [profile(one, len({each.step for each in found}) > 1) for one in found],
+            file,
+            title,
+            path.suffix.lower().lstrip("."),
+        )
 
 
-def profile(trial: Trial, several: bool) -> Profile:
-    """What the picture shows of a trial: histograms of its first seed, variances in the mean over seeds."""
+def profile(trial: Trial, has_steps: bool) -> Profile:
+    """What the picture shows of a trial: histograms of its first seed, variances in the mean over seeds.
+
+    Args:
+        has_steps: whether the label says after how many updates.
+    """
     from dltool.diagnostics.spread import pooled
     from dltool.visualization.signal_depth import Profile
 
@@ -148,7 +157,7 @@ def profile(trial: Trial, several: bool) -> Profile:
     rows = pooled([one.layers for one in trial.measurements], ("layer",))
     values = [first.distributions[row["layer"]] for row in first.layers]
     return Profile(
-        label=f"{trial.model}, step {trial.step}" if several else trial.model,
+        label=f"{trial.model}, step {trial.step}" if has_steps else trial.model,
         layers=[row["layer"] for row in rows],
         signals=[one["signal"].values for one in values],
         gradients=[one["gradient"].values for one in values],
