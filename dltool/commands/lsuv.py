@@ -62,7 +62,12 @@ def run(
 
 
 def repair(
-    prepared: Preparation, layers: Sequence[str], batches: int | None, tolerance: float, attempts: int, orthogonal: bool = True
+    prepared: Preparation,
+    layers: Sequence[str],
+    batches: int | None,
+    tolerance: float,
+    attempts: int,
+    orthogonal: bool = True,
 ) -> list[dict[str, Any]]:
     """Scale the model's kernels on its first training batches; rows of `lsuv.unit_variance`, and each layer's variance
     on as many further batches, None where the data have no more.
