@@ -311,9 +311,23 @@ def lr_schedule(
 
     With --find, find a rate on the recipe's model and data instead.
     """
-    finding: dict[str, Any] = {"--from": start, "--to": stop, "--sweep": sweep, "--seeds": seeds, "--rule": rule, "--write": patch}
+    finding: dict[str, Any] = {
+        "--from": start,
+        "--to": stop,
+        "--sweep": sweep,
+        "--seeds": seeds,
+        "--rule": rule,
+        "--write": patch,
+    }
     finding |= {"--smoothing": smoothing, "--validation": validation, "--device": device}
-    showing: dict[str, Any] = {"--at": at, "--every": every, "--x": axis, "--log": log, "--metrics": metrics, "--epochs": epochs}
+    showing: dict[str, Any] = {
+        "--at": at,
+        "--every": every,
+        "--x": axis,
+        "--log": log,
+        "--metrics": metrics,
+        "--epochs": epochs,
+    }
     showing |= {"--steps-per-epoch": steps_per_epoch}
     if find:
         _refuse(showing, "does not go with --find")
