@@ -99,6 +99,8 @@ def float64_twin(model: Any, x: Any) -> Any:
         twin(_float64(x))
     twin.set_weights(model.get_weights())
     for layer in twin._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its variables
         if isinstance(layer, keras.layers.RNN):
             layer.unroll = True  # TensorFlow has no forward mode of a loop's tensor lists
     compiled = model._compile_loss

@@ -88,6 +88,13 @@ def test_at_a_kink_itself_any_slope_between_its_sides_will_do() -> None:
     assert verdicts == {"dense/kernel": "small", "dense/bias": "kink", "dense_1/kernel": "small", "dense_1/bias": "ok"}
 
 
+def test_an_adapted_normalization_is_cloned_with_its_statistics() -> None:
+    normalization = layers.Normalization()
+    normalization.adapt(rng.normal(50, 9, size=(100, 5)))
+    model, x, y = compiled((5,), normalization)
+    assert [row["verdict"] for row in gradient_check.check(model, x + 50, y)] == ["ok", "ok"]
+
+
 def test_a_vanished_gradient_is_called_small() -> None:
     model, x, y = compiled(
         (5,),
