@@ -20,6 +20,7 @@ TABLE: dict[str, dict[str, str]] = {  # section -> column of the table -> figure
     "model": {
         "loss": "loss",
         "chance": "chance",
+        "loss:chance": "loss_to_chance",
         "gradient first:last": "first_to_last",
         "signal last:first": "signal_last_to_first",
         "update:weight": "update_to_weight",
