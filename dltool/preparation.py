@@ -41,6 +41,9 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
         prepared.model.set_weights(weights)
     except ValueError as error:
         raise UsageError(f"{run}: its weights do not fit the model as overridden: {build.one_line(error)}") from error
+    for layer in prepared.model._flatten_layers(include_self=False):
+        if hasattr(layer, "finalize_state"):  # Normalization keeps what it computes of its weights
+            layer.finalize_state()
     return prepared
 
 
