@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from dltool.objects import EPOCHS
 from dltool.planning import Plan
 from dltool.schedules.constant import Constant
 from dltool.schedules.ranges import BOUNDS
+from dltool.tables import Rows
 from dltool.visualization.terminal_plot import Curve
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 POINTS = 1500  # of a drawn curve
 MOST_ROWS = 5_000_000
@@ -72,35 +70,32 @@ def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: boo
     return np.unique(np.concatenate([np.array(chosen, np.int64), np.arange(0, plan.steps, gap), [plan.steps - 1]]))
 
 
-def values(plans: Sequence[Plan], steps: Sequence[np.ndarray]) -> pd.DataFrame:
+def values(plans: Sequence[Plan], steps: Sequence[np.ndarray]) -> Rows:
     """Rows of step, epoch, source, and the values of what is scheduled."""
-    import pandas as pd
-
-    frames = []
+    columns: dict[str, list[Any]] = {"step": [], "epoch": [], "source": []}
+    columns |= {name: [] for name in _scheduled(plans)}
     for plan, chosen in zip(plans, steps, strict=True):
-        columns: dict[str, Any] = {"step": chosen, "epoch": _epochs(plan, chosen), "source": plan.label}
-        columns |= {name: schedule(chosen) for name, schedule in plan.schedules.items()}
-        frames.append(pd.DataFrame(columns))
-    return _in_order(pd.concat(frames, ignore_index=True), plans)
+        own: dict[str, Any] = {"step": chosen.tolist(), "epoch": _epochs(plan, chosen).tolist()}
+        own |= {name: schedule(chosen).tolist() for name, schedule in plan.schedules.items()}
+        own["source"] = [plan.label] * len(chosen)
+        for name, column in columns.items():
+            column += own.get(name, [None] * len(chosen))
+    return Rows(columns)
 
 
-def summary(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> pd.DataFrame:
+def summary(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> Rows:
     """A row for each source and scheduled argument: steps, epochs, peak, minimum, final, mean, area."""
-    import pandas as pd
-
     rows = [
         {"source": plan.label, "argument": name, "steps": plan.steps, "epochs": plan.epoch(plan.steps),
          "peak": one.peak, "minimum": one.minimum, "final": one.final, "mean": one.mean, "area": one.area}
         for plan, own in zip(plans, found, strict=True)
         for name, one in own.items()
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return Rows.of(rows)
 
 
-def key_points(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> pd.DataFrame:
+def key_points(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> Rows:
     """Rows of the steps where something happens: start, end of warm-up, peak, minimum, jumps, final."""
-    import pandas as pd
-
     rows = []
     for plan, own in zip(plans, found, strict=True):
         points: dict[int, list[str]] = {}
@@ -111,14 +106,22 @@ def key_points(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) ->
                     points[step].append(told)
         for step in sorted(points):
             row = {"source": plan.label, "step": step, "epoch": plan.epoch(step), "point": ", ".join(points[step])}
+            row |= dict.fromkeys(_scheduled(plans))
             rows.append(row | {name: float(schedule(step)) for name, schedule in plan.schedules.items()})
-    return _in_order(pd.DataFrame(rows), plans)
+    return Rows.of(rows)
 
 
-def agreement(compared: pd.DataFrame) -> pd.DataFrame:
+def agreement(compared: Sequence[Mapping[str, Any]]) -> Rows:
     """The largest difference between planned and logged, a row for each source and scheduled argument."""
-    grouped = compared.groupby(["source", "argument"], sort=False)["relative_difference"]
-    return grouped.agg(epochs="count", max_relative_difference="max").reset_index()
+    grouped: dict[tuple[str, str], list[float]] = {}
+    for row in compared:
+        grouped.setdefault((row["source"], row["argument"]), []).append(row["relative_difference"])
+    return Rows.of(
+        [
+            {"source": source, "argument": argument, "epochs": len(found), "max_relative_difference": max(found)}
+            for (source, argument), found in grouped.items()
+        ]
+    )
 
 
 def curves(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]], axis: str) -> dict[str, list[Curve]]:
@@ -159,7 +162,6 @@ def _epochs(plan: Plan, steps: np.ndarray) -> Any:
     return np.full(len(steps), np.nan) if plan.steps_per_epoch is None else steps / plan.steps_per_epoch
 
 
-def _in_order(frame: pd.DataFrame, plans: Sequence[Plan]) -> pd.DataFrame:
+def _scheduled(plans: Sequence[Plan]) -> list[str]:
     """Scheduled arguments in the same order whichever source has them."""
-    scheduled = [name for name in BOUNDS if any(name in plan.schedules for plan in plans)]
-    return frame[[name for name in frame.columns if name not in BOUNDS] + scheduled]
+    return [name for name in BOUNDS if any(name in plan.schedules for plan in plans)]

@@ -1,18 +1,48 @@
-"""DataFrames as rich tables, CSV or JSON."""
+"""Frames as rich tables, CSV or JSON."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def render(report: Mapping[str, pd.DataFrame], form: str, csv_section: str | None = None) -> str:
+class Rows:
+    """Columns of equal length, for commands that answer before pandas would be imported.
+
+    Args:
+        columns: name -> values, lists or arrays.
+    """
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        self.columns = {name: list(_listed(values)) for name, values in columns.items()}
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rows:
+        """Rows of name -> value; columns in the order in which they first appear, None where a row has no value."""
+        names = dict.fromkeys(name for row in rows for name in row)
+        return cls({name: [row.get(name) for row in rows] for name in names})
+
+    def records(self) -> Iterable[tuple[Any, ...]]:
+        return zip(*self.columns.values(), strict=True)
+
+    def to_csv(self) -> str:
+        """As `DataFrame.to_csv` writes it: what is missing is empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([["" if _is_missing(value) else value for value in row] for row in self.records()])
+        return text.getvalue()
+
+
+def render(report: Mapping[str, pd.DataFrame | Rows], form: str, csv_section: str | None = None) -> str:
     """A report as text.
 
     Args:
@@ -21,17 +51,16 @@ def render(report: Mapping[str, pd.DataFrame], form: str, csv_section: str | Non
         csv_section: the section that CSV gives; the first by default.
     """
     if form == "json":
-        rows = {title: [_row(row) for row in frame.to_dict("records")] for title, frame in report.items()}
+        rows = {title: _rows(frame) for title, frame in report.items()}
         return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
     if form == "csv":
-        return report[csv_section or next(iter(report))].to_csv(index=False, lineterminator="\n")
+        frame = report[csv_section or next(iter(report))]
+        return frame.to_csv() if isinstance(frame, Rows) else frame.to_csv(index=False, lineterminator="\n")
     return "\n".join(_table(title, frame) for title, frame in report.items())
 
 
-def _table(title: str, frame: pd.DataFrame) -> str:
+def _table(title: str, frame: pd.DataFrame | Rows) -> str:
     """One table, as wide as it needs where there is no terminal; on one, long cells fold."""
-    import io
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -44,10 +73,11 @@ def _table(title: str, frame: pd.DataFrame) -> str:
         header_style="bold",
         caption_justify="left",
     )
-    for name in frame.columns:
-        numeric = all(isinstance(_plain(value), int | float | None) for value in frame[name])
+    columns = _columns(frame)
+    for name, values in columns:
+        numeric = all(isinstance(_plain(value), int | float | None) for value in values)
         table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
+    for row in zip(*(values for _, values in columns), strict=True):
         table.add_row(*(Text(_cell(value)) for value in row))
     out = io.StringIO()
     width = Console(stderr=False).width if terminal else 10_000
@@ -71,8 +101,28 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in row.items()}
+def _columns(frame: pd.DataFrame | Rows) -> list[tuple[str, list[Any]]]:
+    """Names, of which a frame may have two alike, and values."""
+    if isinstance(frame, Rows):
+        return list(frame.columns.items())
+    return [(str(name), list(frame.iloc[:, index])) for index, name in enumerate(frame.columns)]
+
+
+def _rows(frame: pd.DataFrame | Rows) -> list[dict[str, Any]]:
+    columns = _columns(frame)
+    names = [name for name, _ in columns]
+    return [
+        {name: _plain(value) for name, value in zip(names, row, strict=True)}
+        for row in zip(*(values for _, values in columns), strict=True)
+    ]
+
+
+def _listed(values: Any) -> Any:
+    return values.tolist() if hasattr(values, "tolist") else values
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _plain(value: Any) -> Any:

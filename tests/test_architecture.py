@@ -124,7 +124,7 @@ def test_the_command_line_loads_errors_alone() -> None:
             },
         ),
         ("plans_of_runs.py", {"diagnostics", "errors", "outlines", "planning", "runs", "schedules"}),
-        ("plan_tables.py", {"diagnostics", "errors", "objects", "planning", "schedules", "visualization"}),
+        ("plan_tables.py", {"diagnostics", "errors", "objects", "planning", "schedules", "tables", "visualization"}),
         ("backend.py", {"errors"}),
         ("interruption.py", {"errors"}),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -90,3 +91,18 @@ def test_numbers_stand_right_though_some_are_missing() -> None:
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_an_empty_frame_is_still_a_table(form: str) -> None:
     assert "x" in tables.render({"x": pd.DataFrame({"x": []})}, form)
+
+
+def test_rows_are_written_as_a_frame_of_pandas_is() -> None:
+    columns = {
+        "step": [0, 10],
+        "epoch": [None, 0.1],
+        "source": ["a", 'b, "c"'],
+        "rate": [1e-05, math.nan],
+        "on": [True, False],
+    }
+    rows, frame = tables.Rows(columns), pd.DataFrame(columns)
+    for form in ("csv", "json", "table"):
+        assert tables.render({"x": rows}, form) == tables.render({"x": frame}, form)
+    again = tables.Rows.of([{"a": 1, "b": np.float64(2)}, {"c": "x", "a": 3}])
+    assert again.columns == {"a": [1, 3], "b": [2.0, None], "c": [None, "x"]}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dltool import plan_tables, planning, plans_of_runs, recipe, runs, tables
 from dltool.errors import UsageError
 from dltool.planning import Plan
+from dltool.tables import Rows
 
 if TYPE_CHECKING:
     from dltool.visualization.terminal_plot import Curve
@@ -44,8 +45,6 @@ def run(
         arguments: sources (recipes, runs, schedules in words), each followed by the overrides for it.
         width: characters of a drawing in the terminal.
     """
-    import pandas as pd
-
     _check_plot(plot, overwrite)
     plans = planned(arguments, steps, epochs, steps_per_epoch)
     if metrics is not None and len(plans) > 1:
@@ -63,9 +62,9 @@ def run(
     report = {"schedules": plan_tables.summary(plans, figures), "key points": plan_tables.key_points(plans, figures)}
     if sum(map(len, asked)):
         report["values"] = plan_tables.values(plans, asked)
-    report |= {title: pd.DataFrame(rows) for title, rows in found.items() if rows}
+    report |= {title: Rows.of(rows) for title, rows in found.items() if rows}
     if found["planned and logged"]:
-        report["agreement"] = plan_tables.agreement(report["planned and logged"])
+        report["agreement"] = plan_tables.agreement(found["planned and logged"])
     panels = plan_tables.curves(plans, figures, axis)
     if form == "table":
         write(_drawn(panels, AXES[axis], log, width))
