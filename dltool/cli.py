@@ -518,6 +518,23 @@ def init_stats(
     )
 
 
+@app.command()
+def percentiles(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories whose recipe has ActivationPercentiles.")],
+    file: Annotated[str, typer.Option("--file", help="The callback's filename.")] = "percentiles.csv",
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the runs side by side: FILE.png or FILE.svg.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file.")] = False,
+    form: FormatOption = Format.table,
+    traceback: TracebackOption = False,
+) -> None:
+    """Show how a layer's activations moved during training, as ActivationPercentiles recorded it; runs side by side."""
+    from dltool.commands import percentiles as command
+
+    command.run(runs, file=file, plot=plot, overwrite=overwrite, form=form.value, write=_write)
+
+
 @bundled.callback()
 def recipes(context: typer.Context, form: FormatOption = Format.table, traceback: TracebackOption = False) -> None:
     """List the bundled recipes, or copy one to change it."""

@@ -12,7 +12,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dltool.errors import DltoolError
+from dltool.errors import DltoolError, UsageError
+
+PICTURES = (".png", ".svg")
+
+
+def check_target(option: str, path: Path | None, overwrite: bool, endings: Sequence[str] = ()) -> None:
+    """Raise if what an option writes can't go to `path`; before anything is computed.
+
+    Args:
+        path: None: the option was not given.
+        endings: those that its format allows; by default any.
+    Raises:
+        UsageError: another ending, a folder, a file that is there and not to be overwritten, or below a file.
+    """
+    if path is None:
+        return
+    if endings and path.suffix.lower() not in endings:
+        raise UsageError(f"{option} {path}: must end in {' or '.join(endings)}.")
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: is a folder. Give a file.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{option} {path}: exists already. Use --overwrite to replace it.")
+    if any(parent.exists() and not parent.is_dir() for parent in path.absolute().parents):
+        raise UsageError(f"{option} {path}: cannot be made below a file. Give another place.")
 
 
 @contextmanager

@@ -285,7 +285,7 @@ def test_predictions_never_replace_a_file_unasked(capsys: pytest.CaptureFixture[
     Path("p.csv").write_text("mine")
     done = run(capsys, "eval", "sparse-word-1", "--predictions", "p.csv")
     assert (done.status, done.out) == (2, "")
-    assert done.err == "dltool: p.csv: exists already. Use --overwrite to replace it.\n"
+    assert done.err == "dltool: --predictions p.csv: exists already. Use --overwrite to replace it.\n"
     assert Path("p.csv").read_text() == "mine"
     for place in (".", "p.csv/below"):
         assert run(capsys, "eval", "sparse-word-1", "--predictions", place, "--overwrite").status == 2

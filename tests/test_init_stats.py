@@ -166,7 +166,7 @@ def test_the_picture_is_written_whole_and_never_over_another(
         (["--layers", "dens"], "--layers: no layer matches 'dens'. Did you mean 'dense"),
         (["--steps", "0,-1"], "--steps '0,-1': write numbers of updates"),
         (["--steps", "x"], "--steps 'x': write numbers of updates"),
-        (["--plot", "picture.jpg"], "--plot picture.jpg: give a file that ends in .png or .svg"),
+        (["--plot", "picture.jpg"], "--plot picture.jpg: must end in .png or .svg"),
         (["--require", "loss"], "--require 'loss': write FIGURE OPERATOR NUMBER, such as gradient_ratio<1e3"),
         (["--compare", "he_norml"], "he_norml"),
         (["model.2.Dense.kernel_initializer=he_norml"], "he_norml"),

@@ -24,6 +24,7 @@ from dltool.recipe import Recipe, Value
 from dltool.requirement import Requirement
 from dltool.runs import RunDirectory
 from dltool.values import to_text
+from dltool.writing import check_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +58,7 @@ def run(
         raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
     if per_class and confusion and form == "csv":
         raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
-    if predictions is not None:
-        _check_writable(predictions, overwrite)
+    check_target("--predictions", predictions, overwrite)
     evaluated, classes = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device)
     report = sections(evaluated, classes, confusion)
     scores = report["scores"].to_dict("records")
@@ -260,13 +260,3 @@ def _fitting(directory: RunDirectory) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise DataError(f"{directory / runs.MODEL}: does not fit the data: {build.one_line(error)}") from error
-
-
-def _check_writable(path: Path, overwrite: bool) -> None:
-    """Raise if a file of predictions can't go to `path`; before anything is computed."""
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder. Give --predictions a file.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already. Use --overwrite to replace it.")
-    if any(parent.exists() and not parent.is_dir() for parent in path.absolute().parents):
-        raise UsageError(f"{path}: cannot be made below a file. Give another place.")

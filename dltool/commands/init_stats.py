@@ -12,11 +12,10 @@ from dltool.errors import RequirementError, UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.requirement import Requirement
 from dltool.trial import Trial, trials
+from dltool.writing import PICTURES, check_target
 
 if TYPE_CHECKING:
     from dltool.visualization.signal_depth import Profile
-
-PICTURES = (".png", ".svg")
 
 
 def run(
@@ -49,8 +48,7 @@ def run(
     requirements = [Requirement.parse(text, "gradient_ratio<1e3") for text in require]
     for requirement in requirements:
         requirement.check_figure(MODEL_FIGURES)
-    if plot is not None:
-        check_picture(plot, overwrite)
+    check_target("--plot", plot, overwrite, PICTURES)
     is_run = recipe.holds((Path(source) / runs.RECIPE).is_file)
     if is_run and seeds > 1:
         raise UsageError("--seeds: a run is measured with its trained weights, which are not drawn again")
@@ -117,18 +115,6 @@ def parse_steps(text: str) -> list[int]:
     except ValueError:
         raise UsageError(f"--steps '{text}': write numbers of updates, each at least 0, such as 0,1,10") from None
     return moments
-
-
-def check_picture(path: Path, overwrite: bool) -> None:
-    """Raise if a picture can't go to `path`; before anything is computed."""
-    if path.suffix.lower() not in PICTURES:
-        raise UsageError(f"--plot {path}: give a file that ends in {' or '.join(PICTURES)}")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder. Give --plot a file.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already. Use --overwrite to replace it.")
-    if any(parent.exists() and not parent.is_dir() for parent in path.absolute().parents):
-        raise UsageError(f"{path}: cannot be made below a file. Give another place.")
 
 
 def draw(found: Sequence[Trial], path: Path, title: str) -> None:

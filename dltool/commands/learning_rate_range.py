@@ -11,6 +11,7 @@ from dltool.commands.learning_rate_sweeps import RULES, RangeTest, peak
 from dltool.errors import UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.progress import TrainingProgress
+from dltool.writing import PICTURES, check_target
 
 SPACINGS = ("exponential", "linear")
 LEAST_STEPS = 20  # fewer leave no curve to read
@@ -49,8 +50,8 @@ def run(
         DltoolError: no rate can be suggested; the tables are written, the files are not.
     """
     _check(start, stop, steps, spacing, seeds, rule, smoothing)
-    _check_file(plot, "--plot", (".png", ".svg"), overwrite)
-    _check_file(patch, "--write", (".yaml", ".yml"), overwrite)
+    check_target("--plot", plot, overwrite, PICTURES)
+    check_target("--write", patch, overwrite, (".yaml", ".yml"))
     prepared = prepare(source, overrides, device=device)
     say = TrainingProgress(quiet).say
     test = RangeTest(prepared, source, start, stop, steps, spacing, smoothing, validation)
@@ -79,15 +80,6 @@ def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, rule
     for option, value, known in (("--rule", rule, RULES), ("--sweep", spacing, SPACINGS)):
         if value not in known:
             raise UsageError(f"{option}: no '{value}'.{recipes.suggest(value, known)} There are: {', '.join(known)}.")
-
-
-def _check_file(path: Path | None, option: str, endings: Sequence[str], overwrite: bool) -> None:
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
-        raise UsageError(f"{option} {path}: give a name that ends in {' or '.join(endings)}.")
-    if path.exists() and (path.is_dir() or not overwrite):
-        raise UsageError(f"{option} {path}: exists already. Use --overwrite to replace it, or another name.")
 
 
 def _write_patch(path: Path, source: str, prepared: Preparation, test: RangeTest, rule: str, rate: float) -> None:

@@ -11,13 +11,13 @@ from dltool import plan_tables, planning, plans_of_runs, recipe, runs, tables
 from dltool.errors import UsageError
 from dltool.planning import Plan
 from dltool.tables import Rows
+from dltool.writing import PICTURES, check_target
 
 if TYPE_CHECKING:
     from dltool.visualization.terminal_plot import Curve
 
 OVERRIDE = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
 SPEC = re.compile(r"\s*\{?\s*[A-Z]\w*\s*(?:[:}]|$)")  # a schedule in words
-PICTURES = {".png": "png", ".svg": "svg"}
 AXES = {"steps": "step", "epochs": "epoch"}
 
 
@@ -45,7 +45,7 @@ def run(
         arguments: sources (recipes, runs, schedules in words), each followed by the overrides for it.
         width: characters of a drawing in the terminal.
     """
-    _check_plot(plot, overwrite)
+    check_target("--plot", plot, overwrite, PICTURES)
     plans = planned(arguments, steps, epochs, steps_per_epoch)
     if metrics is not None and len(plans) > 1:
         raise UsageError("--metrics is one training's: give one recipe with it, not several sources")
@@ -149,15 +149,6 @@ def _with_history(plan: Plan, metrics: str | None, found: Mapping[str, list[Any]
     return plan
 
 
-def _check_plot(plot: Path | None, overwrite: bool) -> None:
-    if plot is None:
-        return
-    if plot.suffix.lower() not in PICTURES:
-        raise UsageError(f"--plot {plot}: must end in {' or '.join(PICTURES)}.")
-    if plot.is_dir() or (plot.exists() and not overwrite):
-        raise UsageError(f"{plot}: exists already. Use --overwrite to replace it.")
-
-
 def _drawn(panels: Mapping[str, Sequence[Curve]], axis: str, log: bool, width: int) -> str:
     from dltool.visualization.terminal_plot import plot
 
@@ -188,4 +179,4 @@ def _plot(
     from dltool.visualization.schedules import plot_schedules
 
     with runs.atomic(path) as file:
-        plot_schedules(panels, file, PICTURES[path.suffix.lower()], axis, log=log, dots=dots)
+        plot_schedules(panels, file, path.suffix.lower().lstrip("."), axis, log=log, dots=dots)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool import recipe, runs, tables
-from dltool.errors import DataError, UsageError
+from dltool.errors import DataError
 from dltool.runs import RunDirectory
 from dltool.values import Value
+from dltool.writing import PICTURES, check_target
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "percentiles.csv"  # where the callback writes by default
-FORMS = ("png", "svg")
 
 Rows = list[dict[str, float]]
 
@@ -40,11 +40,7 @@ def run(
         DataError: a run or its file is missing or damaged.
         UsageError: the picture's name has another ending, or it is there already and not to be overwritten.
     """
-    if plot is not None:
-        if plot.suffix.lower().lstrip(".") not in FORMS:
-            raise UsageError(f"--plot {plot}: must end in .png or .svg")
-        if plot.exists() and not overwrite:
-            raise UsageError(f"--plot {plot}: exists already. Use --overwrite to replace it.")
+    check_target("--plot", plot, overwrite, PICTURES)
     series = [(str(path), recorded(RunDirectory(path), file)) for path in paths]
     if plot is not None:
         _draw(plot, paths, series, file)

@@ -11,8 +11,7 @@ from dltool.data import reading
 from dltool.errors import DltoolError, UsageError
 from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
 from dltool.runs import RunDirectory
-
-PICTURES = (".png", ".svg")
+from dltool.writing import PICTURES, check_target
 
 
 def run(
@@ -30,8 +29,7 @@ def run(
     """Write a row a layer and the totals; draw the graph if asked for."""
     import pandas as pd
 
-    if plot is not None:
-        _check_picture(plot, overwrite)
+    check_target("--plot", plot, overwrite, PICTURES)
     model, size = _model(source, overrides, _facts(input_shape, classes))
     from dltool.diagnostics.summary import summary
 
@@ -44,7 +42,7 @@ def run(
 
         shape = ", ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in model.inputs)
         with runs.atomic(plot) as file:
-            plot_graph(rows, shape, file, plot.suffix[1:], model.name)
+            plot_graph(rows, shape, file, plot.suffix[1:].lower(), model.name)
     layers = pd.DataFrame(rows)
     layers[["multiply_adds", "activation_bytes"]] = layers[["multiply_adds", "activation_bytes"]].astype("Int64")
     report = {"layers": layers, "total": pd.DataFrame([totals], dtype="object")}
@@ -90,10 +88,3 @@ def _facts(input_shape: str | None, classes: int | None) -> dict[str, Any]:
     except ValueError:
         raise UsageError(f"--input-shape '{input_shape}': write sizes without the batch, such as 224,224,3") from None
     return {"input_shape": shape, **({"num_classes": classes} if classes is not None else {})}
-
-
-def _check_picture(path: Path, overwrite: bool) -> None:
-    if path.suffix not in PICTURES:
-        raise UsageError(f"--plot {path}: must end in {' or '.join(PICTURES)}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already. Use --overwrite to replace it.")
