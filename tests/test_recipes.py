@@ -123,15 +123,16 @@ def test_linear_regression_finds_the_line_of_the_lecture(folder: Path, capsys: p
     np.testing.assert_allclose([slope, intercept], solution, atol=0.02)
 
 
+@pytest.mark.slow
 def test_fifty_sigmoid_layers_train_once_they_are_batch_normalised(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the header of mlp/deep-sigmoid says mends it, shortened; the recipe itself stays at chance."""
+    """What the header of mlp/deep-sigmoid says mends it, as it stands there; the recipe itself stays at chance."""
     mended = re.search(r"^#\s+(model\.2\.\S+)='(.+)'$", (recipe.bundled() / "mlp/deep-sigmoid.yaml").read_text(), re.M)
     assert mended is not None
     override = f"{mended[1]}={mended[2]}"
-    assert run(capsys, "train", "mlp/deep-sigmoid", override, "fit.epochs=8", "--out", folder / "run", "-q").status == 0
-    assert run(capsys, "eval", folder / "run", "--require", "accuracy>=0.3").status == 0
+    assert run(capsys, "train", "mlp/deep-sigmoid", override, "--out", folder / "run", "-q").status == 0
+    assert run(capsys, "eval", folder / "run", "--require", "accuracy>=0.8").status == 0
 
 
 def test_glorots_initialisation_leaves_thirty_rectified_layers_at_chance(
