@@ -40,6 +40,47 @@ class Format(StrEnum):
     json = "json"
 
 
+class Mode(StrEnum):
+    """What visualize-filters shows."""
+
+    kernels = "kernels"
+    maximise = "maximise"
+    activations = "activations"
+    top = "top"
+    attribution = "attribution"
+    inversion = "inversion"
+    dream = "dream"
+
+
+class Scaling(StrEnum):
+    """What a kernel or feature map is scaled by: its own values or all of its layer's."""
+
+    filter = "filter"
+    shared = "shared"
+
+
+class Sort(StrEnum):
+    """The order of kernels on a sheet."""
+
+    norm = "norm"
+    index = "index"
+
+
+class Bound(StrEnum):
+    """What a maximised image keeps to: the data's pixel range, their mean norm, or nothing."""
+
+    range = "range"
+    norm = "norm"
+    none = "none"
+
+
+class Objective(StrEnum):
+    """What is maximised of a feature map: its middle unit, or the mean of the channel."""
+
+    unit = "unit"
+    channel = "channel"
+
+
 class Device(StrEnum):
     """Where TensorFlow computes."""
 
@@ -196,6 +237,112 @@ def summary(
         plot=plot,
         overwrite=overwrite,
         form=form.value,
+        write=_write,
+    )
+
+
+@app.command("visualize-filters")
+def visualize_filters(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    more_images: Annotated[
+        list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="More images, as after --images.")
+    ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode",
+            help="kernels: the weights. maximise: images that units answer to most. activations: feature maps of "
+            "images. top: the training data's strongest patches.",
+        ),
+    ] = Mode.kernels,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", help="Layers by name or glob, 'conv*'; default: convolutions, to maximise the last."),
+    ] = None,
+    units: Annotated[str | None, typer.Option("--units", help="Units, such as 3,5,8:12. Default: 0:64.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option("--images", help="Images to look at; default: the first of the test split.")
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(
+            "--examples", min=1, help="Training examples to look through (default: all), or test examples to look at (4)."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder. Default: RUN/filters/MODE.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the pictures that are there.")] = False,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Also show small pictures in the terminal.")] = False,
+    scaling: Annotated[
+        Scaling, typer.Option("--scaling", help="Scale kernels and maps each by itself, or by their layer.")
+    ] = Scaling.filter,
+    sort: Annotated[Sort, typer.Option("--sort", help="The order of kernels.")] = Sort.norm,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also a film of the kernels over the checkpoints that the run kept.")
+    ] = False,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the ascent.")] = 256,
+    rate: Annotated[float, typer.Option("--rate", help="The ascent's step size.")] = 0.05,
+    l2: Annotated[float, typer.Option("--l2", min=0, help="Penalty of the squared deviation from the mean.")] = 2.0,
+    total_variation: Annotated[
+        float, typer.Option("--total-variation", min=0, help="Penalty of differences between neighbouring pixels.")
+    ] = 2.0,
+    blur: Annotated[float, typer.Option("--blur", min=0, help="Pixels of Gaussian blur after every step.")] = 0.0,
+    jitter: Annotated[int, typer.Option("--jitter", min=0, help="Pixels of random shift at every step.")] = 0,
+    rotation: Annotated[float, typer.Option("--rotation", min=0, help="Degrees of random turn at every step.")] = 0.0,
+    scale: Annotated[
+        float, typer.Option("--scale", min=0, help="Random enlargement at every step: 0.1 for up to 10 %.")
+    ] = 0.0,
+    fourier: Annotated[bool, typer.Option("--fourier", help="Climb in the image's spectrum, not its pixels.")] = False,
+    bound: Annotated[
+        Bound, typer.Option("--bound", help="Keep to the data's pixel range, to their mean norm, or to nothing.")
+    ] = Bound.range,
+    objective: Annotated[
+        Objective, typer.Option("--objective", help="Of a feature map, maximise the middle unit or the mean.")
+    ] = Objective.unit,
+    diversity: Annotated[int, typer.Option("--diversity", min=1, help="Images a unit, kept unlike each other.")] = 1,
+    snapshots: Annotated[
+        int, typer.Option("--snapshots", min=0, help="Also a film (GIF) of the ascent with this many frames.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Equal seeds give equal bytes.")] = 0,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples at a time.")] = None,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Draw what a run's filters are and answer to: PNG sheets, an index.html and a manifest, and a table."""
+    from dltool.commands import visualize_filters as command
+
+    command.run(
+        run,
+        command.FilterOptions(
+            mode=mode.value,
+            layers=tuple(layers or ()),
+            units=units,
+            images=(*(images or ()), *(more_images or ())),
+            examples=examples,
+            scaling=scaling.value,
+            sort=sort.value,
+            checkpoints=checkpoints,
+            steps=steps,
+            rate=rate,
+            l2=l2,
+            total_variation=total_variation,
+            blur=blur,
+            jitter=jitter,
+            rotation=rotation,
+            scale=scale,
+            fourier=fourier,
+            bound=bound.value,
+            objective=objective.value,
+            diversity=diversity,
+            snapshots=snapshots,
+            seed=seed,
+        ),
+        out=out,
+        overwrite=overwrite,
+        terminal=terminal,
+        batch_size=batch_size,
+        form=form.value,
+        device=device.value,
         write=_write,
     )
 
