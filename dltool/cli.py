@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -59,7 +59,7 @@ class Scaling(StrEnum):
     shared = "shared"
 
 
-class Sort(StrEnum):
+class Sort(Enum):
     """The order of kernels on a sheet."""
 
     norm = "norm"
@@ -266,7 +266,9 @@ def visualize_filters(
     examples: Annotated[
         int | None,
         typer.Option(
-            "--examples", min=1, help="Training examples to look through (default: all), or test examples to look at (4)."
+            "--examples",
+            min=1,
+            help="Training examples to look through (default: all), or test examples to look at (4).",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder. Default: RUN/filters/MODE.")] = None,

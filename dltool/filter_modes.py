@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool.data import reading
 from dltool.errors import DataError, UsageError
 from dltool.filter_source import FilterSource
 
@@ -171,7 +170,11 @@ def given(source: FilterSource, options: FilterOptions) -> tuple[list[str], np.n
 
     if options.images:
         try:
-            return [path.name for path in options.images], read_images(options.images, source.shape, source.pixels), None
+            return (
+                [path.name for path in options.images],
+                read_images(options.images, source.shape, source.pixels),
+                None,
+            )
         except ValueError as error:
             raise DataError(str(error)) from error
     shape, split = source.shape, "test" if "test" in source.data.splits else "train"

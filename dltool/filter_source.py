@@ -88,7 +88,7 @@ class FilterSource:
                 f"{self}: is no image model: it takes inputs of shape {words}. "
                 "Only --mode kernels is for such runs, of embeddings and dense layers."
             )
-        return shape  # type: ignore[return-value]
+        return shape
 
     @cached_property
     def data(self) -> Data:

@@ -91,7 +91,10 @@ def _after(call: Call, inputs: Sequence[Axes | None]) -> Axes | None:
         return tuple(axes[axis - 1] for axis in call.layer.dims)
     if kind.startswith("UpSampling") and not _channels_first(call.layer):
         sizes = _each(call.layer.size, len(axes) - 1)
-        fields = [field and Field(field.size, field.jump / size, field.start) for field, size in zip(axes, sizes, strict=False)]
+        fields = [
+            field and Field(field.size, field.jump / size, field.start)
+            for field, size in zip(axes, sizes, strict=False)
+        ]
         return (*fields, axes[-1])
     window = _window(call.layer, call.input_shapes[0][1:-1])
     if window is None or _channels_first(call.layer):

@@ -41,7 +41,7 @@ def activation_picture(
         one = maps[..., unit]
         ends = (low, high) if scaling == "shared" else (float(one.min()), float(one.max()))
         drawn = unsigned(one if one.ndim == 2 else one[None], *ends)
-        tiles.append(Tile(drawn, f"{unit}\nmax {one.max():.2f}"))
+        tiles.append(Tile(drawn, f"unit {unit}\nmax {one.max():.2f}"))
     pictures = [tile.pixels for tile in tiles]
     return Picture(file_name("activations", path, name), title, _page(title, tiles, notes), pictures), rows
 

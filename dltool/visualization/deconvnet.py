@@ -8,10 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.visualization.activations import Activations
+from dltool.visualization.attribution.deconvnet import deconvolved
+from dltool.visualization.pixel_gradients import stand_in_relus
 
 
-def deconvnet(model: Any, path: str, images: np.ndarray, units: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The units' answers mapped back to the image, of its shape.
+def deconvnet(
+    model: Any, path: str, images: np.ndarray, units: np.ndarray, positions: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """The units' answers mapped back to the image, of its shape, and whether a ReLU was on the way.
 
     Where the forward pass has max(0, x), the way back has max(0, gradient), whatever x was. Max pooling sends back to
     where the maximum was. In a net without ReLUs this is the gradient.
@@ -23,19 +27,18 @@ def deconvnet(model: Any, path: str, images: np.ndarray, units: np.ndarray, posi
     Reference: Zeiler & Fergus, 2014, Visualizing and understanding convolutional networks, section 2.1;
         Springenberg et al., 2015, arXiv:1412.6806, section 3.4 (as a rule for the gradient).
     """
-    layer = Activations(model, [path], rectify=_deconvolved)
+    layer = Activations(model, [path])
+    try:
+        relus = stand_in_relus(layer.graph, deconvolved)
+    except ValueError:
+        relus = {}
+    index = np.concatenate([np.arange(len(units))[:, None], positions, np.asarray(units)[:, None]], axis=1)
 
     @tf.function(autograph=False)
     def gradient(x: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            index = np.concatenate([np.arange(len(units))[:, None], positions, np.asarray(units)[:, None]], axis=1)
-            total = tf.reduce_sum(tf.gather_nd(layer(x)[0], index))
+            total = tf.reduce_sum(tf.gather_nd(layer(x, relus)[0], index))
         return tape.gradient(total, x)
 
-    return gradient(tf.constant(images, tf.float32)).numpy()
-
-
-@tf.custom_gradient
-def _deconvolved(x: tf.Tensor) -> Any:
-    return tf.nn.relu(x), tf.nn.relu
+    return gradient(tf.constant(images, tf.float32)).numpy(), bool(relus)

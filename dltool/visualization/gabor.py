@@ -37,6 +37,7 @@ def fit_gabor(kernel: np.ndarray) -> Gabor | None:
         kernel: (rows, columns) or (channels, rows, columns), of which the principal component is fitted.
     Returns:
         None of kernels smaller than 5 x 5 and of those that are constant.
+    Limits: a kernel without stripes is fitted by the lowest frequency that is allowed, 1 / (4 size).
     Reference: Daugman, 1985, J. Opt. Soc. Am. A 2, 1160-1169; lecture slide 47 (first layers learn Gabor filters).
     """
     from scipy.optimize import least_squares

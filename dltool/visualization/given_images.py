@@ -30,7 +30,9 @@ def read_images(paths: Sequence[Path], shape: Sequence[int | None], pixels: Pixe
         if not fits:
             sizes = " x ".join("any" if size is None else str(size) for size in shape)
             given = " x ".join(map(str, image.shape))
-            raise ValueError(f"{path}: is {given}, the model takes {sizes} (rows, columns, channels). Change the image.")
+            raise ValueError(
+                f"{path}: is {given}, the model takes {sizes} (rows, columns, channels). Change the image."
+            )
         if image.shape != read[0].shape:
             raise ValueError(f"{path}: is of another size than {paths[0]}. Show them one after the other.")
     return np.stack(read)

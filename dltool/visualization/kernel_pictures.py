@@ -77,7 +77,7 @@ def kernel_picture(kernels: Kernels, rows: Sequence[dict[str, Any]], scaling: st
     """
     ordered = sorted(rows, key=lambda row: (-row["norm"], row["unit"])) if sort == "norm" else list(rows)
     units = [row["unit"] for row in ordered]
-    pixels, tiles = _draw(kernels, units, [_label(row) for row in ordered], scaling, ())
+    pixels, tiles = _draw(kernels, units, [_label(row, kernels.word) for row in ordered], scaling, ())
     return Picture(file_name("kernels", kernels.path), _title(kernels), pixels, tiles)
 
 
@@ -91,10 +91,8 @@ def kernel_film(
         words: each checkpoint's name.
     """
     limits = np.stack([_limits(one, units, scaling) for one in kernels]).max(axis=0)
-    labels = [str(unit) for unit in units]
-    sheets = [
-        _draw(one, units, labels, scaling, (word,), limits)[0] for one, word in zip(kernels, words, strict=True)
-    ]
+    labels = [f"{kernels[0].word} {unit}" for unit in units]
+    sheets = [_draw(one, units, labels, scaling, (word,), limits)[0] for one, word in zip(kernels, words, strict=True)]
     rows, columns = (max(one.shape[axis] for one in sheets) for axis in (0, 1))
     ends = [((0, rows - one.shape[0]), (0, columns - one.shape[1]), (0, 0)) for one in sheets]
     return [np.pad(one, end, constant_values=255) for one, end in zip(sheets, ends, strict=True)]
@@ -147,9 +145,9 @@ def _note(kernels: Kernels, drawn: int, scaling: str) -> str:
     return ", ".join(parts)
 
 
-def _label(row: dict[str, Any]) -> str:
+def _label(row: dict[str, Any], word: str) -> str:
     mark = " dead" if row["dead"] else f" ~ {row['nearest']}" if row["near_duplicate"] else ""
-    lines = [f"{row['unit']}{mark}", f"norm {row['norm']:.2f}"]
+    lines = [f"{word} {row['unit']}{mark}", f"norm {row['norm']:.2f}"]
     if row.get("gabor_r2") is not None:
         lines.append(f"{row['orientation_degrees']:.0f}°, {row['frequency_cycles_per_pixel']:.2f}/px")
     return "\n".join(lines)

@@ -36,7 +36,7 @@ class Target:
     names: Sequence[str] | None = None
 
     def label(self, unit: int) -> str:
-        return str(unit) if self.names is None else f"{unit}: {self.names[unit]}"
+        return f"unit {unit}" if self.names is None else f"{unit}: {self.names[unit]}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def maximised_picture(
         f"jitter {ascent.jitter}, rotation {ascent.rotation:g}°, scale {ascent.scale:g}",
         "activation" + (" / of the best training image" if comparable else "") + ", before the nonlinearity",
     ]
-    labels = [[_value(row) for row in rows[start : start + climb.copies]] for start in range(0, len(rows), climb.copies)]
+    labels = [
+        [_value(row) for row in rows[start : start + climb.copies]] for start in range(0, len(rows), climb.copies)
+    ]
 
     def drawn(images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         beyond = pixels.mean.astype(np.float32)

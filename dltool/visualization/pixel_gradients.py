@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from dltool.visualization.class_logits import ClassLogits
-from dltool.visualization.unrolled import activation_of, with_activation
+from dltool.visualization.unrolled import Unrolled, activation_of, with_activation
 
 RELU_FUNCTIONS = ("relu", "relu6")
 RELU_OPERATIONS = ("ReLU", "Relu", "Relu6")  # keras.layers.ReLU, keras.ops.relu and relu6, activations' own operation
@@ -45,7 +45,7 @@ def summed(values: Any) -> Any:
     return values if len(values.shape) == 3 else tf.reduce_sum(values, axis=-1)
 
 
-def stand_in_relus(classifier: ClassLogits, change: Callable[[Function], Function]) -> dict[int, Function]:
+def stand_in_relus(graph: Unrolled, change: Callable[[Function], Function]) -> dict[int, Function]:
     """Stand-ins for every ReLU of a model: activation arguments, layers and operations.
 
     Limits: a ReLU inside a wrapper (`TimeDistributed`) or a recurrent cell stays as it is, as do other activations.
@@ -53,7 +53,7 @@ def stand_in_relus(classifier: ClassLogits, change: Callable[[Function], Functio
         ValueError: the model has no ReLU.
     """
     found: dict[int, Function] = {}
-    for number, step in enumerate(classifier.graph.steps):
+    for number, step in enumerate(graph.steps):
         activation = activation_of(step.layer)
         if type(step.layer).__name__ in RELU_OPERATIONS:
             found[number] = change(step.layer)

@@ -29,9 +29,7 @@ class Strongest:
     seen: int
 
 
-def strongest(
-    layer: Callable[[tf.Tensor], list[tf.Tensor]], batches: Iterable[Any], count: int = 9
-) -> list[Strongest]:
+def strongest(layer: Callable[[tf.Tensor], list[tf.Tensor]], batches: Iterable[Any], count: int = 9) -> list[Strongest]:
     """One pass over batches of images, for each of several layers at once.
 
     Args:

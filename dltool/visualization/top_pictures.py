@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from dltool.visualization.activations import has_relu
 from dltool.visualization.deconvnet import deconvnet
 from dltool.visualization.maximised_pictures import Target
 from dltool.visualization.patches import cropped, window
@@ -39,8 +38,7 @@ def top_picture(
         Zeiler & Fergus, 2014, figure 2 (patches beside their projections).
     """
     units, count = list(target.units), images.shape[1]
-    first = deconvnet(model, target.path, images[:, 0], np.asarray(units), best.positions[units, 0])
-    rectifies = has_relu(model)
+    first, rectifies = deconvnet(model, target.path, images[:, 0], np.asarray(units), best.positions[units, 0])
     sheet_rows, rows, heads = [], [], []
     beyond = pixels.mean.astype(np.float32)
     for number, unit in enumerate(units):

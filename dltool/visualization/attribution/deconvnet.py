@@ -29,10 +29,11 @@ def deconvnet(classifier: ClassLogits) -> Callable[[Any, Any], Any]:
         guided backpropagation it hardly knows the class.
     Reference: Zeiler & Fergus, 2014, Visualizing and understanding convolutional networks, section 2.1.
     """
-    relus = stand_in_relus(classifier, _deconvolved)
+    relus = stand_in_relus(classifier.graph, deconvolved)
     return lambda images, targets: magnitude(pixel_gradient(classifier, images, targets, relus))
 
 
-def _deconvolved(relu: Function) -> Function:
+def deconvolved(relu: Function) -> Function:
+    """A ReLU whose way back is a ReLU too."""
     through = straight_through(relu)
     return lambda x, **_: rectified_backward(through(x))

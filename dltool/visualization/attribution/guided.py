@@ -20,7 +20,7 @@ def guided(classifier: ClassLogits) -> Callable[[Any, Any], Any]:
         (Adebayo et al., 2018; Nie, Zhang & Patel, 2018).
     Reference: Springenberg, Dosovitskiy, Brox & Riedmiller, 2014, Striving for simplicity, section 3.4 and figure 1.
     """
-    relus = stand_in_relus(classifier, _guided)
+    relus = stand_in_relus(classifier.graph, _guided)
     return lambda images, targets: magnitude(pixel_gradient(classifier, images, targets, relus))
 
 
