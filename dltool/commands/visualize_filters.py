@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import filter_modes, picture_folder, runs, tables
+from dltool import runs, tables
 from dltool.errors import UsageError
-from dltool.filter_modes import FilterOptions
-from dltool.filter_source import FilterSource
+from dltool.filters import folder
+from dltool.filters.options import Options
+from dltool.filters.source import Source
 from dltool.progress import TrainingProgress
+from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
 
 INDEX = "index.html"
 PICTURES_IN_TERMINAL = 64  # of each sheet
+MODES = ("kernels", "maximise", "activations", "top", "attribution", "inversion", "dream")
 
 
 def run(
     path: Path,
-    options: FilterOptions,
+    mode: str,
+    options: Options,
     *,
     out: Path | None,
     overwrite: bool,
@@ -39,16 +44,15 @@ def run(
 
     if terminal and form != "table":
         raise UsageError("--terminal goes with --format table")
-    _check_together(options)
-    source_folder = runs.RunDirectory(path)
-    source_folder.check_is_run()
-    out = out or source_folder / runs.FILTERS / options.mode
-    picture_folder.check_free(out, overwrite)
-    source = FilterSource(path, device, options.seed, batch_size)
-    say = TrainingProgress().say
-    pictures, rows = filter_modes.MODES[options.mode](source, options, say)
+    options.check_taken(mode, {name: _module(name).TAKES for name in MODES})
+    directory = RunDirectory(path)
+    directory.check_is_run()
+    out = out or directory / runs.FILTERS / mode
+    folder.check_free(out, overwrite)
+    source = Source(path, device, options.seed, batch_size)
+    pictures, rows = _module(mode).show(source, options, TrainingProgress().say)
     report = {title: pd.DataFrame(table) for title, table in rows.items()}
-    _save(out, source, options, pictures, report)
+    _save(out, source, mode, options, pictures, report)
     write(tables.render(report, form))
     if terminal:
         for picture in pictures:
@@ -57,34 +61,18 @@ def run(
         write(f"{out / INDEX}\n")
 
 
-def _check_together(options: FilterOptions) -> None:
-    """Raise for an option that the mode would ignore."""
-    defaults = FilterOptions()
-    climbing = ("steps", "rate", "l2", "total_variation", "blur", "jitter", "rotation", "scale", "fourier", "bound")
-    belongs = {
-        "kernels": ("sort", "checkpoints", "scaling", "layers", "units"),
-        "maximise": (*climbing, "objective", "diversity", "snapshots", "examples", "layers", "units"),
-        "activations": ("images", "examples", "scaling", "layers", "units"),
-        "top": (*climbing, "examples", "layers", "units"),
-    }
-    for name, value in asdict(options).items():
-        if name in ("mode", "seed") or value == getattr(defaults, name) or name in belongs[options.mode]:
-            continue
-        modes = " or ".join(mode for mode, names in belongs.items() if name in names)
-        raise UsageError(f"--{name.replace('_', '-')} goes with --mode {modes}, not {options.mode}")
-    if options.images and options.examples:
-        raise UsageError("--images and --examples exclude each other")
+def _module(mode: str) -> Any:
+    return import_module(f"dltool.filters.{mode}")
 
 
 def _save(
     out: Path,
-    source: FilterSource,
-    options: FilterOptions,
+    source: Source,
+    mode: str,
+    options: Options,
     pictures: Sequence[Picture],
     report: Mapping[str, pd.DataFrame],
 ) -> None:
-    import json
-
     from dltool.visualization.gallery import page
     from dltool.visualization.picture_files import gif, png
 
@@ -96,13 +84,12 @@ def _save(
         if picture.frames:
             files[f"{picture.name}.gif"] = gif(picture.frames)
             listed.append({"file": f"{picture.name}.gif", "title": f"{picture.title}, step by step"})
-    title = f"{source.directory.path.absolute().name}: {options.mode}"
+    title = f"{source.directory.path.absolute().name}: {mode}"
     shown = [(one["file"], one["title"]) for one in listed]
     files[INDEX] = page(title, shown, report).encode()
-    chosen = {name: value for name, value in asdict(options).items() if value != () and value is not None}
-    plain = json.loads(json.dumps(chosen, default=str))
-    manifest = {"run": str(source), "mode": options.mode, "options": plain, "pictures": listed}
-    picture_folder.write_folder(out, files, manifest | {"report": json.loads(tables.render(report, "json"))})
+    chosen = json.loads(json.dumps(options.given(), default=str))
+    manifest = {"run": str(source), "mode": mode, "options": chosen, "seed": options.seed, "pictures": listed}
+    folder.write_folder(out, files, manifest | {"report": json.loads(tables.render(report, "json"))})
 
 
 def _small(picture: Picture) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,9 @@ class Picture:
     pixels: np.ndarray
     tiles: Sequence[np.ndarray] = ()
     frames: Sequence[np.ndarray] = field(default=())
+
+    def with_film(self, frames: Sequence[np.ndarray]) -> Picture:
+        return replace(self, frames=frames)
 
 
 def file_name(*words: object) -> str:

@@ -82,8 +82,8 @@ def sheet(
     for number, row in enumerate(rows):
         y = top + above + number * step
         if row_labels:
-            at = (MARGIN, y + tall / 2)
-            draw.multiline_text(at, row_labels[number], INK, font=font, anchor="lm", spacing=2)
+            middle = (MARGIN, y + tall / 2)
+            draw.multiline_text(middle, row_labels[number], INK, font=font, anchor="lm", spacing=2)
         for column, tile in enumerate(row):
             if tile is not None:
                 x = MARGIN + left + column * (wide + GAP)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SAMPLE = 4096  # training examples that the pixels' range and mean are taken from
 
 
-class FilterSource:
+class Source:
     """A finished run.
 
     Args:
