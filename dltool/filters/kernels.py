@@ -17,14 +17,15 @@ TAKES = ("layers", "units", "scaling", "sort", "checkpoints")
 
 
 def show(source: Source, options: Options, say: Say) -> Shown:
-    """Sheets of kernels; a row a unit, and a row a layer."""
-    from dltool.visualization.kernel_pictures import fits_gabor, kernel_film, kernel_picture, kernel_rows
+    """Sheets of kernels; a row a unit, a row a layer, and a row a dead filter or near-duplicate if there are any."""
+    from dltool.visualization.kernel_pictures import fits_gabor, kernel_film, kernel_flaws, kernel_picture, kernel_rows
 
     kept = checkpoints.models(source) if options.checkpoints else []
     scaling, sort = options.scaling or "filter", options.sort or "norm"
     pictures = []
     unit_rows: Rows = []
     layer_rows: Rows = []
+    flaw_rows: Rows = []
     for call, kernels in _drawn(source, options):
         units = choice.units(options, call.path, len(kernels.array))
         rows = kernel_rows(kernels, units)
@@ -40,12 +41,16 @@ def show(source: Source, options: Options, say: Say) -> Shown:
         unit_rows += rows
         row: dict[str, Any] = {"layer": call.path, "type": kernels.kind, "units": len(kernels.array)}
         row |= {"drawn": len(units), "kernel": kernels.size}
-        row |= {"dead": _numbers(rows, "dead"), "near_duplicates": _numbers(rows, "near_duplicate")}
+        flaws = kernel_flaws(kernels)
+        row["dead"] = sum(flaw["flaw"] == "dead" for flaw in flaws)
+        row["near_duplicates"] = len(flaws) - row["dead"]
+        flaw_rows += flaws
         if fits_gabor(kernels):
             fits = sorted(one["gabor_r2"] for one in rows if one["gabor_r2"] is not None)
             row["median_gabor_r2"] = fits[len(fits) // 2] if fits else None
         layer_rows.append(row)
-    return pictures, {"units": unit_rows, "layers": layer_rows}
+    report = {"units": unit_rows, "layers": layer_rows}
+    return pictures, report | ({"dead or alike": flaw_rows} if flaw_rows else {})
 
 
 def _drawn(source: Source, options: Options) -> list[tuple[Call, Kernels]]:
@@ -75,9 +80,5 @@ def _of(layer: Any, path: str, source: Source, first: bool) -> Kernels | None:
     if array is None:
         return None
     kind = type(layer).__name__
-    return Kernels(path, kind, array, first, "token" if kind.endswith("Embedding") else "unit")
-
-
-def _numbers(rows: Rows, column: str) -> str | None:
-    """The units for which a column is true."""
-    return " ".join(str(row["unit"]) for row in rows if row[column]) or None
+    plane = not kind.endswith(("1D", "Embedding"))
+    return Kernels(path, kind, array, first, plane, "token" if kind.endswith("Embedding") else "unit")

@@ -26,6 +26,7 @@ class Kernels:
         path, kind: of the layer.
         array: (units, channels, rows, columns), of all units.
         first: whether they act on the model's input: three channels are colours, and Gabor functions are fitted.
+        plane: whether rows and columns are an image's.
         word: what a unit is, such as "unit" or "token".
     """
 
@@ -33,6 +34,7 @@ class Kernels:
     kind: str
     array: np.ndarray
     first: bool = False
+    plane: bool = True
     word: str = "unit"
 
     @property
@@ -63,9 +65,23 @@ def kernel_rows(kernels: Kernels, units: Sequence[int]) -> list[dict[str, Any]]:
     return rows
 
 
+def kernel_flaws(kernels: Kernels) -> list[dict[str, Any]]:
+    """A row for each dead filter and each near-duplicate, of all units, with the unit that it is like."""
+    gone = dead(kernels.norms)
+    others, cosines = nearest(kernels.array)
+    rows: list[dict[str, Any]] = []
+    for unit in range(len(gone)):
+        if gone[unit]:
+            rows.append({"layer": kernels.path, "unit": unit, "flaw": "dead", "like": None, "cosine": None})
+        elif abs(cosines[unit]) >= ALIKE:
+            row = {"layer": kernels.path, "unit": unit, "flaw": "near-duplicate"}
+            rows.append({**row, "like": int(others[unit]), "cosine": float(cosines[unit])})
+    return rows
+
+
 def fits_gabor(kernels: Kernels) -> bool:
     """Whether the kernels are a first layer's and large enough."""
-    return kernels.first and min(kernels.array.shape[2:]) >= SMALLEST
+    return kernels.first and kernels.plane and min(kernels.array.shape[2:]) >= SMALLEST
 
 
 def kernel_picture(kernels: Kernels, rows: Sequence[dict[str, Any]], scaling: str, sort: str) -> Picture:

@@ -36,7 +36,9 @@ class Target:
     names: Sequence[str] | None = None
 
     def label(self, unit: int) -> str:
-        return f"unit {unit}" if self.names is None else f"{unit}: {self.names[unit]}"
+        if self.names is None:
+            return f"unit {unit}"
+        return f"class {unit}" if self.names[unit] == str(unit) else f"{unit}: {self.names[unit]}"
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def maximised_picture(
                 row["best_training_image"] = float(best.values[unit, 0])
                 row["exceeds"] = bool(value > best.values[unit, 0])
             rows.append(row)
-    words = "the middle unit" if climb.objective == "unit" else "the mean of the channel"
-    title = f"{target.path}: images that maximise {words}" if found.images.ndim == 5 else f"{target.path}: maximised"
+    words = "its units" if climb.objective == "unit" else "the mean of its channels"
+    title = f"{target.path}: images that maximise {words}"
     ascent = climb.ascent
     notes = [
         f"{ascent.steps} steps, l2 {ascent.l2:g}, total variation {ascent.total_variation:g}, blur {ascent.blur:g}, "

@@ -26,11 +26,14 @@ class PixelRange:
 
     @classmethod
     def of(cls, images: np.ndarray) -> PixelRange:
-        """Of examples (n, ..., channels); of bytes 0 to 255, whatever occurs."""
+        """Of examples (n, ..., channels): from their least to their largest value; of bytes 0 to 255.
+
+        Bytes may come as floats; small whole numbers, such as 0 to 16, are no bytes.
+        """
         values = images.astype(np.float32)
-        low, high = (0.0, 255.0) if images.dtype == np.uint8 else (float(values.min()), float(values.max()))
-        if images.dtype != np.uint8 and 1 < high <= 255 and low >= 0 and high > 128:
-            low, high = 0.0, 255.0  # bytes kept as floats
+        low, high = float(values.min()), float(values.max())
+        if low >= 0 and 128 <= high <= 255:
+            low, high = 0.0, 255.0
         mean = values.mean(axis=tuple(range(values.ndim - 1)))
         norm = float(np.sqrt(np.square(values - mean).reshape(len(values), -1).sum(axis=1)).mean())
         return cls(low, high if high > low else low + 1.0, mean, norm)
