@@ -200,7 +200,12 @@ def test_integrated_gradients_of_a_square_are_exact_with_few_steps() -> None:
 
 def test_grad_cam_by_hand() -> None:
     model = keras.Sequential(
-        [keras.Input((4, 4, 1)), layers.Conv2D(2, 1, use_bias=False), layers.GlobalAveragePooling2D(), layers.Dense(2, use_bias=False)]  # fmt: skip
+        [
+            keras.Input((4, 4, 1)),
+            layers.Conv2D(2, 1, use_bias=False),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, use_bias=False),
+        ]  # fmt: skip
     )
     model.set_weights([np.array([[[[1.0, -1.0]]]]), np.array([[2.0, 0.0], [1.0, 0.0]])])
     x = np.zeros((1, 4, 4, 1), np.float32)

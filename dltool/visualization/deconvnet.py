@@ -41,4 +41,5 @@ def deconvnet(
             total = tf.reduce_sum(tf.gather_nd(layer(x, relus)[0], index))
         return tape.gradient(total, x)
 
-    return gradient(tf.constant(images, tf.float32)).numpy(), bool(relus)
+    x = tf.constant(images, tf.float32)
+    return gradient.get_concrete_function(x)(x).numpy(), bool(relus)

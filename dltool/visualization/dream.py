@@ -115,7 +115,9 @@ def dream(
         if octaves == 1 or "gives the pixels no gradient" in str(error):
             raise
         smallest = " x ".join(map(str, sizes[0]))
-        raise ValueError(f"layer '{layer}' cannot be reached from images of {smallest} pixels. Use one octave.") from error
+        raise ValueError(
+            f"layer '{layer}' cannot be reached from images of {smallest} pixels. Use one octave."
+        ) from error
 
 
 def _sizes(shape: tuple[int, ...], octaves: int, scale: float) -> list[tuple[int, int]]:

@@ -67,7 +67,9 @@ def inversion(
     graph = Unrolled(model)
     place = graph.steps[graph.number(layer)].results[0]
     x0 = np.asarray(images, np.float32)
-    if x0.ndim not in (3, 4) or any(a not in (b, None) for a, b in zip(x0.shape[1:], graph.input_shape[1:], strict=True)):
+    if x0.ndim not in (3, 4) or any(
+        a not in (b, None) for a, b in zip(x0.shape[1:], graph.input_shape[1:], strict=True)
+    ):
         raise ValueError(f"The model takes images of shape {graph.input_shape[1:]}. Got {x0.shape[1:]}.")
     if steps < 1 or learning_rate <= 0 or min(norm_weight, variation_weight) < 0 or len(x0) == 0:
         raise ValueError("inversion needs images, steps > 0, learning_rate > 0 and weights that are not negative.")

@@ -26,7 +26,9 @@ def kernels(layer: Any, input_shape: Sequence[int | None]) -> np.ndarray | None:
     kind = type(layer).__name__
     if kind.endswith("Embedding") and hasattr(layer, "embeddings"):
         return _array(layer.embeddings)[:, None, None, :]
-    weight = getattr(layer, "depthwise_kernel", None)
+    weight = getattr(layer, "depthwise_kernel", None)  # of separable convolutions
+    if weight is None and hasattr(layer, "depth_multiplier"):
+        weight = layer.kernel
     if weight is not None:
         array = _array(weight)  # (..., channels, multiplier)
         merged = array.reshape(*array.shape[:-2], 1, -1)  # a unit an output channel

@@ -127,9 +127,12 @@ def maximise(
     u = tf.constant(parameters.initial(ascent.seed, units, copies))
     state: list[tf.Tensor] = [u, tf.zeros_like(u), tf.zeros_like(u)]
     bounds = np.linspace(0, ascent.steps, max(1, min(snapshots, ascent.steps)) + 1).round().astype(np.int32)
+    # traced here: TensorFlow takes a function called once for each of many layers for a mistake, and says so
+    first = tf.constant(0)
+    compiled = climb.get_concrete_function(state[0], state[1:], first, first)
     kept = []
     for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        state, images, active = climb(state[0], state[1:], tf.constant(start), tf.constant(stop))
+        state, images, active = compiled(state[0], state[1:], tf.constant(start), tf.constant(stop))
         kept.append(images.numpy().reshape(len(units), copies, *parameters.shape))
     return Maximised(kept[-1], active.numpy().reshape(len(units), copies), np.stack(kept))
 

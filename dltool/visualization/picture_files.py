@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +39,19 @@ def gif(frames: Sequence[np.ndarray]) -> bytes:
 
     if not can_write_gif():
         raise ValueError("Pillow was built without GIF. Install another, or leave the film out.")
-    # one palette for all frames, so that a colour does not flicker
-    images = [Image.fromarray(frame).convert("RGB") for frame in frames]
-    palette = images[-1].quantize(256)
-    first, *rest = [image.quantize(256, palette=palette, dither=Image.Dither.NONE) for image in images]
+    first, *rest = _paletted(frames)
     times = [MILLISECONDS] * len(rest) + [LAST]
     file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=rest, duration=times, loop=0, disposal=1, optimize=False)
     return file.getvalue()
+
+
+def _paletted(frames: Sequence[np.ndarray]) -> list[Any]:
+    """Images of 256 tones: grey ones as they are, else of one palette for all frames, so that no colour flickers."""
+    from PIL import Image
+
+    if all((frame == frame[..., :1]).all() for frame in frames):
+        return [Image.fromarray(frame[..., 0]) for frame in frames]
+    palette = Image.fromarray(np.concatenate([frame[::2, ::2] for frame in frames])).quantize(256)
+    images = [Image.fromarray(frame) for frame in frames]
+    return [image.quantize(256, palette=palette, dither=Image.Dither.NONE) for image in images]
