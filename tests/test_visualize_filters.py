@@ -121,7 +121,7 @@ def test_class_logits_are_maximised_before_the_softmax(cnn: Path, show: Show) ->
                 "--jitter", 1, "--rotation", 5, "--scale", 0.1, "--diversity", 2, "--format", "json")  # fmt: skip
     units = rows(done)
     assert [(row["class"], row["image"]) for row in units] == [("7", 0), ("7", 1)]
-    assert all(row["activation"] > 1 for row in units)  # a probability is at most 1
+    assert all(row["best_training_image"] > 1 for row in units)  # a probability is at most 1
     assert "300 training examples" in done.err
 
 
