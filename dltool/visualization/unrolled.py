@@ -99,7 +99,9 @@ class Unrolled:
                 wanted.update(self.steps[number].sources)
         return numbers
 
-    def run(self, x: Any, places: Sequence[int], stand_ins: Mapping[int, Callable[..., Any]] | None = None) -> list[Any]:
+    def run(
+        self, x: Any, places: Sequence[int], stand_ins: Mapping[int, Callable[..., Any]] | None = None
+    ) -> list[Any]:
         """The values at places for an input, at inference; only what they need is computed.
 
         Args:

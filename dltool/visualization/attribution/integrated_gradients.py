@@ -12,9 +12,7 @@ from dltool.visualization.class_logits import ClassLogits
 from dltool.visualization.pixel_gradients import pixel_gradient, summed
 
 
-def integrated_gradients(
-    classifier: ClassLogits, *, baseline: Any = 0.0, steps: int = 64
-) -> Callable[[Any, Any], Any]:
+def integrated_gradients(classifier: ClassLogits, *, baseline: Any = 0.0, steps: int = 64) -> Callable[[Any, Any], Any]:
     """Map: A_i = (x_i - b_i) * integral over a in [0, 1] of d z_c / d x_i at b + a (x - b), summed over channels.
 
     Signed, in logits. Completeness: the map's sum is z_c(x) - z_c(b), up to the quadrature's error
