@@ -37,7 +37,7 @@ class ClassLogits:
         output = self.graph.steps[self.graph.giver(self.graph.output)].shape  # type: ignore[index]
         if len(output) != 2 or output[1] is None:
             raise ValueError(f"The model gives outputs of shape {output[1:]}: no class scores.")
-        self.image_shape: tuple[int, ...] = shape[1:]  # type: ignore[assignment]
+        self.image_shape: tuple[int, ...] = shape[1:]
         self.units: int = output[1]
         self.classes = max(self.units, 2)
         end, self.stand_ins = self._end()
@@ -85,8 +85,9 @@ class ClassLogits:
     def predicted(self, images: Any, batch_size: int = 32) -> np.ndarray:
         """The class (n,) of the highest logit."""
         x, _ = self.checked(images, 0)
-        run = tf.function(self.logits, input_signature=[tf.TensorSpec((None, *self.image_shape))], autograph=False)
-        logits = [run(x[start : start + batch_size]).numpy() for start in range(0, len(x), batch_size)]
+        shape = tf.TensorSpec((None, *self.image_shape))
+        run = tf.function(self.logits, autograph=False).get_concrete_function(shape)
+        logits = [run(tf.constant(x[i : i + batch_size])).numpy() for i in range(0, len(x), batch_size)]
         found = np.concatenate(logits) if logits else np.zeros((0, self.units))
         return (found[:, 0] > 0).astype(int) if self.units == 1 else found.argmax(1)
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+from dltool.visualization.class_logits import ClassLogits
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,6 @@ class DeletionScore:
         seed: int = 0,
         batch_size: int = 32,
     ) -> None:
-        import tensorflow as tf
-
-        from dltool.visualization.class_logits import ClassLogits
-
         if min(steps, random_orders, batch_size) < 1:
             counts = f"{steps}, {random_orders} and {batch_size}"
             raise ValueError(f"'steps', 'random_orders' and 'batch_size' must be > 0. Got {counts}.")
@@ -77,7 +76,7 @@ class DeletionScore:
 
         batch = tf.TensorSpec((None, *shape)), tf.TensorSpec((None,), tf.int32)
         ranks = tf.TensorSpec((None, *shape[:2]), tf.int32)
-        self._curve = tf.function(curve, input_signature=[*batch, ranks], autograph=False)
+        self._curve = tf.function(curve, autograph=False).get_concrete_function(*batch, ranks)
         self._random: tuple[bytes, np.ndarray] | None = None
 
     def __call__(self, images: Any, targets: Any, maps: Any) -> Deletion:
@@ -103,7 +102,8 @@ class DeletionScore:
 
     def _curves(self, x: np.ndarray, classes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         batches = [slice(start, start + self.batch_size) for start in range(0, len(x), self.batch_size)]
-        return np.concatenate([self._curve(x[i], classes[i], ranks[i]).numpy() for i in batches])
+        curves = [self._curve(*(tf.constant(one[i]) for one in (x, classes, ranks))).numpy() for i in batches]
+        return np.concatenate(curves)
 
 
 def area(curves: np.ndarray) -> np.ndarray:

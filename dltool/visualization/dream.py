@@ -61,7 +61,8 @@ def dream(
     Raises:
         ValueError: no such layer or unit, images that the model does not take, a value out of range, a layer that gives
             the pixels no gradient, or one that needs images of one size.
-    Limits: it shows what a layer could find in an image, not what made the model decide.
+    Limits: it shows what a layer could find in an image, not what made the model decide. Where all ReLUs of a unit are
+        off there is no gradient, and the image stays as it is.
     Reference: Mordvintsev, Olah & Tyka, 2015, Inceptionism: going deeper into neural networks.
     """
     graph = Unrolled(model)
@@ -98,7 +99,6 @@ def dream(
 
         return tf.foldl(climb, tf.range(steps), x)
 
-    @tf.function(autograph=False)
     def dreamt(image: Any) -> Any:
         detail = None
         for octave, size in enumerate(sizes):
@@ -110,7 +110,7 @@ def dream(
 
     sizes = _sizes(x0.shape[1:3], octaves, octave_scale)
     try:
-        return Dream(*(value.numpy() for value in dreamt(tf.constant(x0))))
+        compiled = tf.function(dreamt, autograph=False).get_concrete_function(tf.TensorSpec(x0.shape))
     except ValueError as error:
         if octaves == 1 or "gives the pixels no gradient" in str(error):
             raise
@@ -118,6 +118,7 @@ def dream(
         raise ValueError(
             f"layer '{layer}' cannot be reached from images of {smallest} pixels. Use one octave."
         ) from error
+    return Dream(*(value.numpy() for value in compiled(tf.constant(x0))))
 
 
 def _sizes(shape: tuple[int, ...], octaves: int, scale: float) -> list[tuple[int, int]]:

@@ -57,13 +57,15 @@ def stand_in_relus(graph: Unrolled, change: Callable[[Function], Function]) -> d
         activation = activation_of(step.layer)
         if type(step.layer).__name__ in RELU_OPERATIONS:
             found[number] = change(step.layer)
-        elif activation is not None and getattr(activation, "__name__", "") in RELU_FUNCTIONS:
-            found[number] = with_activation(step.layer, change(activation))
-        elif isinstance(activation, keras.layers.ReLU):
+        elif activation is not None and _is_relu(activation):
             found[number] = with_activation(step.layer, change(activation))
     if not found:
         raise ValueError("the model has no ReLU, whose gradient this method changes. Use gradient.")
     return found
+
+
+def _is_relu(activation: Function) -> bool:
+    return getattr(activation, "__name__", "") in RELU_FUNCTIONS or isinstance(activation, keras.layers.ReLU)
 
 
 def rectified_backward(y: Any) -> Any:

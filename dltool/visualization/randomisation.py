@@ -55,14 +55,14 @@ def randomisation(
         ValueError: as `attribute`; `draws` is not positive, or there is no image.
     Limits: a pass is no proof of faithfulness. A fail may be the images' doing: where one bright object draws any
         net's attention, or a method multiplies by the pixels and the background is the baseline (integrated gradients
-        on MNIST), maps stay alike whatever the weights.
+        and occlusion on MNIST), maps stay alike whatever the weights.
     Reference: Adebayo et al., 2018, Sanity checks for saliency maps, sections 3.1 and 4.
     """
     if draws < 1 or len(images) == 0:
         raise ValueError(f"The random-weights check needs images and draws > 0. Got {len(images)} and {draws}.")
     trained = {method: explainer(model, method, **(options or {}).get(method, {})) for method in methods}
     before = {method: np.abs(explain(images, targets, batch_size)) for method, explain in trained.items()}
-    twin = keras.models.clone_model(model)
+    twin = _fresh(model, seed)
     again = {method: explainer(twin, method, **(options or {}).get(method, {})) for method in methods}
     figures: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
     for draw in range(draws):
@@ -114,13 +114,7 @@ def structural_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _randomise(model: Any, seed: int, cascading: bool) -> Iterator[tuple[str, int]]:
     """Draw a model's weights anew, from the output down; halfway, at the end and, if cascading, after each layer."""
-    state = random.getstate()
-    random.seed(seed)  # initializers without a seed draw theirs from here
-    try:
-        fresh = keras.models.clone_model(model)
-    finally:
-        random.setstate(state)
-    pairs = zip(_layers(model), _layers(fresh), strict=True)
+    pairs = zip(_layers(model), _layers(_fresh(model, seed)), strict=True)
     drawn = [(old, new) for old, new in pairs if old.weights and not hasattr(old, "adapt")]
     for count, (old, new) in enumerate(reversed(drawn), start=1):
         old.set_weights(new.get_weights())
@@ -130,6 +124,16 @@ def _randomise(model: Any, seed: int, cascading: bool) -> Iterator[tuple[str, in
             yield UPPER, count
         elif cascading:
             yield old.name, count
+
+
+def _fresh(model: Any, seed: int) -> Any:
+    """The same model with weights drawn anew; Python's random numbers go on as if nothing had been drawn."""
+    state = random.getstate()
+    random.seed(seed)  # initializers without a seed draw theirs from here
+    try:
+        return keras.models.clone_model(model)
+    finally:
+        random.setstate(state)
 
 
 def _layers(model: Any) -> list[Any]:

@@ -51,13 +51,14 @@ def explainer(model: Any, method: str, **options: Any) -> Callable[..., np.ndarr
         if name not in known:
             raise ValueError(f"no option '{name}' of {method}. It has {', '.join(known) or 'none'}.")
     classifier = ClassLogits(model)
-    signature = [tf.TensorSpec((None, *classifier.image_shape)), tf.TensorSpec((None,), tf.int32)]
-    compiled = tf.function(build(classifier, **options), input_signature=signature, autograph=False)
+    signature = tf.TensorSpec((None, *classifier.image_shape)), tf.TensorSpec((None,), tf.int32)
+    compiled = tf.function(build(classifier, **options), autograph=False).get_concrete_function(*signature)
 
     def explain(images: Any, targets: Any, batch_size: int = 32) -> np.ndarray:
         x, classes = classifier.checked(images, targets)
         batches = range(0, len(x), batch_size)
-        maps = [compiled(x[i : i + batch_size], classes[i : i + batch_size]).numpy() for i in batches]
+        pairs = [(tf.constant(x[i : i + batch_size]), tf.constant(classes[i : i + batch_size])) for i in batches]
+        maps = [compiled(*pair).numpy() for pair in pairs]
         return np.concatenate(maps) if maps else np.zeros((0, *classifier.image_shape[:2]), np.float32)
 
     return explain
