@@ -169,7 +169,7 @@ def test_attribution_has_a_figure_a_method(cnn: Path, show: Show, tmp_path: Path
     done = show(cnn, "--mode", "attribution", "--method", "gradient,guided", "--examples", 2, "--format", "json")
     methods = rows(done, "methods")
     assert [row["method"] for row in methods] == ["gradient", "guided"]
-    assert all(row["verdict"] in ("pass", "fail") and 0 <= row["deletion"] <= 1 for row in methods)
+    assert all(row["random_weights_check"] in ("pass", "fail") and 0 <= row["deletion"] <= 1 for row in methods)
     assert len(rows(done, "images")) == 4
     assert files(tmp_path / "out") == {"attribution.png"}
 

@@ -13,14 +13,14 @@ TAKES = ("images", "examples", "method", "target", "layers")
 
 
 def show(source: Source, options: Options, say: Say) -> Shown:
-    """A sheet of all images and methods; a row each, and a row a method with its random-weights check."""
+    """A sheet of all images and methods; rows of the methods, of their random-weights checks, and of all images."""
     import numpy as np
 
     from dltool.visualization.attribution import attribute
     from dltool.visualization.attribution_pictures import attribution_picture
     from dltool.visualization.class_logits import ClassLogits
     from dltool.visualization.deletion import DeletionScore
-    from dltool.visualization.randomisation import randomisation
+    from dltool.visualization.randomisation import randomisation, verdicts
 
     names, images = choice.images(source, options)
     with usable():
@@ -48,16 +48,15 @@ def show(source: Source, options: Options, say: Say) -> Shown:
             row["deletion"] = float(deletions[method].scores[number])
             row["random_deletion"] = float(deletions[method].random_scores[number])
             rows.append(row)
+    passed = verdicts(checks)
     table: Rows = []
-    for check in checks:
-        one = deletions[check["method"]]
+    for method, one in deletions.items():
         means = {"deletion": float(one.scores.mean()), "random_deletion": float(one.random_scores.mean())}
-        table.append({"method": check["method"], **means, **{key: check[key] for key in list(check)[1:]}})
+        table.append({"method": method, **means, "random_weights_check": passed[method]})
     shown = [words[index] for index in classes]
-    verdicts = {check["method"]: check["verdict"] for check in checks if check["verdict"]}
     scores = {method: one.scores for method, one in deletions.items()}
-    pictures = [attribution_picture(names, images, shown, maps, scores, verdicts, source.pixels)]
-    report = {"methods": table, "images": rows}
+    pictures = [attribution_picture(names, images, shown, maps, scores, passed, source.pixels)]
+    report = {"methods": table, "random weights": checks, "images": rows}
     return pictures, report | ({"left out": left_out} if left_out else {})
 
 

@@ -35,7 +35,6 @@ def gif(frames: Sequence[np.ndarray]) -> bytes:
     Raises:
         ValueError: this Pillow has no GIF.
     """
-    from PIL import Image
 
     if not can_write_gif():
         raise ValueError("Pillow was built without GIF. Install another, or leave the film out.")
