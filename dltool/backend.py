@@ -57,8 +57,7 @@ def configure(
 
 
 def make_gpu_deterministic(seed: int) -> None:
-    """Where TensorFlow computes on a GPU, the same bits on every run; on a processor, forward and backward passes
-    give them anyway.
+    """Where TensorFlow computes on a GPU, make it give the same bits on every run; elsewhere nothing is set.
 
     Args:
         seed: of Python, NumPy and TensorFlow.

@@ -57,7 +57,16 @@ def watched(*arguments: str, limit: float, cwd: Path | None = None) -> tuple[int
 
 @pytest.mark.parametrize(
     "command",
-    ["--help", "train --help", "eval --help", "recipes --help", "recipes copy --help", "--version", "-h"],
+    [
+        "--help",
+        "train --help",
+        "eval --help",
+        "visualize-filters --help",
+        "recipes --help",
+        "recipes copy --help",
+        "--version",
+        "-h",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     status, said, modules, seconds = watched(*command.split(), limit=HELP_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +200,23 @@ def test_equal_seeds_give_equal_bytes(cnn: Path, show: Show, tmp_path: Path, arg
         contents.append([(tmp_path / "out" / name).read_bytes() for name in pictures])
     assert contents[0] == contents[1]
     assert contents[0][0] != contents[2][0]
+
+
+def test_nested_models_are_opened(cnn: Path, show: Show, tmp_path: Path) -> None:
+    import keras
+    from keras import layers
+
+    path = tmp_path / "nested"
+    shutil.copytree(cnn, path)
+    inner = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(3, 3, activation="relu", name="conv")], name="in")
+    x = keras.Input((8, 8, 1))
+    y = layers.Dense(10)(layers.Flatten()(layers.Conv2D(2, 3, name="last")(inner(x))))
+    keras.Model(x, y).save(path / "model.keras")
+    assert [row["layer"] for row in rows(show(path, "--format", "json"))] == ["in/conv"] * 3 + ["last"] * 2
+    layers_ = ("--layers", "in/*", "--layers", "last")
+    done = show(path, "--mode", "top", *layers_, "--units", "1", "--steps", 8, "--format", "json")
+    assert [row["layer"] for row in rows(done)] == ["in/conv", "last"]
+    assert files(tmp_path / "out") == {"top-in-conv.png", "top-last.png"}
 
 
 def test_a_dense_first_layer_shows_images(mlp: Path, show: Show) -> None:

@@ -15,7 +15,7 @@ from dltool.visualization.pixels import signed
 from dltool.visualization.sheet import Tile, in_rows, sheet
 
 SHOWN_CHANNELS = 16  # input channels of a deeper layer's kernel that are drawn
-SCALINGS, SORTS = ("filter", "shared"), ("norm", "index")
+TOLD = 0.5  # share of a kernel's variance that its Gabor function must explain to be told of on the sheet
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,14 @@ def _note(kernels: Kernels, drawn: int, scaling: str) -> str:
         parts.append(f"the first {SHOWN_CHANNELS} of {channels} input channels")
     parts.append("grey is 0")
     parts.append("each scaled by its largest weight" if scaling == "filter" else "all on one scale")
+    if fits_gabor(kernels):
+        parts.append("stripes' angle and frequency where a Gabor function fits")
     return ", ".join(parts)
 
 
 def _label(row: dict[str, Any], word: str) -> str:
     mark = " dead" if row["dead"] else f" ~ {row['nearest']}" if row["near_duplicate"] else ""
     lines = [f"{word} {row['unit']}{mark}", f"norm {row['norm']:.2f}"]
-    if row.get("gabor_r2") is not None:
+    if (row.get("gabor_r2") or 0) >= TOLD:
         lines.append(f"{row['orientation_degrees']:.0f}°, {row['frequency_cycles_per_pixel']:.2f}/px")
     return "\n".join(lines)
