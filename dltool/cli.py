@@ -245,7 +245,7 @@ def summary(
 def visualize_filters(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     more_images: Annotated[
-        list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="More images, as after --images.")
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="More images, as after --images.")
     ] = None,
     mode: Annotated[
         Mode,

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from dltool import runs, tables
+from dltool import filters, runs, tables
 from dltool.errors import UsageError
 from dltool.filters import folder
 from dltool.filters.options import Options
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 INDEX = "index.html"
 PICTURES_IN_TERMINAL = 64  # of each sheet
-MODES = ("kernels", "maximise", "activations", "top", "attribution", "inversion", "dream")
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
 
     if terminal and form != "table":
         raise UsageError("--terminal goes with --format table")
-    options.check_taken(mode, {name: _module(name).TAKES for name in MODES})
+    options.check_taken(mode, _taken())
     directory = RunDirectory(path)
     directory.check_is_run()
     out = out or directory / runs.FILTERS / mode
@@ -59,6 +59,12 @@ def run(
             write(f"{picture.title}\n{_small(picture)}")
     if form == "table":
         write(f"{out / INDEX}\n")
+
+
+def _taken() -> dict[str, Sequence[str]]:
+    """The options that each mode takes; a mode is a file of `dltool.filters` that says so."""
+    found = [(one.name, _module(one.name)) for one in iter_modules(filters.__path__)]
+    return {name: module.TAKES for name, module in found if hasattr(module, "TAKES")}
 
 
 def _module(mode: str) -> Any:
