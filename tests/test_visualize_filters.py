@@ -269,7 +269,7 @@ def test_only_its_own_files_are_replaced(cnn: Path, show: Show, tmp_path: Path) 
         (["--units", "a:b"], 2, "write numbers and ranges of units"),
         (["--mode", "maximise", "--layers", "nope"], 2, "no such layer"),
         (["--mode", "maximise", "--images", "a.png"], 2, "--images goes with --mode activations or attribution"),
-        (["--steps", "3"], 2, "--steps goes with --mode maximise"),
+        (["--steps", "3"], 2, "--steps goes with --mode dream or inversion or maximise or top, not kernels"),
         (["--mode", "maximise", "--fourier", "--blur", "1"], 2, "Leave one of them out"),
         (["--mode", "attribution", "--method", "magic"], 2, "--method magic: no such method"),
         (["--mode", "attribution", "--target", "cat"], 2, "--target cat: no such class"),
