@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -533,6 +533,183 @@ def percentiles(
     from dltool.commands import percentiles as command
 
     command.run(runs, file=file, plot=plot, overwrite=overwrite, form=form.value, write=_write)
+
+
+class Mode(StrEnum):
+    """What visualize-filters shows."""
+
+    kernels = "kernels"
+    maximise = "maximise"
+    activations = "activations"
+    top = "top"
+    attribution = "attribution"
+    inversion = "inversion"
+    dream = "dream"
+
+
+class Scaling(StrEnum):
+    """What a kernel or feature map is scaled by: its own values or all of its layer's."""
+
+    filter = "filter"
+    shared = "shared"
+
+
+class Sort(Enum):
+    """The order of kernels on a sheet."""
+
+    norm = "norm"
+    index = "index"
+
+
+class Bound(StrEnum):
+    """What a maximised image keeps to: the data's pixel range, their mean norm, or nothing."""
+
+    range = "range"
+    norm = "norm"
+    none = "none"
+
+
+class Objective(StrEnum):
+    """What is maximised of a feature map: its middle unit, or the mean of the channel."""
+
+    unit = "unit"
+    channel = "channel"
+
+
+@app.command("visualize-filters")
+def visualize_filters(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    more_images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="More images, as after --images.")
+    ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode",
+            help="kernels: the weights. maximise: images that units answer to most. activations: feature maps of "
+            "images. top: the training data's strongest patches of each unit. attribution: the pixels that count "
+            "for a class. inversion: images from a layer's features. dream: more of what a layer sees.",
+        ),
+    ] = Mode.kernels,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", help="Layers by name or glob, 'conv*'. Default: convolutions, or the last of them."),
+    ] = None,
+    units: Annotated[str | None, typer.Option("--units", help="Units, such as 3,5,8:12. Default: 0:64.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option("--images", help="Images to look at. Default: the first of the test split.")
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option("--examples", min=1, help="Training examples to search (all), or test examples to look at (4)."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder. Default: RUN/filters/MODE.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the pictures that are there.")] = False,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Also show small pictures in the terminal.")] = False,
+    scaling: Annotated[
+        Scaling | None, typer.Option("--scaling", help="Scale kernels and maps each by itself (filter) or by layer.")
+    ] = None,
+    sort: Annotated[Sort | None, typer.Option("--sort", help="The order of kernels. Default: norm.")] = None,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also a film of the kernels over the checkpoints that the run kept.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Of ascent or descent. Default: 256; of a dream's octave 20.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Their size. Default: 0.05; of a dream 0.02.")] = None,
+    l2: Annotated[
+        float | None, typer.Option("--l2", min=0, help="Penalty of squared deviations from the mean. Default: 2.")
+    ] = None,
+    total_variation: Annotated[
+        float | None,
+        typer.Option("--total-variation", min=0, help="Penalty of differences of neighbours. Default: 2."),
+    ] = None,
+    blur: Annotated[
+        float | None, typer.Option("--blur", min=0, help="Pixels of Gaussian blur after every step. Default: 0.")
+    ] = None,
+    jitter: Annotated[
+        int | None, typer.Option("--jitter", min=0, help="Pixels of random shift. Default: 0; of a dream 2.")
+    ] = None,
+    rotation: Annotated[
+        float | None, typer.Option("--rotation", min=0, help="Degrees of random turn at every step. Default: 0.")
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", min=0, help="Random enlargement, 0.1 for up to 10 %. Default: 0.")
+    ] = None,
+    fourier: Annotated[bool, typer.Option("--fourier", help="Climb in the image's spectrum, not its pixels.")] = False,
+    bound: Annotated[
+        Bound | None,
+        typer.Option("--bound", help="Keep to the data's pixel range (default), to their mean norm, or to none."),
+    ] = None,
+    objective: Annotated[
+        Objective | None,
+        typer.Option("--objective", help="Of a feature map, maximise the middle unit (default) or the channel's mean."),
+    ] = None,
+    diversity: Annotated[
+        int | None, typer.Option("--diversity", min=1, help="Images a unit, kept unlike each other. Default: 1.")
+    ] = None,
+    snapshots: Annotated[
+        int | None, typer.Option("--snapshots", min=2, help="Also a film (GIF) of the ascent with so many frames.")
+    ] = None,
+    octaves: Annotated[int | None, typer.Option("--octaves", min=1, help="Of a dream. Default: 3.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            help="Of attribution: gradient, smoothgrad, guided, deconvnet, integrated-gradients, grad-cam, occlusion, "
+            "or several with commas. Default: all that the model allows.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="The class that attribution asks about. Default: the predicted one.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Equal seeds give equal bytes.")] = 0,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples at a time.")] = None,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Draw what a run's filters are and answer to: PNG sheets, an index.html and a manifest, and a table."""
+    from dltool.commands import visualize_filters as command
+
+    options = command.Options(
+        layers=layers or None,
+        units=units,
+        images=[*(images or ()), *(more_images or ())] or None,
+        examples=examples,
+        scaling=scaling and scaling.value,
+        sort=sort and sort.value,
+        checkpoints=checkpoints or None,
+        steps=steps,
+        rate=rate,
+        l2=l2,
+        total_variation=total_variation,
+        blur=blur,
+        jitter=jitter,
+        rotation=rotation,
+        scale=scale,
+        fourier=fourier or None,
+        bound=bound and bound.value,
+        objective=objective and objective.value,
+        diversity=diversity,
+        snapshots=snapshots,
+        octaves=octaves,
+        method=method,
+        target=target,
+        seed=seed,
+    )
+    command.run(
+        run,
+        mode.value,
+        options,
+        out=out,
+        overwrite=overwrite,
+        terminal=terminal,
+        batch_size=batch_size,
+        form=form.value,
+        device=device.value,
+        write=_write,
+    )
 
 
 @bundled.callback()

@@ -25,9 +25,10 @@ METRICS = "metrics.json"
 ENVIRONMENT = "environment.json"
 DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names in the model's order
 PICTURE = "history.png"
+FILTERS = "filters"  # what visualize-filters writes unless told otherwise
 STATE = "checkpoint/state.npz"
 # in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
-OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, "checkpoint", RECIPE)
+OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, "checkpoint", RECIPE)
 LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
 
 

@@ -27,14 +27,21 @@ class Field:
     Args:
         size: input positions that reach a unit.
         jump: input positions between neighbouring units; below 1 after upsampling.
+        start: the first input position that reaches unit 0; negative where that is padding. Unit i sees the positions
+            from start + i jump, `size` of them.
     """
 
     size: float = 1
     jump: float = 1
+    start: float = 0
 
-    def through(self, window: int, stride: int) -> Field:
-        """After a window: size + (window - 1) jump, jump stride."""
-        return Field(self.size + (window - 1) * self.jump, self.jump * stride)
+    def through(self, window: int, stride: int, before: int = 0) -> Field:
+        """After a window with padding before it: size + (window - 1) jump, jump stride, start - before jump."""
+        return Field(self.size + (window - 1) * self.jump, self.jump * stride, self.start - before * self.jump)
+
+    def shifted(self, before: int) -> Field:
+        """After `before` positions were added at the start, negative where they were cut off."""
+        return Field(self.size, self.jump, self.start - before * self.jump)
 
 
 Axes = tuple[Field | None, ...]  # of every axis but the batch's, None for channels
@@ -44,11 +51,11 @@ def receptive_fields(found: Sequence[Call]) -> list[tuple[Field, ...] | None]:
     """The field of each call's output along its spatial axes; None where units see the whole input, or unknown.
 
     Along a chain of windows k_i with strides s_i: r_i = r_(i-1) + (k_i - 1) j_(i-1), j_i = j_(i-1) s_i, from
-    r_0 = j_0 = 1; a dilated window counts with its span. Where paths meet, the largest counts. Padding and
-    borders are left out of account: near them a unit sees less.
+    r_0 = j_0 = 1; a dilated window counts with its span; padding p_i moves the start, s_i = s_(i-1) - p_i j_(i-1).
+    Where paths meet, all that any of them sees counts. Borders are left out of account: near them a unit sees less.
 
     Reference: lecture slides 108-109 (whose 15 and 23 for the last two layers are a slip: 16 and 24);
-    Araujo, Norris & Sim, 2019, Computing receptive fields of convolutional neural networks, eq. 2-3.
+    Araujo, Norris & Sim, 2019, Computing receptive fields of convolutional neural networks, eq. 2-5.
     """
     axes: list[Axes | None] = []
     for call in found:
@@ -74,36 +81,63 @@ def _after(call: Call, inputs: Sequence[Axes | None]) -> Axes | None:
     axes = inputs[0]
     assert axes is not None
     spatial = any(field is not None for field in axes)
-    if kind in POINTWISE or kind.startswith(PADDED_OR_CUT):
+    if kind in POINTWISE:
         return axes
+    if kind.startswith(PADDED_OR_CUT):
+        return axes if _channels_first(call.layer) else _padded(call.layer, axes)
     if kind in OVER_CHANNELS and spatial and len(axes) > 1 and _works_on_last_axis(call.layer):
         return axes
     if kind == "Permute":
         return tuple(axes[axis - 1] for axis in call.layer.dims)
     if kind.startswith("UpSampling") and not _channels_first(call.layer):
         sizes = _each(call.layer.size, len(axes) - 1)
-        fields = [field and Field(field.size, field.jump / size) for field, size in zip(axes, sizes, strict=False)]
+        fields = [
+            field and Field(field.size, field.jump / size, field.start)
+            for field, size in zip(axes, sizes, strict=False)
+        ]
         return (*fields, axes[-1])
-    window = _window(call.layer, len(axes) - 1)
+    window = _window(call.layer, call.input_shapes[0][1:-1])
     if window is None or _channels_first(call.layer):
         return None
     return (*(field and field.through(*one) for field, one in zip(axes, window, strict=False)), axes[-1])
 
 
-def _window(layer: Any, rank: int) -> list[tuple[int, int]] | None:
-    """(span, stride) of a convolution or pooling along each spatial axis, None for other layers."""
+def _window(layer: Any, sizes: Sequence[int | None]) -> list[tuple[int, int, int]] | None:
+    """(span, stride, padding before) of a convolution or pooling along each spatial axis, None for other layers."""
+    rank = len(sizes)
     if hasattr(layer, "kernel_size") and hasattr(layer, "strides") and "Transpose" not in type(layer).__name__:
-        sizes, strides = _each(layer.kernel_size, rank), _each(layer.strides, rank)
+        windows, strides = _each(layer.kernel_size, rank), _each(layer.strides, rank)
         dilations = _each(layer.dilation_rate, rank)
-        spans = [(size - 1) * dilation + 1 for size, dilation in zip(sizes, dilations, strict=True)]
-        return list(zip(spans, strides, strict=True))
-    if hasattr(layer, "pool_size") and hasattr(layer, "strides"):
-        return list(zip(_each(layer.pool_size, rank), _each(layer.strides, rank), strict=True))
-    return None
+        spans = [(window - 1) * dilation + 1 for window, dilation in zip(windows, dilations, strict=True)]
+    elif hasattr(layer, "pool_size") and hasattr(layer, "strides"):
+        spans, strides = _each(layer.pool_size, rank), _each(layer.strides, rank)
+    else:
+        return None
+    padding = getattr(layer, "padding", "valid")
+    before = [_before(padding, *one) for one in zip(spans, strides, sizes, strict=True)]
+    return list(zip(spans, strides, before, strict=True))
+
+
+def _before(padding: str, span: int, stride: int, size: int | None) -> int:
+    """Positions added at the start; "same" of TensorFlow adds the smaller half there, by the input's size."""
+    if padding == "causal":
+        return span - 1
+    if padding != "same":
+        return 0
+    rest = stride if size is None or size % stride == 0 else size % stride
+    return max(span - rest, 0) // 2
+
+
+def _padded(layer: Any, axes: Axes) -> Axes:
+    """After ZeroPadding or Cropping, whose amounts are (before, after) of each spatial axis."""
+    sign, amounts = (1, layer.padding) if hasattr(layer, "padding") else (-1, layer.cropping)
+    pairs = [amounts] if isinstance(amounts[0], int) else list(amounts)
+    fields = [field and field.shifted(sign * pair[0]) for field, pair in zip(axes, pairs, strict=False)]
+    return (*fields, axes[-1])
 
 
 def _merged(inputs: Sequence[Axes]) -> Axes | None:
-    """The largest fields of paths that meet; None if their units do not lie alike."""
+    """All that paths which meet see; None if their units do not lie alike."""
     if len({len(axes) for axes in inputs}) > 1:
         return None
     merged: list[Field | None] = []
@@ -111,8 +145,13 @@ def _merged(inputs: Sequence[Axes]) -> Axes | None:
         known = [field for field in fields if field is not None]
         if len(known) not in (0, len(fields)):
             return None
-        merged.append(Field(max(f.size for f in known), max(f.jump for f in known)) if known else None)
+        merged.append(_union(known) if known else None)
     return tuple(merged)
+
+
+def _union(fields: Sequence[Field]) -> Field:
+    start = min(field.start for field in fields)
+    return Field(max(f.start + f.size for f in fields) - start, max(f.jump for f in fields), start)
 
 
 def _works_on_last_axis(layer: Any) -> bool:

@@ -1,0 +1,112 @@
+"""dltool visualize-filters: what a run's filters look like and answer to, as pictures with tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from dltool import filters, runs, tables
+from dltool.errors import UsageError
+from dltool.filters import folder
+from dltool.filters.options import Options
+from dltool.filters.source import Source
+from dltool.progress import TrainingProgress
+from dltool.runs import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dltool.visualization.picture import Picture
+
+INDEX = "index.html"
+PICTURES_IN_TERMINAL = 64  # of each sheet
+
+
+def run(
+    path: Path,
+    mode: str,
+    options: Options,
+    *,
+    out: Path | None,
+    overwrite: bool,
+    terminal: bool,
+    batch_size: int | None,
+    form: str,
+    device: str,
+    write: Callable[[str], None],
+) -> None:
+    """Write the pictures, then the table of what they show."""
+    import pandas as pd
+
+    if terminal and form != "table":
+        raise UsageError("--terminal goes with --format table")
+    options.check_taken(mode, _taken())
+    directory = RunDirectory(path)
+    directory.check_is_run()
+    out = out or directory / runs.FILTERS / mode
+    folder.check_free(out, overwrite)
+    source = Source(path, device, options.seed, batch_size)
+    pictures, rows = _module(mode).show(source, options, TrainingProgress().say)
+    report = {title: pd.DataFrame(table) for title, table in rows.items()}
+    _save(out, source, mode, options, pictures, report)
+    write(tables.render(report, form))
+    if terminal:
+        for picture in pictures:
+            write(f"{picture.title}\n{_small(picture)}")
+    if form == "table":
+        write(f"{out / INDEX}\n")
+
+
+def _taken() -> dict[str, Sequence[str]]:
+    """The options that each mode takes; a mode is a file of `dltool.filters` that says so."""
+    found = [(one.name, _module(one.name)) for one in iter_modules(filters.__path__)]
+    return {name: module.TAKES for name, module in found if hasattr(module, "TAKES")}
+
+
+def _module(mode: str) -> Any:
+    return import_module(f"dltool.filters.{mode}")
+
+
+def _save(
+    out: Path,
+    source: Source,
+    mode: str,
+    options: Options,
+    pictures: Sequence[Picture],
+    report: Mapping[str, pd.DataFrame],
+) -> None:
+    from dltool.visualization.gallery import page
+    from dltool.visualization.picture_files import gif, png
+
+    files: dict[str, bytes] = {}
+    listed: list[dict[str, Any]] = []
+    for picture in pictures:
+        files[f"{picture.name}.png"] = png(picture.pixels)
+        listed.append({"file": f"{picture.name}.png", "title": picture.title})
+        if picture.frames:
+            files[f"{picture.name}.gif"] = gif(picture.frames)
+            listed.append({"file": f"{picture.name}.gif", "title": f"{picture.title}, step by step"})
+    title = f"{source.directory.path.absolute().name}: {mode}"
+    shown = [(one["file"], one["title"]) for one in listed]
+    files[INDEX] = page(title, shown, report).encode()
+    chosen = json.loads(json.dumps(options.given(), default=str))
+    manifest = {"run": str(source), "mode": mode, "options": chosen, "seed": options.seed, "pictures": listed}
+    folder.write_folder(out, files, manifest | {"report": json.loads(tables.render(report, "json"))})
+
+
+def _small(picture: Picture) -> str:
+    import sys
+
+    from rich.console import Console
+
+    from dltool.visualization.half_blocks import half_blocks
+
+    console = Console(file=sys.stdout)
+    colors = console.color_system if console.is_terminal and console.color_system else "truecolor"
+    left = len(picture.tiles) - PICTURES_IN_TERMINAL
+    more = f"and {left} more in {picture.name}.png\n" if left > 0 else ""
+    return half_blocks(picture.tiles[:PICTURES_IN_TERMINAL], console.width, colors) + more

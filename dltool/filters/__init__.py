@@ -1,0 +1,1 @@
+"""What visualize-filters shows of a run: a mode a file."""

@@ -1,0 +1,66 @@
+"""Models that callbacks kept in a run while it was trained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dltool import runs
+from dltool.errors import DataError, UsageError
+from dltool.filters.source import Source
+
+ENDINGS = (".keras", ".h5")
+
+
+def models(source: Source) -> list[tuple[str, Any]]:
+    """Names and models in the order of the numbers in their files' names, the run's own model last.
+
+    Raises:
+        UsageError: the run has kept none.
+        DataError: a file is no model, or weights of another.
+    """
+    import keras
+
+    from dltool.visualization.picture_files import can_write_gif
+
+    if not can_write_gif():
+        raise UsageError("--checkpoints: Pillow was built without GIF. Install another, or leave the film out.")
+    folder, own = source.directory.path, source.directory / runs.MODEL
+    files = [path for path in folder.rglob("*") if path.suffix in ENDINGS and path != own]
+    files = [path for path in files if not path.name.startswith(".")]
+    if not files:
+        remedy = "Train with the callback ModelCheckpoint: {filepath: 'epochs/{epoch:03d}.keras'}."
+        raise UsageError(f"--checkpoints: {source} has kept none. {remedy}")
+    found = []
+    for path in sorted(files, key=lambda path: _order(path.relative_to(folder))):
+        try:
+            if path.name.endswith(".weights.h5"):
+                model = keras.models.clone_model(source.model)
+                model.load_weights(path)
+            else:
+                model = keras.models.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds on a file that is no model
+            raise DataError(f"{path}: is no readable model, or weights of another. Remove it.") from error
+        found.append((path.stem.removesuffix(".weights"), model))
+    return [*found, ("selected", source.model)]
+
+
+def layer(model: Any, path: str) -> Any:
+    """The layer of that path.
+
+    Raises:
+        DataError: the checkpoint is of another model.
+    """
+    from dltool.diagnostics.calls import calls
+
+    found = next((call.layer for call in calls(model) if call.path == path), None)
+    if found is None:
+        raise DataError(f"--checkpoints: a checkpoint has no layer {path}: it is of another model. Remove it.")
+    return found
+
+
+def _order(path: Path) -> list[tuple[int, int, str]]:
+    """Numbers by their value, everything else by letters."""
+    parts = re.findall(r"\d+|\D+", path.as_posix())
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

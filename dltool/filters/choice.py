@@ -1,0 +1,65 @@
+"""The layers, units and images that the options choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dltool.errors import DataError, UsageError
+from dltool.filters.options import Options
+from dltool.filters.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dltool.diagnostics.calls import Call
+
+DEFAULT_UNITS = "0:64"
+EXAMPLES = 4  # of the test split, where no images are given
+
+
+def layers(source: Source, options: Options, default: Sequence[Call]) -> list[Call]:
+    """Those of --layers."""
+    from dltool.visualization.layer_choice import choose_layers
+
+    if not options.layers:
+        return list(default)
+    try:
+        return choose_layers(source.calls, options.layers)
+    except ValueError as error:
+        raise UsageError(f"{source}: --layers {error}") from error
+
+
+def units(options: Options, path: str, count: int | None) -> list[int]:
+    """Those of --units in a layer of so many."""
+    from dltool.visualization.layer_choice import choose_units
+
+    if count is None:
+        raise UsageError(f"--layers: {path} has no fixed number of units")
+    try:
+        return choose_units(options.units or DEFAULT_UNITS, path, count)
+    except ValueError as error:
+        raise UsageError(f"--units {error}") from error
+
+
+def convolutions(source: Source) -> list[Call]:
+    """The model's convolutions; of a model without any its first layer with weights."""
+    weighted = [call for call in source.calls if call.first and call.layer.trainable_weights]
+    return [call for call in weighted if hasattr(call.layer, "kernel_size")] or weighted[:1]
+
+
+def images(source: Source, options: Options) -> tuple[list[str], np.ndarray]:
+    """Names and images float32 (n, *shape): those of --images, else the first test examples."""
+    import numpy as np
+
+    from dltool.visualization.given_images import read_images
+
+    shape = source.shape
+    if options.images:
+        try:
+            return [path.name for path in options.images], read_images(options.images, shape, source.pixels)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+    split = "test" if "test" in source.data.splits else "train"
+    found = np.concatenate([x.numpy() for x, _ in source.batches(split, options.examples or EXAMPLES)])
+    return [f"{split} {number}" for number in range(len(found))], found.astype(np.float32)

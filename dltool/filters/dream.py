@@ -1,0 +1,50 @@
+"""--mode dream: images in which a layer sees more of what it sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dltool.filters import choice
+from dltool.filters.options import Options, Rows, Say, Shown, usable
+from dltool.filters.source import Source
+
+TAKES = ("layers", "units", "images", "examples", "steps", "rate", "jitter", "octaves")
+
+
+def show(source: Source, options: Options, say: Say) -> Shown:
+    """A sheet with a column a layer, or a unit where --units names some; a row an image and column."""
+    from dltool.visualization.dream import dream
+    from dltool.visualization.picture import Picture
+    from dltool.visualization.pixels import shown
+    from dltool.visualization.sheet import Tile, sheet
+
+    names, images = choice.images(source, options)
+    own = options.some(steps="steps", rate="step_size", jitter="jitter", octaves="octaves")
+    pixels = source.pixels
+    columns, labels = [[Tile(shown(image, pixels)) for image in images]], ["image"]
+    rows: Rows = []
+    for call in choice.layers(source, options, choice.convolutions(source)[-1:]):
+        units = choice.units(options, call.path, call.output_shapes[0][-1]) if options.units else [None]
+        for unit in units:
+            say(f"dreaming of {call.path}" + ("" if unit is None else f", unit {unit}"))
+            with usable():
+                found = dream(
+                    source.model,
+                    images,
+                    call.path,
+                    unit=unit,
+                    value_range=(pixels.low, pixels.high),
+                    seed=options.seed,
+                    **own,
+                )
+            columns.append([Tile(shown(image, pixels)) for image in found.images])
+            labels.append(call.path if unit is None else f"{call.path}\nunit {unit}")
+            for name, before, after in zip(names, found.before, found.after, strict=True):
+                row: dict[str, Any] = {"image": name, "layer": call.path}
+                row |= {} if unit is None else {"unit": unit}
+                rows.append({**row, "mean_square_before": float(before), "mean_square_after": float(after)})
+    title = "Images in which a layer sees more of what it sees"
+    tiles = [list(row) for row in zip(*columns, strict=True)]
+    drawn = sheet(title, tiles, row_labels=names, column_labels=labels, size=112)
+    small = [tile.pixels for row in tiles for tile in row]
+    return [Picture("dream", title, drawn, small)], {"images": rows}

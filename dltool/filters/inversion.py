@@ -1,0 +1,42 @@
+"""--mode inversion: images made from what a layer keeps of others."""
+
+from __future__ import annotations
+
+from dltool.filters import choice
+from dltool.filters.options import Options, Rows, Say, Shown, usable
+from dltool.filters.source import Source
+
+TAKES = ("layers", "images", "examples", "steps", "rate", "total_variation")
+
+
+def show(source: Source, options: Options, say: Say) -> Shown:
+    """A sheet with a column a layer, by default every convolution; a row an image and layer."""
+    from dltool.visualization.inversion import inversion
+    from dltool.visualization.picture import Picture
+    from dltool.visualization.pixels import shown
+    from dltool.visualization.sheet import Tile, sheet
+
+    names, images = choice.images(source, options)
+    own = options.some(steps="steps", rate="learning_rate", total_variation="variation_weight")
+    pixels = source.pixels
+    columns = [[Tile(shown(image, pixels)) for image in images]]
+    chosen = choice.layers(source, options, choice.convolutions(source))
+    rows: Rows = []
+    for call in chosen:
+        say(f"inverting {call.path} for {len(images)} images")
+        with usable():
+            found = inversion(
+                source.model, images, call.path, value_range=(pixels.low, pixels.high), seed=options.seed, **own
+            )
+        pairs = zip(found.images, found.errors, strict=True)
+        columns.append([Tile(shown(image, pixels), f"error {error:.3f}") for image, error in pairs])
+        for name, error, start in zip(names, found.errors, found.starting_errors, strict=True):
+            row = {"image": name, "layer": call.path, "relative_error": float(error)}
+            rows.append({**row, "relative_error_of_noise": float(start)})
+    title = "Images reconstructed from a layer's features"
+    notes = ["error: |features of the reconstruction - those of the image| / |those of the image|"]
+    labels = ["image", *(call.path for call in chosen)]
+    tiles = [list(row) for row in zip(*columns, strict=True)]
+    drawn = sheet(title, tiles, notes=notes, row_labels=names, column_labels=labels, size=112)
+    small = [tile.pixels for row in tiles for tile in row]
+    return [Picture("inversion", title, drawn, small)], {"images": rows}

@@ -1,0 +1,82 @@
+"""--mode maximise: images that units answer to most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dltool.errors import UsageError
+from dltool.filters import choice
+from dltool.filters.options import Options, Rows, Say, Shown, usable
+from dltool.filters.source import Source
+
+if TYPE_CHECKING:
+    from dltool.visualization.maximised_pictures import Climb, Target
+    from dltool.visualization.strongest import Strongest
+
+CLIMBING = ("steps", "rate", "l2", "total_variation", "blur", "jitter", "rotation", "scale")
+TAKES = ("layers", "units", "examples", *CLIMBING, "fourier", "bound", "objective", "diversity", "snapshots")
+TOP = 9
+
+
+def show(source: Source, options: Options, say: Say) -> Shown:
+    """A sheet a layer; a row a unit with the training data's best beside it, and a row a layer."""
+    from dltool.visualization.maximised_pictures import maximised, maximised_picture
+    from dltool.visualization.picture_files import can_write_gif
+
+    if options.snapshots and not can_write_gif():
+        raise UsageError("--snapshots: Pillow was built without GIF. Install another, or leave the film out.")
+    chosen, climb = targets(source, options), climb_of(options)
+    pictures = []
+    unit_rows: Rows = []
+    layer_rows: Rows = []
+    for target, best in zip(chosen, strongest_of(source, chosen, options, say), strict=True):
+        say(f"maximising {len(target.units)} units of {target.path}, {climb.ascent.steps} steps")
+        with usable():
+            found, seen = maximised(source.model, target, source.shape, source.pixels, climb, best)
+        picture, rows = maximised_picture(found, seen, target, source.pixels, climb, best)
+        pictures.append(picture)
+        unit_rows += rows
+        row: dict[str, Any] = {"layer": target.path, "units": len(best.values), "maximised": len(target.units)}
+        row["sees"] = " x ".join(str(part.stop - part.start) for part in seen)
+        if "exceeds" in rows[0]:
+            row["share_that_exceeds"] = sum(one["exceeds"] for one in rows) / len(rows)
+        layer_rows.append(row)
+    return pictures, {"units": unit_rows, "layers": layer_rows}
+
+
+def targets(source: Source, options: Options) -> list[Target]:
+    """The layers and units, by default of the last convolution."""
+    from dltool.visualization.maximised_pictures import Target
+
+    chosen = choice.layers(source, options, choice.convolutions(source)[-1:])
+    return [
+        Target(
+            call.path,
+            choice.units(options, call.path, call.output_shapes[0][-1]),
+            source.fields(call),
+            source.class_names(call),
+        )
+        for call in chosen
+    ]
+
+
+def strongest_of(source: Source, chosen: list[Target], options: Options, say: Say) -> list[Strongest]:
+    """The training data's strongest answers in each layer."""
+    from dltool.visualization.activations import Activations
+    from dltool.visualization.strongest import strongest
+
+    shape, size = source.shape, source.data.splits["train"].size
+    count = min(options.examples or size, size)
+    say(f"looking through {count:,} training examples of shape {' x '.join(map(str, shape))}")
+    with usable():
+        layers = Activations(source.model, [target.path for target in chosen])
+        return strongest(layers, (x for x, _ in source.batches(count=count)), TOP)
+
+
+def climb_of(options: Options) -> Climb:
+    from dltool.visualization.maximisation import Ascent
+    from dltool.visualization.maximised_pictures import Climb
+
+    ascent = Ascent(**options.some(**{name: name for name in CLIMBING}), seed=options.seed)
+    names = {"objective": "objective", "bound": "bound", "fourier": "fourier"}
+    return Climb(ascent, **options.some(**names, diversity="copies", snapshots="snapshots"))

@@ -1,0 +1,137 @@
+"""A run opened for visualize-filters: its model's layers, and its data as far as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool import backend, changes, runs
+from dltool.data import Data
+from dltool.errors import DataError, UsageError
+from dltool.runs import RunDirectory
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dltool.diagnostics.calls import Call
+    from dltool.diagnostics.receptive_field import Field
+    from dltool.visualization.pixels import PixelRange
+
+SAMPLE = 4096  # training examples that the pixels' range and mean are taken from
+
+
+class Source:
+    """A finished run.
+
+    Args:
+        path: the run directory.
+        device: "auto", "cpu" or "gpu".
+        seed: of everything that is drawn.
+        batch_size: examples at a time; by default as `eval`.
+    Raises:
+        DataError: it is no run, or its model cannot be read.
+        UsageError: the model's graph is not known.
+    """
+
+    def __init__(self, path: Path, device: str, seed: int, batch_size: int | None) -> None:
+        self.directory = RunDirectory(path)
+        self.directory.check_is_run()
+        self.recipe = changes.own_recipe(self.directory)
+        self.facts: dict[str, Any] = self.directory.read_json(runs.DATA)
+        self.seed, self._batch_size = seed, batch_size
+        backend.configure(device=device, dtype_policy=self.recipe.setting("dtype_policy"))
+        backend.make_gpu_deterministic(seed)
+        self.model = self.directory.load_model()
+        from dltool.diagnostics.calls import calls
+        from dltool.diagnostics.receptive_field import receptive_fields
+
+        try:
+            self.calls: list[Call] = calls(self.model)
+        except ValueError as error:
+            raise UsageError(f"{self.directory}: {error}") from error
+        self._fields = dict(zip(map(id, self.calls), receptive_fields(self.calls), strict=True))
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def fields(self, call: Call) -> tuple[Field, ...] | None:
+        """What a unit of a layer sees along each axis of an image; None for all of it."""
+        fields = self._fields[id(call)]
+        return fields if fields and len(fields) == len(self.model.inputs[0].shape) - 2 else None
+
+    def class_names(self, call: Call) -> Sequence[str] | None:
+        """Of a layer whose units are the classes, None of others."""
+        names = self.facts.get("class_names") or range(self.facts.get("num_classes") or 0)
+        last = [one for one in self.calls if getattr(one.layer, "kernel", None) is not None][-1:]
+        if not names or call not in last or call.output_shapes[0][-1] != len(names):
+            return None
+        return [str(name) for name in names]
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Of an image, (rows, columns, channels), or a signal, (positions, channels).
+
+        Raises:
+            UsageError: the model takes something else.
+        """
+        inputs = self.model.inputs
+        shape = tuple(inputs[0].shape[1:])
+        known = tuple(self.facts.get("input_shape") or ())
+        if len(known) == len(shape):  # an input of any size: as the data are
+            shape = tuple(size or other for size, other in zip(shape, known, strict=True))
+        numbers = "float" in str(inputs[0].dtype) or "int8" in str(inputs[0].dtype)
+        if len(inputs) > 1 or len(shape) not in (2, 3) or None in shape or not numbers:
+            words = " and ".join(str(tuple(tensor.shape[1:])) for tensor in inputs)
+            raise UsageError(
+                f"{self}: is no image model: it takes inputs of shape {words}. "
+                "Only --mode kernels is for such runs, of embeddings and dense layers."
+            )
+        return shape
+
+    @cached_property
+    def data(self) -> Data:
+        return Data.of(self.recipe, changes.own_dataset(self.recipe, self.directory))
+
+    def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Any, Any]]:
+        """Batches (x, y) of a split, in stored order; all, or enough for `count` examples."""
+        if split not in self.data.splits:
+            split = "train"
+        size = self._batch_size or self.data.evaluation_batch(32)
+        left = count
+        with self.data.explained():
+            for x, y in self.data.pipeline(split, size).batches():
+                if left is not None:
+                    x, y = x[:left], y[:left]
+                    left -= len(y)
+                if len(y):
+                    self._check(x)
+                    yield x, y
+                if left == 0:
+                    return
+
+    @cached_property
+    def pixels(self) -> PixelRange:
+        """The pixels of the training data."""
+        import numpy as np
+
+        from dltool.visualization.pixels import PixelRange
+
+        return PixelRange.of(np.concatenate([x.numpy() for x, _ in self.batches(count=SAMPLE)]))
+
+    def labels(self, targets: np.ndarray) -> np.ndarray | None:
+        """Targets in words, None where they are no classes."""
+        import numpy as np
+
+        count = self.facts.get("num_classes")
+        if not count:
+            return None
+        names = np.array([str(name) for name in self.facts.get("class_names") or range(count)])
+        indices = targets.reshape(len(targets), -1)
+        indices = indices.argmax(axis=1) if indices.shape[1] > 1 else indices[:, 0]
+        return names[indices.astype(int)]
+
+    def _check(self, x: Any) -> None:
+        if not hasattr(x, "shape") or tuple(x.shape[1:]) != self.shape:
+            raise DataError(f"{self}: the model takes images of shape {self.shape}, its data have others.")

@@ -1,0 +1,59 @@
+"""--mode top: the training data's strongest patches of each unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dltool.filters.maximise import CLIMBING, climb_of, strongest_of, targets
+from dltool.filters.options import Options, Rows, Say, Shown, usable
+from dltool.filters.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TAKES = ("layers", "units", "examples", *CLIMBING, "fourier", "bound")
+
+
+def show(source: Source, options: Options, say: Say) -> Shown:
+    """A sheet a layer, a row of it and of the table a unit."""
+    import numpy as np
+
+    from dltool.visualization.maximised_pictures import maximised
+    from dltool.visualization.patches import cropped
+    from dltool.visualization.top_pictures import top_picture
+
+    chosen, climb = targets(source, options), climb_of(options)
+    pictures = []
+    rows: Rows = []
+    for target, best in zip(chosen, strongest_of(source, chosen, options, say), strict=True):
+        say(f"maximising {len(target.units)} units of {target.path}, {climb.ascent.steps} steps")
+        with usable():
+            found, seen = maximised(source.model, target, source.shape, source.pixels, climb, best)
+        made = [cropped(image[0], seen, source.pixels.mean) for image in found.images]
+        wanted = best.examples[list(target.units)]
+        numbers, place = np.unique(wanted, return_inverse=True)
+        images, answers = _examples(source, numbers)
+        place = place.reshape(wanted.shape)
+        words = source.labels(answers)
+        labels = None if words is None else words[place]
+        active = found.activations[:, 0]
+        picture, more = top_picture(source.model, target, best, images[place], labels, made, active, source.pixels)
+        pictures.append(picture)
+        rows += more
+    return pictures, {"units": rows}
+
+
+def _examples(source: Source, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training examples by their numbers, which rise: images (n, *shape) and targets."""
+    import numpy as np
+
+    images, answers, start = [], [], 0
+    for x, y in source.batches():
+        inside = numbers[(numbers >= start) & (numbers < start + len(y))] - start
+        if len(inside):
+            images.append(x.numpy()[inside])
+            answers.append(y.numpy()[inside])
+        start += len(y)
+        if start > numbers[-1]:
+            break
+    return np.concatenate(images), np.concatenate(answers)

@@ -1,0 +1,47 @@
+"""A sheet of attribution maps beside their images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dltool.visualization.picture import Picture
+from dltool.visualization.pixels import PixelRange, shown, signed, unsigned
+from dltool.visualization.sheet import Tile, sheet
+
+
+def attribution_picture(
+    names: Sequence[str],
+    images: np.ndarray,
+    classes: Sequence[str],
+    maps: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
+    verdicts: Mapping[str, str],
+    pixels: PixelRange,
+) -> Picture:
+    """A row an image, a column a method.
+
+    Maps that are nowhere negative go from black to white, others from black over grey (0) to white.
+
+    Args:
+        classes: of each image, that the maps are about.
+        maps: method -> (n, rows, columns).
+        scores: method -> deletion scores (n,).
+        verdicts: method -> "pass" or "fail" of the random-weights check.
+    """
+    rows = []
+    for number, image in enumerate(images):
+        tiles = [Tile(shown(image, pixels), f"class {classes[number]}")]
+        tiles += [Tile(_drawn(found[number]), f"{scores[method][number]:.3f}") for method, found in maps.items()]
+        rows.append(tiles)
+    title = "What counts for the class"
+    notes = ["below the maps: deletion score, lower is better", "above: verdict of the random-weights check"]
+    columns = ["image", *(f"{method}\n{verdicts.get(method, '')}".rstrip() for method in maps)]
+    drawn = sheet(title, rows, notes=notes, row_labels=names, column_labels=columns, size=84)
+    return Picture("attribution", title, drawn, [tile.pixels for row in rows for tile in row])
+
+
+def _drawn(one: np.ndarray) -> np.ndarray:
+    limit = float(np.abs(one).max())
+    return signed(one, limit) if one.min() < 0 else unsigned(one, 0.0, limit)

@@ -1,0 +1,92 @@
+"""The kernels of a layer as small pictures, and which of them are dead or alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+DEAD = 0.01  # of the layer's median norm
+ALIKE = 0.95  # cosine of near-duplicates
+
+
+def kernels(layer: Any, input_shape: Sequence[int | None]) -> np.ndarray | None:
+    """Float32 (units, channels, rows, columns); None of a layer that has none to draw.
+
+    Convolutions of images: as they are, a depthwise one a unit an output channel, of 3-D ones each slice as a channel.
+    1-D convolutions: one channel, rows are input channels and columns are positions. Dense layers: reshaped like
+    `input_shape` where the sizes agree, so that a first layer on flattened images shows images; else one row.
+    Embeddings: a unit a token, one row of its vector.
+
+    Args:
+        input_shape: of the model without the batch axis.
+    """
+    kind = type(layer).__name__
+    if kind.endswith("Embedding") and hasattr(layer, "embeddings"):
+        return _array(layer.embeddings)[:, None, None, :]
+    weight = getattr(layer, "depthwise_kernel", None)  # of separable convolutions
+    if weight is None and hasattr(layer, "depth_multiplier"):
+        weight = layer.kernel
+    if weight is not None:
+        array = _array(weight)  # (..., channels, multiplier)
+        merged = array.reshape(*array.shape[:-2], 1, -1)  # a unit an output channel
+        return _spatial(merged)
+    weight = getattr(layer, "kernel", None)
+    if weight is None or hasattr(layer, "recurrent_kernel"):
+        return None
+    array = _array(weight)
+    if array.ndim == 2:
+        return _dense(array, tuple(input_shape))
+    if array.ndim < 3:
+        return None
+    return _spatial(np.swapaxes(array, -1, -2) if "Transpose" in kind else array)
+
+
+def dead(norms: np.ndarray) -> np.ndarray:
+    """Which units have kernels of less than 1 % of the layer's median norm, bool (units,)."""
+    return norms <= DEAD * np.median(norms)
+
+
+def nearest(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each unit the other whose kernel points most nearly the same or the opposite way, and the cosine.
+
+    Args:
+        array: (units, ...).
+    Returns:
+        Indices int64 (units,), -1 where there is no other, and cosines float (units,).
+    """
+    flat = array.reshape(len(array), -1).astype(np.float64)
+    norms = np.linalg.norm(flat, axis=1, keepdims=True)
+    unit = np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)
+    if len(array) < 2 or flat.shape[1] < 2:  # single numbers all point the same way
+        return np.full(len(array), -1), np.zeros(len(array))
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, 0)
+    other = np.abs(cosines).argmax(axis=1)
+    return other, cosines[np.arange(len(array)), other]
+
+
+def _array(weight: Any) -> np.ndarray:
+    return np.asarray(weight, np.float32)
+
+
+def _spatial(array: np.ndarray) -> np.ndarray:
+    """(..., channels, units) of 1, 2 or 3 spatial axes -> (units, channels, rows, columns)."""
+    if array.ndim == 3:  # (positions, channels, units)
+        return array.transpose(2, 1, 0)[:, None]
+    if array.ndim == 5:  # (depth, rows, columns, channels, units)
+        array = array.transpose(1, 2, 0, 3, 4).reshape(*array.shape[1:3], -1, array.shape[-1])
+    return array.transpose(3, 2, 0, 1)
+
+
+def _dense(array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
+    """(inputs, units) -> (units, channels, rows, columns)."""
+    units = array.shape[1]
+    known = [size for size in shape if size is not None]
+    if len(known) == len(shape) == 3 and math.prod(known) == len(array):
+        return array.T.reshape(units, *known).transpose(0, 3, 1, 2)
+    if len(known) == len(shape) == 2 and math.prod(known) == len(array):
+        return array.T.reshape(units, *known).transpose(0, 2, 1)[:, None]
+    return array.T[:, None, None, :]

@@ -1,0 +1,336 @@
+"""dltool visualize-filters: every mode on small runs, the files that it leaves, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dltool import cli
+from tests.command_line import QUICK, Done, run, write_quick
+
+CNN = """\
+# A small convolutional net for tests.
+data: {dataset: Digits, validation_split: 0.1}
+model:
+  - Rescaling: 0.0625
+  - Conv2D: {filters: 6, kernel_size: 5, padding: same, activation: relu, name: first}
+  - MaxPooling2D
+  - Conv2D: {filters: 5, kernel_size: 3, activation: relu, name: second}
+  - Flatten
+  - Dense: {units: "${data.num_classes}", activation: softmax, name: head}
+compile: {optimizer: {Adam: {learning_rate: 1e-2}}, loss: SparseCategoricalCrossentropy, metrics: [accuracy]}
+fit:
+  epochs: 3
+  batch_size: 64
+  callbacks:
+    - ModelCheckpoint: {filepath: 'epochs/{epoch:03d}.keras'}
+seed: 1
+"""
+
+
+def trained(folder: Path, text: str) -> Path:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", str(write_quick(folder, text=text)), "--out", str(folder / "run"), "-q"])
+    assert not ended.value.code
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("cnn"), CNN)
+
+
+@pytest.fixture(scope="module")
+def mlp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("mlp"), QUICK)
+
+
+Show = Callable[..., Done]
+
+
+@pytest.fixture
+def show(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Show:
+    """visualize-filters into tmp_path / "out", replacing what is there."""
+
+    def command(path: Path, *arguments: object) -> Done:
+        return run(capsys, "visualize-filters", path, "--out", tmp_path / "out", "--overwrite", *arguments)
+
+    return command
+
+
+def rows(done: Done, section: str = "units") -> list[dict]:
+    assert done.status == 0, done.err
+    return json.loads(done.out)[section]
+
+
+def files(folder: Path) -> set[str]:
+    """The files of a folder, whose manifest must list them, and its page show the pictures."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    found = {path.name for path in folder.iterdir()}
+    assert {*manifest["files"], "manifest.json"} == found
+    page = (folder / "index.html").read_text()
+    assert all(f'src="{one["file"]}"' in page for one in manifest["pictures"])
+    return found - {"manifest.json", "index.html"}
+
+
+def test_kernels_are_the_default(cnn: Path, show: Show, tmp_path: Path) -> None:
+    done = show(cnn, "--format", "json")
+    units = rows(done)
+    assert [(row["layer"], row["unit"]) for row in units] == [
+        *(("first", unit) for unit in range(6)),
+        *(("second", unit) for unit in range(5)),
+    ]
+    assert 0 <= units[0]["orientation_degrees"] < 180 and units[6]["gabor_r2"] is None
+    assert [row["kernel"] for row in rows(done, "layers")] == ["5 x 5 x 1", "3 x 3 x 6"]
+    assert files(tmp_path / "out") == {"kernels-first.png", "kernels-second.png"}
+
+
+def test_norms_are_those_of_the_model(cnn: Path, show: Show) -> None:
+    import keras
+
+    units = rows(show(cnn, "--format", "json", "--layers", "second", "--units", "1,3:"))
+    kernel = keras.models.load_model(cnn / "model.keras").get_layer("second").kernel.numpy()
+    assert [row["unit"] for row in units] == [1, 3, 4]
+    for row in units:
+        assert row["norm"] == pytest.approx(np.linalg.norm(kernel[..., row["unit"]]), rel=1e-5)
+
+
+def test_checkpoints_make_a_film(cnn: Path, show: Show, tmp_path: Path) -> None:
+    assert show(cnn, "--checkpoints", "--layers", "first").status == 0
+    assert files(tmp_path / "out") == {"kernels-first.png", "kernels-first.gif"}
+    assert Image.open(tmp_path / "out" / "kernels-first.gif").n_frames == 4  # 3 epochs and the selected one
+
+
+def test_maximised_units_exceed_the_training_data_s_best(cnn: Path, show: Show, tmp_path: Path) -> None:
+    done = show(cnn, "--mode", "maximise", "--snapshots", 3, "--steps", 128, "--format", "json")
+    units = rows(done)
+    assert [row["unit"] for row in units] == list(range(5))  # of the last convolution
+    assert all(row["activation"] > row["best_training_image"] and row["exceeds"] for row in units)
+    assert rows(done, "layers")[0]["sees"] == "10 x 10"  # 5 + 1 + (3 - 1) * 2
+    assert files(tmp_path / "out") == {"maximised-second.png", "maximised-second.gif"}
+
+
+def test_class_logits_are_maximised_before_the_softmax(cnn: Path, show: Show) -> None:
+    done = show(cnn, "--mode", "maximise", "--layers", "head", "--units", "7", "--steps", 64, "--examples", 300,
+                "--jitter", 1, "--rotation", 5, "--scale", 0.1, "--diversity", 2, "--format", "json")  # fmt: skip
+    units = rows(done)
+    assert [(row["class"], row["image"]) for row in units] == [("7", 0), ("7", 1)]
+    assert all(row["best_training_image"] > 1 for row in units)  # a probability is at most 1
+    assert "300 training examples" in done.err
+
+
+def test_feature_maps_of_given_images(cnn: Path, show: Show, tmp_path: Path) -> None:
+    import keras
+
+    array = np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for path, image in zip(paths, array, strict=True):
+        Image.fromarray(image).save(path)
+    done = show(cnn, "--mode", "activations", "--layers", "first", "--format", "json", "--images", *paths)
+    model = keras.models.load_model(cnn / "model.keras")
+    part = keras.Model(model.inputs, model.get_layer("first").output)
+    maps = part(array[..., None] / 255 * 16).numpy()  # Digits' pixels are 0 to 16
+    for row in rows(done):
+        one = maps["ab".index(row["image"][0]), ..., row["unit"]]
+        assert row["max"] == pytest.approx(one.max(), abs=1e-5)
+        assert row["share_above_0"] == pytest.approx((one > 0).mean())
+    assert files(tmp_path / "out") == {"activations-first-a.png.png", "activations-first-b.png.png"}
+
+
+def test_the_strongest_patches_are_of_the_examples_named(cnn: Path, show: Show, tmp_path: Path) -> None:
+    import keras
+
+    done = show(cnn, "--mode", "top", "--units", "2", "--steps", 32, "--format", "json")
+    row = rows(done)[0]
+    model = keras.models.load_model(cnn / "model.keras")
+    part = keras.Model(model.inputs, model.get_layer("second").output)
+    from dltool import changes
+    from dltool.data import Data
+    from dltool.runs import RunDirectory
+
+    recipe = changes.own_recipe(RunDirectory(cnn))
+    data = Data.of(recipe, changes.own_dataset(recipe, RunDirectory(cnn)))
+    x = np.concatenate([batch.numpy() for batch, _ in data.pipeline("train", 512).batches()])
+    best = part.predict(x, verbose=0)[..., 2].max(axis=(1, 2))
+    numbers = [int(number) for number in row["examples"].split()]
+    assert len(numbers) == 9
+    np.testing.assert_allclose(best[numbers], np.sort(best)[::-1][:9], rtol=1e-4)
+    assert row["strongest"] == pytest.approx(best.max(), rel=1e-4)  # positive, so that the ReLU changes nothing
+    assert files(tmp_path / "out") == {"top-second.png"}
+
+
+def test_attribution_has_a_figure_a_method(cnn: Path, show: Show, tmp_path: Path) -> None:
+    done = show(cnn, "--mode", "attribution", "--method", "gradient,guided", "--examples", 2, "--format", "json")
+    methods = rows(done, "methods")
+    assert [row["method"] for row in methods] == ["gradient", "guided"]
+    assert all(row["random_weights_check"] in ("pass", "fail") and 0 <= row["deletion"] <= 1 for row in methods)
+    assert len(rows(done, "images")) == 4
+    assert files(tmp_path / "out") == {"attribution.png"}
+
+
+def test_inversion_and_dream_change_images(cnn: Path, show: Show, tmp_path: Path) -> None:
+    done = show(cnn, "--mode", "inversion", "--layers", "first", "--examples", 2, "--steps", 64, "--format", "json")
+    assert all(row["relative_error"] < row["relative_error_of_noise"] for row in rows(done, "images"))
+    assert files(tmp_path / "out") == {"inversion.png"}
+    done = show(cnn, "--mode", "dream", "--layers", "first", "--units", "1", "--octaves", 1, "--examples", 1,
+                "--format", "json")  # fmt: skip
+    assert all(row["mean_square_after"] > row["mean_square_before"] for row in rows(done, "images"))
+    assert files(tmp_path / "out") == {"dream.png"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mode", "maximise", "--steps", "20", "--jitter", "1", "--rotation", "9", "--snapshots", "2"],
+        ["--mode", "top", "--steps", "10", "--units", "0:2"],
+    ],
+)
+def test_equal_seeds_give_equal_bytes(cnn: Path, show: Show, tmp_path: Path, arguments: list[str]) -> None:
+    contents = []
+    for seed in (4, 4, 5):
+        assert show(cnn, *arguments, "--seed", seed).status == 0
+        pictures = sorted(files(tmp_path / "out"))
+        contents.append([(tmp_path / "out" / name).read_bytes() for name in pictures])
+    assert contents[0] == contents[1]
+    assert contents[0][0] != contents[2][0]
+
+
+def test_nested_models_are_opened(cnn: Path, show: Show, tmp_path: Path) -> None:
+    import keras
+    from keras import layers
+
+    path = tmp_path / "nested"
+    shutil.copytree(cnn, path)
+    inner = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(3, 3, activation="relu", name="conv")], name="in")
+    x = keras.Input((8, 8, 1))
+    y = layers.Dense(10)(layers.Flatten()(layers.Conv2D(2, 3, name="last")(inner(x))))
+    keras.Model(x, y).save(path / "model.keras")
+    assert [row["layer"] for row in rows(show(path, "--format", "json"))] == ["in/conv"] * 3 + ["last"] * 2
+    layers_ = ("--layers", "in/*", "--layers", "last")
+    done = show(path, "--mode", "top", *layers_, "--units", "1", "--steps", 8, "--format", "json")
+    assert [row["layer"] for row in rows(done)] == ["in/conv", "last"]
+    assert files(tmp_path / "out") == {"top-in-conv.png", "top-last.png"}
+
+
+def test_a_dense_first_layer_shows_images(mlp: Path, show: Show) -> None:
+    done = show(mlp, "--format", "json")
+    assert rows(done, "layers")[0] | {"median_gabor_r2": 0} == {
+        "layer": "dense", "type": "Dense", "units": 16, "drawn": 16, "kernel": "8 x 8 x 1", "dead": 0,
+        "near_duplicates": 0, "median_gabor_r2": 0,
+    }  # fmt: skip
+    assert show(mlp, "--mode", "maximise", "--layers", "dense", "--steps", 8).status == 0
+
+
+def test_pictures_in_the_terminal_come_after_the_table(cnn: Path, show: Show, tmp_path: Path) -> None:
+    done = show(cnn, "--terminal", "--layers", "first")
+    table, _, rest = done.out.partition("first: kernels (Conv2D, 5 x 5 x 1)\n")
+    assert "layers" in table and "▀" not in table
+    assert rest.count("▀") == 6 * 3 * 5  # six kernels of 5 x 5: three lines of half blocks each
+    assert done.out.endswith(f"{tmp_path / 'out' / 'index.html'}\n")
+
+
+def test_pictures_go_into_the_run_by_default_and_are_not_replaced_unasked(
+    cnn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(capsys, "visualize-filters", cnn, "--layers", "first", "--format", "csv")
+    assert first.status == 0
+    assert first.out.startswith("layer,unit,norm,")
+    assert files(cnn / "filters" / "kernels") == {"kernels-first.png"}
+    again = run(capsys, "visualize-filters", cnn)
+    assert again.status == 2 and "exists already. Use --overwrite" in again.err
+
+
+def test_only_its_own_files_are_replaced(cnn: Path, show: Show, tmp_path: Path) -> None:
+    assert show(cnn).status == 0
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert show(cnn, "--layers", "first").status == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "kernels-first.png", "index.html", "manifest.json", "notes.txt",
+    }  # fmt: skip
+    (tmp_path / "out" / "manifest.json").unlink()
+    done = show(cnn)
+    assert done.status == 2 and "holds no pictures of visualize-filters" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]  # nothing half-written beside it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--layers", "frst"], 2, "--layers 'frst': no such layer. Did you mean 'first'?"),
+        (["--layers", "flat*"], 2, "no layer has kernels to draw. Layers with kernels: first, second, head."),
+        (["--units", "6"], 2, "--units '6': layer first has no such unit; it has 0 to 5"),
+        (["--units", "a:b"], 2, "write numbers and ranges of units"),
+        (["--mode", "maximise", "--layers", "nope"], 2, "no such layer"),
+        (["--mode", "maximise", "--images", "a.png"], 2, "--images goes with --mode activations or attribution"),
+        (["--steps", "3"], 2, "--steps goes with --mode dream or inversion or maximise or top, not kernels"),
+        (["--mode", "maximise", "--fourier", "--blur", "1"], 2, "Leave one of them out"),
+        (["--mode", "attribution", "--method", "magic"], 2, "--method magic: no such method"),
+        (["--mode", "attribution", "--target", "cat"], 2, "--target cat: no such class"),
+        (["--mode", "activations", "--images", "nowhere.png"], 5, "nowhere.png: does not exist"),
+        (["--mode", "activations", "--images", "wide.png"], 5, "wide.png: is 4 x 9 x 1, the model takes 8 x 8 x 1"),
+        (["--mode", "activations", "--images", "coloured.png"], 5, "is coloured, the model takes grey images"),
+        (["--terminal", "--format", "csv"], 2, "--terminal goes with --format table"),
+        (["--mode", "fourth"], 2, "Invalid value for '--mode'"),
+    ],
+)
+def test_mistakes_are_one_line(
+    cnn: Path, show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((4, 9), np.uint8)).save("wide.png")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("coloured.png")
+    done = show(cnn, *arguments)
+    assert (done.status, done.out) == (status, ""), done.err
+    errors = [line for line in done.err.splitlines() if not line.startswith(("looking through", "maximising"))]
+    assert len(errors) == 1 and said in errors[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_no_image_model_is_said(tmp_path: Path, show: Show) -> None:
+    text = QUICK.replace("dataset: Digits", "dataset: {Csv: {path: t.csv, target: y}}")
+    text = text.replace("- Rescaling: 0.0625\n  - Flatten\n", "- FeatureSpace: ${data.features}\n")
+    lines = [f"{i % 7},{i % 5},{i % 2}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    path = trained(tmp_path, text.replace("t.csv", str(tmp_path / "t.csv")))
+    done = show(path, "--mode", "maximise")
+    assert done.status == 2
+    assert len(done.err.splitlines()) == 1 and "is no image model" in done.err
+
+
+def test_checkpoints_that_were_not_kept_and_a_folder_that_is_no_run_are_said(
+    mlp: Path, show: Show, tmp_path: Path
+) -> None:
+    done = show(mlp, "--checkpoints")
+    assert done.status == 2 and "has kept none. Train with the callback ModelCheckpoint" in done.err
+    done = show(tmp_path)
+    assert done.status == 5 and "is not a run directory" in done.err
+
+
+def test_without_gif_a_film_is_refused_before_any_work(
+    cnn: Path, show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "init", lambda: None)
+    monkeypatch.setattr(Image, "SAVE_ALL", {})
+    for arguments in (["--checkpoints"], ["--mode", "maximise", "--snapshots", "3"]):
+        done = show(cnn, *arguments)
+        assert done.status == 2 and "Pillow was built without GIF" in done.err
+        assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+def test_lenet_s_second_convolution_is_maximised_beyond_the_training_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], show: Show
+) -> None:
+    path = tmp_path / "lenet5"
+    assert run(capsys, "train", "cnn/lenet5", "fit.epochs=2", "--out", path, "-q").status == 0
+    done = show(path, "--mode", "maximise", "--format", "json")
+    assert rows(done, "layers")[0]["layer"] == "conv2d_1"
+    assert rows(done, "layers")[0]["share_that_exceeds"] >= 0.9
