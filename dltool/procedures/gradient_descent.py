@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline
 from dltool.procedures.evaluation import Evaluation, figures_of
+from dltool.procedures import fused_batch_normalization
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.training_state import (
     Position,
@@ -94,6 +95,7 @@ class GradientDescent:
         self.examples_per_second = 0.0  # of the epoch under way, validation left out
         if not jit_compile:  # XLA fuses by itself
             fuse(model.optimizer)
+            fused_batch_normalization.fuse(model)
         step = self._step(class_weight, jit_compile)
         evaluation = evaluation or Evaluation(model)
         hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
