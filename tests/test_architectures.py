@@ -1,4 +1,4 @@
-"""The lecture's architectures have the papers' parameters and multiply-adds; what Keras Applications has is the same."""
+"""Architectures have the papers' parameters and multiply-adds; those that Keras Applications has are the same."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def test_alexnet_has_the_parameters_of_its_eight_layers(capsys: pytest.CaptureFi
     # a multiply-add for each weight at each position: 55 x 55, 27 x 27, three times 13 x 13, then dense layers
     positions = [55**2, 27**2, *[13**2] * 3, 1, 1, 1]
     biases = [96, 256, 384, 384, 256, 4096, 4096, 1000]
-    assert found["multiply_adds"] == sum(
-        p * (c - b) for p, c, b in zip(positions, layers, biases, strict=True)
-    )
+    assert found["multiply_adds"] == sum(p * (c - b) for p, c, b in zip(positions, layers, biases, strict=True))
 
 
 @pytest.mark.parametrize(("depth", "millions"), [(32, "0.46"), (44, "0.66"), (56, "0.85"), (110, "1.7")])

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline
-from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures import fused_batch_normalization
+from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.training_state import (
     Position,
