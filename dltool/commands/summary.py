@@ -62,7 +62,15 @@ def _model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tupl
     backend.configure(dtype_policy=one.setting("dtype_policy"))
     build.check(one)
     backend.begin_anew(one.setting("seed", default=DEFAULT_SEED), one.setting("dtype_policy"))
-    return build.model(one, facts, None), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    return _outline(one, facts), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+
+
+def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
+    """The model, its weights of known shapes but without values: those of VGG-19 would take 575 MB."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        return build.model(one, facts, None)
 
 
 def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def _attention(layer: Any, input_shape: Any, output_shape: Any) -> int:
 _RULES: dict[str, Any] = {
     "Dense": _dense,
     **{f"Conv{n}D": _convolution for n in (1, 2, 3)},
+    "PartialConv2D": _convolution,  # kernel: (rows, columns, connected pairs)
     **{f"DepthwiseConv{n}D": _convolution for n in (1, 2)},
     **{f"SeparableConv{n}D": _separable for n in (1, 2)},
     **{f"Conv{n}DTranspose": _transposed for n in (1, 2, 3)},

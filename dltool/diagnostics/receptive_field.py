@@ -12,8 +12,8 @@ from dltool.diagnostics.calls import Call
 
 POINTWISE = (
     "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dropout", "ELU", "GaussianDropout",
-    "GaussianNoise", "Identity", "LeakyReLU", "Masking", "Normalization", "PReLU", "ReLU", "Rescaling",
-    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+    "GaussianNoise", "Identity", "LeakyReLU", "LocalResponseNormalization", "Masking", "Normalization", "PReLU", "ReLU",
+    "Rescaling", "ScaledTanh", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
 )  # fmt: skip
 OVER_CHANNELS = ("Dense", "LayerNormalization", "RMSNormalization", "Softmax", "UnitNormalization")  # by default
 PADDED_OR_CUT = ("ZeroPadding", "Cropping")

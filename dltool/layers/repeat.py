@@ -9,12 +9,15 @@ from typing import Any
 
 import keras
 
+from dltool.layers.wiring import Composite, apply, copied
 
-def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential:  # noqa: N802 - a recipe's word, as a layer's
+
+def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Composite:  # noqa: N802 - a recipe's word, as a layer's
     """The same block of layers `times` times in a row, each copy with weights of its own.
 
     y = block_times(...block_2(block_1(x))): what writing the layers out `times` times gives, as a nested
-    keras.Sequential, so that a saved model needs nothing but Keras to load.
+    keras.Sequential, so that a saved model needs nothing but Keras to load. A block with `Residual`, `Branches` or
+    another such block inside is wired into the graph instead, where its layers stand side by side with the others.
 
     Args:
         layers: the block, a list of layers or one layer. Copies are named after them in turn
@@ -26,7 +29,8 @@ def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential:  # noqa
     Limits: an initialiser with a seed of its own gives every copy the same weights, as it does to layers
         written out. With layers that keep the sign or the scale of their input badly, depth alone makes the
         signal vanish or explode; see He et al., 2015, arXiv:1502.01852, section 2.2.
-    Reference: lecture slides 48-50 (a deep net as a chain of equal layers).
+    Reference: lecture slides 48-50 (a deep net as a chain of equal layers); He et al., 2016, Deep residual learning
+        for image recognition, table 1 (blocks times a number).
     """
     block: list[Any] = list(layers) if isinstance(layers, list | tuple) else [layers]
     if isinstance(times, bool) or not isinstance(times, int) or times < 1:
@@ -37,6 +41,8 @@ def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential:  # noqa
         if hasattr(layer, "adapt"):
             raise ValueError(f"{type(layer).__name__} is adapted to the data, which a repeated layer can't be. "
                              "Put it in front of the repeated layers.")  # fmt: skip
+    if any(isinstance(layer, Composite) for layer in block):
+        return _Stack(block, times)
     counter: Counter[str] = Counter()
     copies = []
     for _ in range(times):
@@ -58,3 +64,19 @@ def _own_name() -> str:
     """`repeat`, `repeat_1`, ...: numbered as Keras numbers layers without a name."""
     used = keras.backend.get_uid("repeat") - 1
     return f"repeat_{used}" if used else "repeat"
+
+
+class _Stack(Composite):
+    """A repeated block that holds wirings."""
+
+    def __init__(self, block: Sequence[Any], times: int) -> None:
+        self.layers, self.times = list(block), times
+
+    def __call__(self, x: Any) -> Any:
+        fresh = [copied(self.layers) for _ in range(self.times - 1)]  # before the first call: built layers share names
+        for layers in [self.layers, *fresh]:
+            x = apply(layers, x)
+        return x
+
+    def copy(self) -> _Stack:
+        return _Stack(copied(self.layers), self.times)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline, Step
+from dltool.procedures import fused_batch_normalization
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
@@ -99,6 +100,7 @@ class GradientDescent:
         self.examples_per_second = 0.0  # of the epoch under way, validation left out
         if not jit_compile:  # XLA fuses by itself
             fuse(model.optimizer)
+            fused_batch_normalization.fuse(model)
         step = training_step(model, augment, class_weight, jit_compile)
         evaluation = evaluation or Evaluation(model)
         hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
