@@ -42,8 +42,8 @@ bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alterna
 recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers
 	$(BIN)/python -m pytest tests/test_recipes.py $(PYTEST_ARGS)
 
-slow: $(VENV)/.tested  ## the same for the recipes that take minutes; needs DLTOOL_DATA
-	$(BIN)/python -m pytest tests/test_recipes.py -m slow $(PYTEST_ARGS)
+slow: $(VENV)/.tested  ## the tests that take minutes: long recipes, many nets; needs DLTOOL_DATA
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 clean:  ## remove what make made, the virtual environment included
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -201,11 +201,27 @@ def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: 
         _adapt(builder, adapt, value, path)
     try:
         return layer(x)
-    except Exception:  # of Keras: told at the innermost layer that the recipe names
-        layer, x, value, path = _failing(layer, x, value, path)
+    except Exception as error:  # of Keras: told at the innermost layer that the recipe names
+        value, path = _wired(value, path, getattr(error, "wired", []))
+        if not hasattr(error, "wired"):
+            layer, x, value, path = _failing(layer, x, value, path)
     y = builder.attempt(lambda: layer(x), value, path)
     builder.finish()
     return y
+
+
+def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, str]:
+    """The layer inside a wiring (Residual, Branches) that `keys` lead to, with its place in the recipe."""
+    for key in keys:
+        if isinstance(key, str):
+            name = object_name(value)
+            body = value.data[name] if name is not None and value.is_mapping else value
+            inner = body.get(key)
+            value, path = (body, path) if inner is None else (inner, f"{path}.{key}")
+        elif value.is_list:
+            value, path = value.data[key], f"{path}[{key}]"
+            path = join(path, object_name(value)) if object_name(value) else path
+    return value, path
 
 
 def _failing(layer: Any, x: Any, value: Value, path: str) -> tuple[Any, Any, Value, str]:

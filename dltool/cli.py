@@ -431,12 +431,23 @@ def init_stats(
         Path | None,
         typer.Option("--lsuv", metavar="OUT", help="Repair the weights to unit variance; write a run to start from."),
     ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="With --lsuv: |variance - 1| that is good enough.", show_default="0.01"),
+    ] = None,
+    attempts: Annotated[
+        int | None,
+        typer.Option("--attempts", min=1, help="With --lsuv: rescalings of a layer at most.", show_default="10"),
+    ] = None,
     check_gradients: Annotated[
         bool,
         typer.Option("--check-gradients", help="Reverse mode against forward mode and central differences."),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the distributions through depth into a .png or .svg file.")
+        Path | None,
+        typer.Option(
+            "--plot", help="Draw the distributions through depth (of six models at most) into a .png or .svg file."
+        ),
     ] = None,
     require: Annotated[
         list[str] | None,
@@ -471,11 +482,12 @@ def init_stats(
     }
     if check_gradients:
         _refuse(
-            {**measuring, "--layers": layers, "--batches": batches, "--lsuv": lsuv},
+            {**measuring, "--layers": layers, "--batches": batches, "--lsuv": lsuv, "--overwrite": overwrite},
             "does not go with --check-gradients",
         )
         from dltool.commands import gradient_check
 
+        _refuse({"--tolerance": tolerance, "--attempts": attempts}, "goes with --lsuv")
         gradient_check.run(recipe, overrides or [], form=form.value, device=device.value, write=_write)
         return
     if lsuv is not None:
@@ -488,12 +500,15 @@ def init_stats(
             out=lsuv,
             layers=layers or ["*"],
             batches=batches,
+            tolerance=0.01 if tolerance is None else tolerance,
+            attempts=attempts or 10,
             overwrite=overwrite,
             form=form.value,
             device=device.value,
             write=_write,
         )
         return
+    _refuse({"--tolerance": tolerance, "--attempts": attempts}, "goes with --lsuv")
     from dltool.commands import init_stats as command
 
     command.run(
@@ -737,7 +752,7 @@ def recipes_copy(
 def _refuse(options: Mapping[str, Any], why: str) -> None:
     """Raise if an option was given that would be ignored."""
     for name, value in options.items():
-        if value not in (None, False, []):
+        if value is not None and value is not False and value != []:
             raise UsageError(f"{name} {why}")
 
 

@@ -209,7 +209,13 @@ class _Training:
     def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
         from dltool.procedures.periodic import PeriodicCallback
 
+        files: dict[str, int] = {}
         for index, callback in enumerate(callbacks):
+            file = getattr(callback, "filename", None)
+            if isinstance(file, str) and files.setdefault(file, index) != index:
+                place = self.recipe.section("fit", "callbacks").data[index].place
+                message = f"writes the file of fit.callbacks[{files[file]}]. Give one of them another filename."
+                raise RecipeError([Problem(place, f"fit.callbacks[{index}].{type(callback).__name__}", message)])
             if isinstance(callback, PeriodicCallback):
                 try:
                     callback.set_model(self.model)

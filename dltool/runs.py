@@ -28,7 +28,8 @@ PICTURE = "history.png"
 FILTERS = "filters"  # what visualize-filters writes unless told otherwise
 STATE = "checkpoint/state.npz"
 # in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
-OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, "checkpoint", RECIPE)
+PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
+OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, *PERCENTILES, "checkpoint", RECIPE)
 LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
 
 

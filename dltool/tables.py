@@ -97,7 +97,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
+        return f"{value:.4f}" if 0.1 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
     return str(value)
 
 

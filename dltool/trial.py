@@ -64,7 +64,7 @@ def trials(
 
     if not prepared.model.trainable_weights:
         raise UsageError(f"{name}: the model has no trainable weights to measure")
-    batches = min(batches, prepared.steps)
+    asked, batches = batches, min(batches, prepared.steps)
     augment = None if gaussian else prepared.augment
     passes = Passes(prepared.model, augment, compiled=batches * seeds * len(steps) >= COMPILE_FROM)
     try:
@@ -74,6 +74,8 @@ def trials(
     if gaussian:
         _check_gaussian(name, prepared)
     found = [Trial(name, step, []) for step in steps]
+    if batches < asked:
+        found[0].notes.append(f"an epoch has {batches} batches: measured on these, not on {asked}")
     for index in range(seeds):
         seed = prepared.seed + index
         with passes.untouched():

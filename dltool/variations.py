@@ -72,6 +72,19 @@ def of(
     return found
 
 
+def check(*, batch_norm: Iterable[str] = (), depths: Iterable[str] = (), widths: Iterable[str] = ()) -> None:
+    """Raise for what can be seen to be wrong without a recipe and without Keras: no numbers, no such words.
+
+    Raises:
+        UsageError: an entry cannot be read.
+    """
+    for option, texts in (("--depths", depths), ("--widths", widths)):
+        for text in _parts(option, texts):
+            _count(option, text)
+    for text in _parts("--batch-norm", batch_norm):
+        _check_batch_norm(text)
+
+
 def split(text: str) -> list[str]:
     """A text's parts between commas that stand in no bracket and no quotes, without outer spaces."""
     parts, depth, quote = [""], 0, ""
@@ -148,8 +161,7 @@ def _batch_norm(recipe: Recipe, texts: Iterable[str]) -> list[Variant]:
     option = "--batch-norm"
     found: list[Variant] = []
     for text in _entries(recipe, option, texts):
-        if text not in ("with", "without"):
-            raise UsageError(f"{option}: must be with, without or with,without. Got '{text}'.")
+        _check_batch_norm(text)
         found.append((f"{text} batch norm", _with_batch_norm if text == "with" else _without_batch_norm))
     if any(change is _with_batch_norm for _, change in found):
         model = recipe.section("model")
@@ -200,17 +212,28 @@ def _each(
 
 def _entries(recipe: Recipe, option: str, texts: Iterable[Any]) -> list[str]:
     """The option's entries, each once; the recipe's model must then be a list of layers."""
+    entries = _parts(option, texts)
+    model = recipe.section("model")
+    if entries and not model.is_list:
+        message = f"varies a list of layers, and this recipe's model is the architecture {object_name(model)}"
+        raise UsageError(f"{recipe.file}: {option} {message}")
+    return entries
+
+
+def _parts(option: str, texts: Iterable[Any]) -> list[str]:
+    """The option's entries, each once."""
     entries = [part for text in texts for part in split(str(text))]
     for index, entry in enumerate(entries):
         if not entry:
             raise UsageError(f"{option}: an entry is empty in '{','.join(entries)}'")
         if entry in entries[:index]:
             raise UsageError(f"{option}: {entry} is given twice")
-    model = recipe.section("model")
-    if entries and not model.is_list:
-        message = f"varies a list of layers, and this recipe's model is the architecture {object_name(model)}"
-        raise UsageError(f"{recipe.file}: {option} {message}")
     return entries
+
+
+def _check_batch_norm(text: str) -> None:
+    if text not in ("with", "without"):
+        raise UsageError(f"--batch-norm: must be with, without or with,without. Got '{text}'.")
 
 
 def _object(option: str, kind: str, text: str) -> Value:

@@ -15,6 +15,8 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LEAVES = ("applications", "callbacks", "datasets", "decoding", "diagnostics", "initializers", "layers", "losses",
           "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
 HOUSE = {"dltool.recipe", "dltool.values", "dltool.overrides", "dltool.names", "dltool.build", "dltool.runs",
+         "dltool.objects", "dltool.outlines", "dltool.planning", "dltool.plans_of_runs", "dltool.plan_tables",
+         "dltool.preparation", "dltool.starting", "dltool.trial", "dltool.variations", "dltool.data",
          "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
 HEAVY = {"tensorflow", "keras", "tf_keras", "torch", "jax"}
 LIGHT = ("errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",

@@ -71,8 +71,6 @@ def test_unselected_layers_keep_their_initialisation(tmp_path: Path, repair: Cal
     [
         ({"layers": ["conv*"]}, "--layers: no layer with a kernel matches 'conv"),
         ({"tolerance": 0.0}, "--tolerance"),
-        ({"attempts": 0}, "--attempts"),
-        ({"batches": 0}, "--batches"),
     ],
 )
 def test_what_cannot_work_writes_nothing(tmp_path: Path, options: dict, message: str, repair: Callable) -> None:

@@ -185,6 +185,7 @@ def test_every_callback_of_keras_is_found_by_name_and_trains(capsys: pytest.Capt
     from dltool import names
 
     arguments = {
+        "ActivationPercentiles": "{layer: dense}",
         "CSVLogger": "{filename: log.csv}",
         "ModelCheckpoint": "{filepath: best.keras, monitor: val_loss, save_best_only: true}",
         "SwapEMAWeights": None,  # needs an optimizer with use_ema

@@ -143,3 +143,20 @@ def test_shapes_that_cannot_be_added_are_told_at_the_recipe_s_line(tmp_path: Pat
     with pytest.raises(RecipeError) as raised:
         build.model(loaded, {"input_shape": (8, 8, 1), "num_classes": 10}, None)
     assert "quick.yaml:5:5: model[1].Residual: Residual adds outputs of shape (4, 4, 8)" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("layers_", "place"),
+    [
+        ("- Residual: {layers: [Flatten, {Conv2D: {filters: 2, kernel_size: 3}}]}", "model[0].Residual.layers[1].Conv2D: "),
+        ("- Branches: {branches: [[], [{Conv2D: {filters: 2, kernel_size: 99}}]]}", "model[0].Branches.branches[1][0].Conv2D: "),
+        ("- Repeat: {layers: [Residual: [Flatten, {Conv2D: {filters: 2, kernel_size: 3}}]], times: 2}",
+         "model[0].Repeat.layers[0].Residual[1].Conv2D: "),
+    ],
+)  # fmt: skip
+def test_an_error_inside_a_wiring_is_told_at_the_inner_layer(layers_: str, place: str, tmp_path: Path) -> None:
+    text = RECIPE[: RECIPE.index("model:")] + f"model:\n  {layers_}\n" + RECIPE[RECIPE.index("compile:") :]
+    loaded = recipe.load(write_quick(tmp_path, text=text))
+    with pytest.raises(RecipeError) as raised:
+        build.model(loaded, {"input_shape": (8, 8, 1), "num_classes": 10}, None)
+    assert place in str(raised.value)

@@ -48,7 +48,7 @@ class ActivationPercentiles(PeriodicCallback):
     def __init__(
         self,
         layer: str,
-        percentiles: Sequence[float] = (15, 50, 85),
+        percentiles: Sequence[float] | float = (15, 50, 85),
         every: int = 100,
         examples: int = 1000,
         signal: str = "output",
@@ -57,16 +57,18 @@ class ActivationPercentiles(PeriodicCallback):
         filename: str = "percentiles.csv",
     ) -> None:
         super().__init__(every)
-        self.percentiles = sorted(percentiles)
-        if not self.percentiles or not all(0 <= q <= 100 for q in self.percentiles):
-            raise ValueError(f"'percentiles' must be numbers from 0 to 100. Got {percentiles!r}.")
+        wanted = percentiles if isinstance(percentiles, list | tuple) else [percentiles]
+        numbers = all(isinstance(q, int | float) and not isinstance(q, bool) and 0 <= q <= 100 for q in wanted)
+        if not wanted or not numbers or len(set(wanted)) < len(wanted):
+            raise ValueError(f"'percentiles' must be different numbers from 0 to 100. Got {percentiles!r}.")
+        self.percentiles = sorted(wanted)
         if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
             raise ValueError(f"'examples' must be an int >= 1. Got {examples!r}.")
         if signal not in SIGNALS:
             raise ValueError(f"'signal' must be one of {', '.join(SIGNALS)}. Got {signal!r}.")
         if unit is not None and (isinstance(unit, bool) or not isinstance(unit, int) or unit < 0):
             raise ValueError(f"'unit' must be an int >= 0 or nothing. Got {unit!r}.")
-        if Path(filename).suffix != ".csv":
+        if not isinstance(filename, str) or Path(filename).suffix != ".csv":
             raise ValueError(f"'filename' must end in .csv. Got {filename!r}.")
         self.layer, self.examples, self.signal = layer, examples, signal
         self.unit, self.training, self.filename = unit, training, filename
@@ -78,6 +80,9 @@ class ActivationPercentiles(PeriodicCallback):
     def set_model(self, model: Any) -> None:
         super().set_model(model)
         self._measured = _named(model, self.layer)
+        units = _units(self._measured, self.signal)
+        if self.unit is not None and units is not None and self.unit >= units:
+            raise ValueError(f"layer '{self.layer}' has {units} units: there is no unit {self.unit}")
         self._forward = None
 
     def set_data(self, train: Pipeline, validation: Pipeline | None) -> None:
@@ -136,6 +141,15 @@ class ActivationPercentiles(PeriodicCallback):
         finally:
             del layer.call  # its class's stands behind it
         return seen[-1]
+
+
+def _units(layer: Any, signal: str) -> int | None:
+    """Size of the last axis of what a layer gives or receives, None where that is not known before it runs."""
+    try:
+        shapes = tf.nest.flatten(getattr(layer, signal))
+        return shapes[0].shape[-1]
+    except (AttributeError, ValueError, IndexError):
+        return None
 
 
 def _layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dltool import tables
 from dltool.errors import DltoolError, UsageError
 from dltool.preparation import prepare
+from dltool.progress import TrainingProgress
 
 EXAMPLES = 16  # of a training batch: differences take two passes a direction and entry
 
@@ -28,7 +29,7 @@ def run(source: str, overrides: Sequence[str], *, form: str, device: str, write:
         x, y = next(prepared.train.batches(1, prepared.train.order(prepared.seed)))
         few = tf.nest.map_structure(lambda array: array[:EXAMPLES], (x, y))
         try:
-            rows = gradient_check.check(prepared.model, *few, seed=prepared.seed)
+            rows = gradient_check.check(prepared.model, *few, seed=prepared.seed, say=TrainingProgress(quiet=False).say)
         except ValueError as error:
             raise UsageError(f"{source}: --check-gradients: {error}") from error
     write(tables.render({"gradients": pd.DataFrame(rows)}, form))

@@ -45,6 +45,8 @@ def run(
         RequirementError: a requirement is not met; the report is written all the same.
     """
     moments = parse_steps(steps)
+    variations.check(**{name: [text] for name, text in (("batch_norm", batch_norm), ("depths", depths),
+                                                       ("widths", widths)) if text is not None})  # fmt: skip
     requirements = [Requirement.parse(text, "gradient_ratio<1e3") for text in require]
     for requirement in requirements:
         requirement.check_figure(MODEL_FIGURES)

@@ -27,9 +27,7 @@ def run(
     batches: int | None = None,
     tolerance: float = 0.01,
     attempts: int = 10,
-    orthogonal: bool = True,
     overwrite: bool = False,
-    quiet: bool = False,
     form: str = "table",
     device: str = "auto",
     write: Callable[[str], None],
@@ -42,23 +40,20 @@ def run(
         batches: training batches whose variance is made one, at most half of an epoch; by default some 1,024 examples.
         tolerance: |variance - 1| that is good enough.
         attempts: rescalings of a layer at most.
-        orthogonal: begin with orthonormal kernels.
     Raises:
         UsageError: an option that cannot work; nothing was written.
     """
     if recipes.holds((Path(source) / runs.RECIPE).is_file):
         raise UsageError(f"--lsuv: {source} is a run, whose trained weights would be lost. Give its recipe.")
-    for option, number in (("--batches", batches), ("--attempts", attempts)):
-        if number is not None and number < 1:
-            raise UsageError(f"{option}: at least 1. Got {number}.")
     if not 0 < tolerance < 1:
         raise UsageError(f"--tolerance: a number between 0 and 1. Got {tolerance:g}.")
     starting.check_free(out, overwrite)
     prepared = prepare(source, overrides, device=device)
-    rows = repair(prepared, layers, batches, tolerance, attempts, orthogonal)
+    say = TrainingProgress(quiet=False).say
+    rows = repair(prepared, layers, batches, tolerance, attempts, say)
     started = starting.write_start(prepared, out, overwrite=overwrite, device=device)
     write(tables.render({"lsuv": report(rows)}, form))
-    TrainingProgress(quiet).say(f"start from it with: dltool train {started} --resume")
+    say(f"start from it with: dltool train {started} --resume")
 
 
 def repair(
@@ -67,7 +62,7 @@ def repair(
     batches: int | None,
     tolerance: float,
     attempts: int,
-    orthogonal: bool = True,
+    say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Scale the model's kernels on its first training batches; rows of `lsuv.unit_variance`, and each layer's variance
     on as many further batches, None where the data have no more.
@@ -84,7 +79,7 @@ def repair(
         drawn = [x for x, _ in train.batches(2 * batches, order)]
         try:
             rows = lsuv.unit_variance(
-                model, drawn[:batches], list(layers), tolerance, attempts, orthogonal, prepared.seed
+                model, drawn[:batches], list(layers), tolerance, attempts, seed=prepared.seed, say=say
             )
         except ValueError as error:
             raise UsageError(f"--layers: {error}") from error

@@ -36,10 +36,16 @@ TABLE: dict[str, dict[str, str]] = {  # section -> column of the table -> figure
         "std z": "pre_std",
         "z at 15/50/85 %": "pre_percentiles",
         "z": "histogram",
+    },
+    "variance": {
+        "layer": "layer",
         "var z": "pre_variance",
         "theory": "pre_variance_theory",
         "var f(z)": "post_variance",
         "theory ": "post_variance_theory",
+    },
+    "units": {
+        "layer": "layer",
         "zeros": "zeros",
         "saturated": "saturated",
         "dead units": "dead_units",
@@ -96,7 +102,7 @@ INNER = ("is_hidden", "is_kernel", "gradient_rms")
 
 
 def report(found: Sequence[Trial], seeds: int, form: str) -> dict[str, pd.DataFrame]:
-    """The sections: for "table" model, forward, backward, weights, recurrent, gates, notes; else those of `KEYS`.
+    """The sections: for "table" those of `TABLE` and notes; else those of `KEYS`.
 
     For programs "layers" has, beside each layer's figures, those of its kernel under `kernel_`.
     """
@@ -116,7 +122,8 @@ def report(found: Sequence[Trial], seeds: int, form: str) -> dict[str, pd.DataFr
             if part or title == "layers"
         }
     rows["weights"] = [row for row in rows["weights"] if row["is_kernel"]] or rows["weights"]
-    shown = {title: rows["layers" if title in ("forward", "backward") else title] for title in TABLE}
+    of_layers = ("forward", "variance", "units", "backward")
+    shown = {title: rows["layers" if title in of_layers else title] for title in TABLE}
     leading = [
         *(["model"] if len({one.model for one in found}) > 1 else []),
         *(["step"] if len({one.step for one in found}) > 1 else []),
@@ -125,7 +132,7 @@ def report(found: Sequence[Trial], seeds: int, form: str) -> dict[str, pd.DataFr
     for title, part in shown.items():
         columns = {**dict.fromkeys(leading if title != "model" else ["model", *leading[-1:]]), **TABLE[title]}
         table = [{head: _shown(row, figure or head) for head, figure in columns.items()} for row in part]
-        if title == "forward" and any(row["nan"] or row["inf"] for row in part):
+        if title == "units" and any(row["nan"] or row["inf"] for row in part):
             table = [{**cells, "NaN/Inf": int(row["nan"] + row["inf"])} for cells, row in zip(table, part, strict=True)]
         if table:
             sections[title] = _without_empty(pd.DataFrame(table, dtype=object))

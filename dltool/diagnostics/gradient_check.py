@@ -28,6 +28,7 @@ def check(
     directions: int = 3,
     entries: int = 5,
     seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Compare the gradient of the model's loss with respect to each trainable weight, computed in three ways.
 
@@ -46,6 +47,7 @@ def check(
         directions: random directions a weight, int > 0.
         entries: single entries a weight, int >= 0.
         seed: of the directions.
+        say: told a line before each weight: some thirty losses each, of recurrent nets unrolled, can take minutes.
     Returns:
         A row a weight: weight (its path), shape, reverse_norm |G|, forward_error and difference_error (the largest),
         worst_entry (index of the entry whose difference errs most, as text, "" where none was tried), verdict: "ok";
@@ -63,10 +65,19 @@ def check(
     if not model.trainable_variables:
         raise ValueError("the model has no trainable weights to check")
     with _float64_by_default():
-        return _check(model, float64_twin(model, x), _float64(x), _float64(y), directions, entries, seed)
+        return _check(model, float64_twin(model, x), _float64(x), _float64(y), directions, entries, seed, say)
 
 
-def _check(model: Any, twin: Any, x: Any, y: Any, directions: int, entries: int, seed: int) -> list[dict[str, Any]]:
+def _check(
+    model: Any,
+    twin: Any,
+    x: Any,
+    y: Any,
+    directions: int,
+    entries: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
 
     def loss() -> tf.Tensor:  # not compiled: forward mode would trace it again for each weight
         return tf.cast(twin.compute_loss(x, y, twin(x, training=False), None, training=False), tf.float64)
@@ -76,8 +87,9 @@ def _check(model: Any, twin: Any, x: Any, y: Any, directions: int, entries: int,
     weights = twin.trainable_variables
     gradients = tape.gradient(value, [weight.value for weight in weights])
     rng = np.random.default_rng(seed)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for original, weight, gradient in zip(model.trainable_variables, weights, gradients, strict=True):
+        say(f"{original.path} ({len(rows) + 1} of {len(weights)})")
         row = {"weight": original.path, "shape": tuple(weight.shape)}
         if gradient is None:
             empty = {"reverse_norm": 0.0, "forward_error": 0.0, "difference_error": 0.0, "worst_entry": ""}

@@ -30,6 +30,7 @@ def unit_variance(
     attempts: int = 10,
     orthogonal: bool = True,
     seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Give each selected layer's output, before its activation, a variance of one on the batches; in place.
 
@@ -49,6 +50,7 @@ def unit_variance(
             blocks may need 20.
         orthogonal: whether the kernels become orthonormal first, as in the paper; else the present ones are scaled.
         seed: of the orthonormal kernels.
+        say: told a line whenever a layer was scaled: recurrent nets take minutes.
     Returns:
         A row a layer, in the order of calls: layer (its path), attempts, variance_before (with the kernels that the
         model came with), variance_after, scale (of the orthonormal or present kernel), note (why one was left alone).
@@ -73,7 +75,12 @@ def unit_variance(
     for row in rows.values():
         row |= {"variance_after": row["variance_before"], "scale": 1.0, "note": ""}
     while True:
-        changed = [_scale(model, batches, layer, tolerance, attempts, rows[id(layer)]) for layer in order]
+        changed = []
+        for layer in order:
+            row = rows[id(layer)]
+            changed.append(_scale(model, batches, layer, tolerance, attempts, row))
+            if changed[-1]:
+                say(f"{layer.path}: scaled by {row['scale']:.4g} in {row['attempts']} attempts")
         after = output_variances(model, batches, linear)
         if not any(changed) or all(abs(after[layer] - 1) < tolerance for layer in order):
             break  # a layer called again behind others may have moved with them: then once more

@@ -36,7 +36,7 @@ class Branches(Composite):
         self.merge = merge
 
     def __call__(self, x: Any) -> Any:
-        outputs = [apply(path, x) for path in self.branches]
+        outputs = [apply(path, x, "branches", number) for number, path in enumerate(self.branches)]
         shapes = [tuple(y.shape[1:]) for y in outputs]
         if len({shape[:-1] if self.merge == "concatenate" else shape for shape in shapes}) > 1:
             raise ValueError(f"Branches cannot {self.merge} outputs of shapes {', '.join(map(str, shapes))}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from dltool.layers.wiring import Composite, apply, copied
+from dltool.layers.wiring import Composite, apply, checked, copied
 
 
 def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Composite:  # noqa: N802 - a recipe's word, as a layer's
@@ -37,7 +37,7 @@ def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Compos
         raise ValueError(f"'times' must be an int >= 1. Got {times!r}.")
     if not block:
         raise ValueError("'layers' must hold at least one layer. Got an empty list.")
-    for layer in block:
+    for layer in checked("Repeat", "layers", block):
         if hasattr(layer, "adapt"):
             raise ValueError(f"{type(layer).__name__} is adapted to the data, which a repeated layer can't be. "
                              "Put it in front of the repeated layers.")  # fmt: skip
@@ -75,7 +75,7 @@ class _Stack(Composite):
     def __call__(self, x: Any) -> Any:
         fresh = [copied(self.layers) for _ in range(self.times - 1)]  # before the first call: built layers share names
         for layers in [self.layers, *fresh]:
-            x = apply(layers, x)
+            x = apply(layers, x, "layers")
         return x
 
     def copy(self) -> _Stack:

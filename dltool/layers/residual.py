@@ -42,8 +42,8 @@ class Residual(Composite):
         self.option, self.activation = option, activation
 
     def __call__(self, x: Any) -> Any:
-        y = apply(self.layers, x)
-        identity = apply(self.shortcut, x)
+        y = apply(self.layers, x, "layers")
+        identity = apply(self.shortcut, x, "shortcut")
         if self.option is not None and tuple(identity.shape) != tuple(y.shape):
             identity = _PROJECTIONS[self.option](x, *_change(x, y))
         if tuple(identity.shape) != tuple(y.shape):

@@ -22,10 +22,21 @@ class Composite(ABC):
         """The same wiring of fresh layers."""
 
 
-def apply(layers: Sequence[Any], x: Any) -> Any:
-    """The output of layers called one after another."""
-    for layer in layers:
-        x = layer(x)
+def apply(layers: Sequence[Any], x: Any, *where: str | int) -> Any:
+    """The output of layers called one after another.
+
+    An exception leaves with an attribute `wired`: `where` and the number of the layer that raised it, then, if that is
+    itself a wiring, the same inside it.
+
+    Args:
+        where: the argument that holds the layers, with a number if it is a list of lists.
+    """
+    for number, layer in enumerate(layers):
+        try:
+            x = layer(x)
+        except Exception as error:
+            error.wired = [*where, number, *getattr(error, "wired", [])]  # type: ignore[attr-defined]
+            raise
     return x
 
 

@@ -177,7 +177,13 @@ def test_examples_are_the_training_splits_where_there_is_no_validation(tmp_path:
         ("{layer: xyz}", "the model has no layer 'xyz'. Layers: flatten, repeat, repeat/dense_1, "),
         ("{layer: dense_1, every: 0}", "'every' must be an int >= 1, in steps. Got 0."),
         ("{layer: dense_1, signal: inputs}", "'signal' must be one of output, input. Got 'inputs'."),
-        ("{layer: dense_1, percentiles: [15, 185]}", "'percentiles' must be numbers from 0 to 100. Got [15, 185]."),
+        (
+            "{layer: dense_1, percentiles: [15, 185]}",
+            "'percentiles' must be different numbers from 0 to 100. Got [15, 185].",
+        ),
+        ("{layer: dense_1, percentiles: [50, 50]}", "'percentiles' must be different numbers from 0 to 100. Got "),
+        ("{layer: dense_1, percentiles: [a]}", "'percentiles' must be different numbers from 0 to 100. Got ['a']."),
+        ("{layer: dense_1, unit: 99}", "layer 'dense_1' has "),
         ("{layer: dense_1, filename: p.txt}", "'filename' must end in .csv. Got "),
         ("{layer: dense_1, unit: -1}", "'unit' must be an int >= 0 or nothing. Got -1."),
         ("{}", "missing argument 'layer'"),
@@ -193,6 +199,15 @@ def test_what_does_not_fit_is_told_at_the_callbacks_line_before_training(
     line = f"{path}:18:7: fit.callbacks[0].ActivationPercentiles: {message}"
     assert done.err.removeprefix("dltool: ").startswith(line)
     assert not (tmp_path / "run").exists()
+
+
+def test_two_callbacks_of_one_file_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = "fit.callbacks=[{ActivationPercentiles: {layer: dense_1}}, {ActivationPercentiles: {layer: dense_2}}]"
+    path = tmp_path / "r.yaml"
+    path.write_text(RECIPE)
+    done = run(capsys, "train", path, both, "--out", tmp_path / "run", "-q")
+    assert done.status == 2
+    assert "fit.callbacks[1].ActivationPercentiles: writes the file of fit.callbacks[0]" in done.err
 
 
 def test_a_resumed_training_goes_on_without_a_gap_or_a_duplicate(tmp_path: Path) -> None:
