@@ -148,8 +148,10 @@ def test_shapes_that_cannot_be_added_are_told_at_the_recipe_s_line(tmp_path: Pat
 @pytest.mark.parametrize(
     ("layers_", "place"),
     [
-        ("- Residual: {layers: [Flatten, {Conv2D: {filters: 2, kernel_size: 3}}]}", "model[0].Residual.layers[1].Conv2D: "),
-        ("- Branches: {branches: [[], [{Conv2D: {filters: 2, kernel_size: 99}}]]}", "model[0].Branches.branches[1][0].Conv2D: "),
+        ("- Residual: {layers: [Flatten, {Conv2D: {filters: 2, kernel_size: 3}}]}",
+         "model[0].Residual.layers[1].Conv2D: "),
+        ("- Branches: {branches: [[], [{Conv2D: {filters: 2, kernel_size: 99}}]]}",
+         "model[0].Branches.branches[1][0].Conv2D: "),
         ("- Repeat: {layers: [Residual: [Flatten, {Conv2D: {filters: 2, kernel_size: 3}}]], times: 2}",
          "model[0].Repeat.layers[0].Residual[1].Conv2D: "),
     ],

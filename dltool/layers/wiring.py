@@ -62,6 +62,10 @@ def checked(owner: str, argument: str, layers: Any) -> list[Any]:
 
 def _fresh(layer: Any) -> Any:
     """A layer of the same configuration; wrapped layers lose their names too, so that each copy has its own."""
+    import keras
+
+    if isinstance(layer, keras.Sequential):
+        return keras.Sequential(copied(layer.layers))
     return type(layer).from_config(_nameless(layer.get_config()))
 
 
