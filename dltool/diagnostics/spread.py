@@ -44,7 +44,9 @@ def _pooled(rows: list[Row], keys: Sequence[str], spread: bool) -> Row:
             with np.errstate(divide="ignore", invalid="ignore"):  # 0 gives 0, NaN gives NaN
                 logs = np.log(numbers)
                 result[name] = float(np.exp(logs.mean()))
-            result[f"{name}_spread"] = float(np.exp(logs.std(ddof=1))) if len(logs) > 1 and np.isfinite(logs).all() else None
+            result[f"{name}_spread"] = (
+                float(np.exp(logs.std(ddof=1))) if len(logs) > 1 and np.isfinite(logs).all() else None
+            )
         else:
             result[name] = float(numbers.mean())
             result[f"{name}_sd"] = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
