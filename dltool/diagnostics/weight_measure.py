@@ -66,11 +66,12 @@ class WeightMeasure:
         norm, gradients = _norm(values), self._gradients[index]
         std, gradient_norm, rms = (None, None, None) if not gradients else np.mean(np.array(gradients), axis=0).tolist()
         name = weight.path.rpartition("/")[2]
-        columns = slopes = None
+        columns, equal = None, None
         if is_kernel(weight):
             layer, total = None if part is None else part.layer, self._sums[index]
             columns = unit_columns(layer, weight, values)
             slopes = np.zeros_like(columns) if total is None else unit_columns(layer, weight, total)
+            equal = identical_units(columns, slopes) if name != "recurrent_kernel" else None
         return {
             "layer": "" if part is None else part.path,
             "weight": name,
@@ -88,9 +89,7 @@ class WeightMeasure:
             "gradient_inf": self._broken[index]["inf"],
             "gradient_to_weight": gradient_norm / norm if gradient_norm is not None and norm else None,
             "update_to_weight": float(np.mean(self._updates[index])) / norm if norm and self._updates[index] else None,
-            "identical_units": identical_units(columns, slopes)
-            if columns is not None and name != "recurrent_kernel"
-            else None,
+            "identical_units": equal,
             "is_kernel": columns is not None,
         }
 
