@@ -152,7 +152,7 @@ def test_a_requirement_that_is_not_met_ends_with_three(tmp_path: Path, capsys: A
     deep = write_quick(tmp_path, "deep.yaml", DEEP)
     done = run(capsys, "init-stats", deep, "--require", "gradient_ratio<1e3", "--require", "time_ratio<1e3")
     assert done.status == 3
-    assert done.err.startswith("dltool: deep: gradient_ratio<1e3 is not met: gradient_ratio is ")
+    assert "deep: gradient_ratio<1e3 is not met: gradient_ratio is " in done.err
     assert "time_ratio could not be measured" in done.err  # there is no recurrent layer
     assert "vanishing" in done.out
     assert run(capsys, "init-stats", deep, "--require", "gradient_ratio>1e3", "--require", "nan==0").status == 0
