@@ -23,6 +23,7 @@ TABLE: dict[str, dict[str, str]] = {  # section -> column of the table -> figure
         "chance": "chance",
         "loss:chance": "loss_to_chance",
         "gradient first:last": "first_to_last",
+        "through time": "time_ratio",
         "signal last:first": "signal_last_to_first",
         "update:weight": "update_to_weight",
         "dead units": "dead_units",
