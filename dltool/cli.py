@@ -466,9 +466,11 @@ def init_stats(
     is measured with its trained weights. The verdict is healthy, vanishing, exploding, saturated or dying.
 
     Figures for --require: loss, penalty (regularisation's part of it), chance (the loss of a guess), loss_to_chance,
-    first_to_last (gradient dL/dz of the first layer with a kernel by the last's), gradient_ratio (how many fold these
-    two differ, either way), weight_first_to_last, signal_last_to_first (standard deviations of z), update_to_weight,
-    dead_units and saturated (shares, of the worst hidden layer), nan, inf, identical_units.
+    first_to_last (gradient dL/dz of the first layer with a kernel by the last's, its norm over positions and time),
+    gradient_ratio (how many fold these two differ, either way), time_ratio (how many fold dL/dh of a recurrent layer's
+    first and last time step differ, of the worst layer), weight_first_to_last, signal_last_to_first (standard
+    deviations of z), update_to_weight, dead_units and saturated (shares, of the worst hidden layer), nan and inf (of
+    signals and gradients), identical_units (copies that stay equal).
     """
     variants = {"--compare": compare, "--compare-activation": compare_activation, "--batch-norm": batch_norm}
     variants |= {"--depths": depths, "--widths": widths}

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 MODEL_FIGURES = (
-    "loss", "penalty", "chance", "loss_to_chance", "first_to_last", "gradient_ratio", "weight_first_to_last",
-    "signal_last_to_first", "update_to_weight", "dead_units", "saturated", "nan", "inf", "identical_units",
+    "loss", "penalty", "chance", "loss_to_chance", "first_to_last", "gradient_ratio", "time_ratio",
+    "weight_first_to_last", "signal_last_to_first", "update_to_weight", "dead_units", "saturated", "nan", "inf",
+    "identical_units",
 )  # fmt: skip
 TABLE: dict[str, dict[str, str]] = {  # section -> column of the table -> figure
     "model": {
@@ -22,6 +23,7 @@ TABLE: dict[str, dict[str, str]] = {  # section -> column of the table -> figure
         "chance": "chance",
         "loss:chance": "loss_to_chance",
         "gradient first:last": "first_to_last",
+        "through time": "time_ratio",
         "signal last:first": "signal_last_to_first",
         "update:weight": "update_to_weight",
         "dead units": "dead_units",
@@ -99,6 +101,7 @@ KEYS = {
     "time_steps": ("layer", "time_step"),
 }
 INNER = ("is_hidden", "is_kernel", "gradient_rms")
+COUNTS = ("nan", "inf", "gradient_nan", "gradient_inf", "units", "time_steps")  # whose spread over seeds says nothing
 
 
 def report(found: Sequence[Trial], seeds: int, form: str) -> dict[str, pd.DataFrame]:
@@ -117,7 +120,7 @@ def report(found: Sequence[Trial], seeds: int, form: str) -> dict[str, pd.DataFr
             figures = [name for name in _names(rows["weights"]) if name not in ("model", "step", "layer", "weight")]
             row |= {f"kernel_{name}": kernel.get(name) for name in figures}
         return {
-            title: pd.DataFrame([{k: v for k, v in row.items() if k not in INNER} for row in part], dtype=object)
+            title: pd.DataFrame([{k: v for k, v in row.items() if not _is_inner(k)} for row in part], dtype=object)
             for title, part in rows.items()
             if part or title == "layers"
         }
@@ -173,6 +176,12 @@ def _shown(row: Row, figure: str) -> Any:
     if isinstance(value, float) and (factor := row.get(f"{figure}_spread")) is not None:
         return f"{value:.4g} */ {factor:.2g}"
     return value
+
+
+def _is_inner(name: str) -> bool:
+    """Whether a column, or that of the kernel or the spread of such a one, serves only this program."""
+    figure = name.removeprefix("kernel_").removesuffix("_sd")
+    return figure in INNER or (name.endswith("_sd") and figure in COUNTS)
 
 
 def _names(rows: Sequence[Row]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
 import keras
@@ -15,10 +14,11 @@ SQUARES, ABSOLUTES = ("MeanSquaredError",), ("MeanAbsoluteError",)
 
 
 def chance_loss(loss: Any, targets: np.ndarray, outputs: int) -> float | None:
-    """The loss of the best constant guess: where an untrained model should start.
+    """The loss of a model that knows nothing of its inputs: where an untrained model should start.
 
-    Cross-entropy: ln K for K classes, all equally likely; binary: ln 2. Squared error: the targets' variance, mean
-    over the outputs; absolute error: their mean distance from the median.
+    Cross-entropy: ln K for K classes, binary ln 2, whatever the classes' shares: an untrained net gives each 1 / K.
+    (The best constant guess knows the shares p_k and reaches their entropy, -sum p_k ln p_k <= ln K.) Squared error:
+    the targets' variance, mean over the outputs; absolute error: their mean distance from the median.
 
     Args:
         loss: as `compile` takes it.
@@ -40,15 +40,31 @@ def chance_loss(loss: Any, targets: np.ndarray, outputs: int) -> float | None:
     return None
 
 
-def identical_units(kernel: np.ndarray) -> int:
-    """Units whose incoming weights equal another unit's: they compute the same and stay the same (broken symmetry).
+def identical_units(columns: np.ndarray, slopes: np.ndarray) -> int:
+    """Units that are another's copy and stay so: incoming weights and their gradients are equal (broken symmetry).
+
+    Copies whose outgoing weights differ get different gradients and part with the first update.
 
     Args:
-        kernel: (..., units).
+        columns: incoming weights, (units, weights).
+        slopes: the loss's gradient with respect to them, of the same shape; equal to 1e-5 of the largest, as the order
+            of summation differs among units.
     """
-    columns = np.asarray(kernel).reshape(-1, np.shape(kernel)[-1]).T + 0.0  # -0 is 0
-    counts = Counter(column.tobytes() for column in columns)
-    return sum(count for count in counts.values() if count > 1)
+    groups: dict[bytes, list[int]] = {}
+    for unit, column in enumerate(np.asarray(columns) + 0.0):  # -0 is 0
+        groups.setdefault(column.tobytes(), []).append(unit)
+    return sum(_copies(slopes[units]) for units in groups.values() if len(units) > 1)
+
+
+def _copies(slopes: np.ndarray) -> int:
+    """Rows that equal another one."""
+    count, left, allowed = 0, slopes, 1e-5 * np.abs(slopes).max(initial=0.0)
+    while len(left):
+        equal = (np.abs(left - left[0]) <= allowed).all(axis=1)
+        equal[0] = True
+        count += int(equal.sum()) if equal.sum() > 1 else 0
+        left = left[~equal]
+    return count
 
 
 def _name(loss: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from dltool.diagnostics import recurrence
 from dltool.diagnostics.capture import Signal
 from dltool.diagnostics.distribution import Distribution
-from dltool.diagnostics.layer_tree import CELL
+from dltool.diagnostics.layer_tree import CELL, own_weights
 from dltool.diagnostics.saturation import activation_name, saturated_share
 from dltool.diagnostics.signal_theory import Prediction
 
@@ -32,6 +32,7 @@ class LayerMeasure:
         self.post = Distribution()
         self.gradient_pre, self.gradient_post = Distribution(), Distribution()
         self.norms: dict[str, list[float]] = {"pre": [], "post": []}
+        self._carriers = {"pre": 0, "post": 0}  # examples times units
         self.is_hidden = False
         self._alive: Any = False
         self._saturated: list[float] = []
@@ -44,8 +45,7 @@ class LayerMeasure:
 
     @property
     def has_kernel(self) -> bool:
-        kernel = getattr(self.layer, "kernel", None)
-        return kernel is not None and len(kernel.shape) > 1
+        return any(weight.trainable and is_kernel(weight) for weight in own_weights(self.layer))
 
     @property
     def is_shown(self) -> bool:
@@ -56,6 +56,17 @@ class LayerMeasure:
     def gradient(self) -> Distribution:
         """With respect to the pre-activation, where there is one."""
         return self.gradient_pre if self.gradient_pre.size else self.gradient_post
+
+    @property
+    def gradient_per_unit(self) -> float:
+        """Root mean square over examples and units of the norm of dL/dz over positions and time steps.
+
+        Of a layer with one position it is the root mean square of dL/dz. Strides, max-pooling and flattening share
+        the same gradient among more or fewer positions, which leaves the norm as it is and not the mean; averaging
+        over P positions loses a factor sqrt(P) of the norm (P of the mean).
+        """
+        count = self._carriers["pre" if self.gradient_pre.size else "post"]
+        return self.gradient.norm / math.sqrt(count) if self.gradient.finite else math.nan
 
     def add(self, signal: Signal, prediction: Prediction) -> None:
         values, gradients = signal.values, signal.gradients
@@ -70,7 +81,9 @@ class LayerMeasure:
             self.pre.add(piece)  # type: ignore[union-attr]
         for piece in post:
             self.post.add(piece)
-            if self.activation not in ("", "linear"):
+        if self.activation not in ("", "linear"):
+            # tanh(0) = 0 passes a gradient on, and a rectifier's 0 may come to life where it gets one
+            for piece in (*post, *(slope for slope in slopes if slope.size)):
                 self._alive = self._alive | np.any(_units_last(self.layer, piece) != 0, axis=0)
         for piece in after:
             share = saturated_share(signal.function, piece)
@@ -84,6 +97,7 @@ class LayerMeasure:
             for piece in known:
                 pooled.add(piece)
             if known:
+                self._carriers[role] += len(known[0]) * _units_last(self.layer, known[0]).shape[-1]
                 self.norms[role].append(math.sqrt(sum(float(np.sum(np.square(p, dtype=np.float64))) for p in known)))
         for name in ("before", "after", "gradient_before", "gradient_after"):
             if (value := getattr(prediction, name)) is not None:
@@ -103,6 +117,8 @@ class LayerMeasure:
             "dead_units": float(1 - np.mean(self._alive)) if np.ndim(self._alive) else None,
             "nan": self.post.nan + (pre.nan if pre else 0),
             "inf": self.post.inf + (pre.inf if pre else 0),
+            "gradient_nan": self.gradient_post.nan + self.gradient_pre.nan,
+            "gradient_inf": self.gradient_post.inf + self.gradient_pre.inf,
             "pre_variance": pre and pre.variance,
             "pre_variance_theory": self._mean("before") if pre else None,
             "post_variance": self.post.variance,
@@ -130,7 +146,6 @@ class LayerMeasure:
             return []
         norms = np.mean(np.array(self._time), axis=0)
         radii = recurrence.spectral_radii(self.layer)
-        ratio = norms[0] / norms[-1] if norms[-1] else math.inf if norms[0] else math.nan
         return [
             {
                 "layer": self.path,
@@ -138,7 +153,7 @@ class LayerMeasure:
                 "time_steps": len(norms),
                 "gradient_first_step": float(norms[0]),
                 "gradient_last_step": float(norms[-1]),
-                "first_to_last": float(ratio),
+                "first_to_last": recurrence.first_to_last(norms),
                 "spectral_radius": radii.get("state", max(radii.values(), default=None)),
                 "gates_saturated": float(np.mean([sum(pair) for pairs in self._near.values() for pair in pairs]))
                 if self._near
@@ -179,6 +194,11 @@ class LayerMeasure:
     def _mean(self, name: str) -> float | None:
         values = self._theory.get(name)
         return float(np.mean(values)) if values else None
+
+
+def is_kernel(weight: Any) -> bool:
+    """Whether a weight is a layer's matrix or filters, under whatever name such as depthwise_kernel."""
+    return "kernel" in weight.path.rpartition("/")[2] and len(weight.shape) > 1
 
 
 def _units_last(layer: Any, values: np.ndarray) -> np.ndarray:

@@ -10,15 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.layers.convolutional.base_conv import BaseConv
-from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
-from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
-from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 
+from dltool.diagnostics.kernel_axes import LINEAR, kernels
 from dltool.diagnostics.orthonormal import orthonormal
 
-LINEAR = (keras.layers.Dense, keras.layers.EinsumDense, BaseConv, BaseConvTranspose, BaseDepthwiseConv,
-          BaseSeparableConv)  # fmt: skip
 POWERS = (1.0, 16.0)  # of the kernel's scale, by which an output's variance may be taken to grow
 
 
@@ -70,7 +65,7 @@ def unit_variance(
     if orthogonal:
         for layer in order:
             if np.isfinite(before[layer]):
-                for kernel, inputs, outputs in _kernels(layer):
+                for kernel, inputs, outputs in kernels(layer):
                     kernel.assign(orthonormal(kernel.shape, inputs, outputs, rng))
     for row in rows.values():
         row |= {"variance_after": row["variance_before"], "scale": 1.0, "note": ""}
@@ -120,7 +115,7 @@ def _scale(
     model: Any, batches: Sequence[Any], layer: Any, tolerance: float, attempts: int, row: dict[str, Any]
 ) -> bool:
     """Divide the layer's kernel by the standard deviation of its output until that is one; whether it was changed."""
-    kernel = _kernels(layer)[-1][0]  # of a separable convolution, the pointwise one
+    kernel = kernels(layer)[-1][0]  # of a separable convolution, the pointwise one
     tried, power = row["attempts"], row.pop("power", 2.0)
     variance = output_variances(model, batches, [layer])[layer]
     while not abs(variance - 1) < tolerance and row["attempts"] < attempts and np.isfinite(variance) and variance > 0:
@@ -160,34 +155,6 @@ def _matches(layer: Any, pattern: str) -> bool:
 
 def _has_kernel(layer: Any) -> bool:
     return isinstance(layer, (*LINEAR, keras.layers.RNN)) and bool(layer.weights)
-
-
-def _kernels(layer: Any) -> list[tuple[Any, list[int], list[int]]]:
-    """A layer's kernels, each with its axes of inputs and of outputs; the last is the one to scale."""
-    if isinstance(layer, BaseSeparableConv):
-        return [_depthwise(layer.depthwise_kernel), _by_last_axis(layer.pointwise_kernel)]
-    if isinstance(layer, BaseDepthwiseConv):
-        return [_depthwise(layer.kernel)]
-    if isinstance(layer, BaseConvTranspose):  # (*window, filters, channels)
-        rank = len(layer.kernel.shape)
-        return [(layer.kernel, [*range(rank - 2), rank - 1], [rank - 2])]
-    if isinstance(layer, keras.layers.EinsumDense):
-        inputs, kernel, output = layer.equation.replace("...", "").replace("->", ",").split(",")
-        summed = [axis for axis, letter in enumerate(kernel) if letter not in output]
-        made = [axis for axis, letter in enumerate(kernel) if letter in output and letter not in inputs]
-        return [(layer.kernel, summed, made)]
-    return [_by_last_axis(layer.kernel)]
-
-
-def _by_last_axis(kernel: Any) -> tuple[Any, list[int], list[int]]:
-    rank = len(kernel.shape)
-    return kernel, [*range(rank - 1)], [rank - 1]
-
-
-def _depthwise(kernel: Any) -> tuple[Any, list[int], list[int]]:
-    """(*window, channels, multiplier): a filter sees one channel."""
-    rank = len(kernel.shape)
-    return kernel, [*range(rank - 2)], [rank - 1]
 
 
 def _pooled(moments: np.ndarray) -> float:

@@ -80,11 +80,12 @@ def measure(
     weight_rows = weights.rows()
     outputs = math.prod(passes.model.outputs[0].shape[-1:]) if getattr(passes.model, "outputs", None) else 0
     chance = chance_loss(passes.model.loss, np.concatenate(targets), outputs)
-    model = _model_row(kernels, rows, weight_rows, float(np.mean(losses)), float(np.mean(penalties)))
+    recurrent = [row for one in kept for row in one.recurrent_rows()]
+    model = _model_row(kernels, rows, weight_rows, recurrent, float(np.mean(losses)), float(np.mean(penalties)))
     chance = None if chance is None else chance * float(np.mean(scale))
     model["chance"] = chance
     model["loss_to_chance"] = (model["loss"] - model["penalty"]) / chance if chance else None
-    word, why = verdict(rows, model["first_to_last"], model["signal_last_to_first"])
+    word, why = verdict(rows, weight_rows, recurrent, model["first_to_last"], model["signal_last_to_first"])
     model |= {"verdict": word, "why": why}
     notes = [f"{path}: not seen, TensorFlow runs it in a loop of its own" for path in unseen]
     notes += [
@@ -97,7 +98,7 @@ def measure(
         model,
         [row for row, one in zip(rows, kept, strict=True) if selected(one.path, patterns)],
         [row for row in weight_rows if selected(row["layer"], patterns)],
-        [row for one in shown for row in one.recurrent_rows()],
+        [row for row in recurrent if selected(row["layer"], patterns)],
         [row for one in shown for row in one.gate_rows()],
         [row for one in shown for row in one.time_step_rows()],
         {one.path: {"signal": one.post, "pre": one.pre or one.post, "gradient": one.gradient} for one in shown},
@@ -106,9 +107,14 @@ def measure(
 
 
 def _model_row(
-    kernels: Sequence[LayerMeasure], rows: Sequence[Row], weights: Sequence[Row], loss: float, penalty: float
+    kernels: Sequence[LayerMeasure],
+    rows: Sequence[Row],
+    weights: Sequence[Row],
+    recurrent: Sequence[Row],
+    loss: float,
+    penalty: float,
 ) -> Row:
-    first_to_last = _ratio(kernels, lambda one: one.gradient.rms)
+    first_to_last = _ratio(kernels, lambda one: one.gradient_per_unit)
     signal = _ratio(kernels, lambda one: (one.pre or one.post).std)
     kernel_rows = [row for row in weights if row["is_kernel"] and row["gradient_rms"] is not None]
     by_weights = _quotient(kernel_rows[0]["gradient_rms"], kernel_rows[-1]["gradient_rms"]) if kernel_rows else None
@@ -121,13 +127,14 @@ def _model_row(
         "loss_to_chance": None,
         "first_to_last": first_to_last,
         "gradient_ratio": _folds(first_to_last),
+        "time_ratio": _largest([_folds(row["first_to_last"]) for row in recurrent]),
         "weight_first_to_last": by_weights,
         "signal_last_to_first": None if signal is None else _quotient(1.0, signal),
         "update_to_weight": max(updates, default=None),
         "dead_units": max((row["dead_units"] for row in hidden if row["dead_units"] is not None), default=None),
         "saturated": max((row["saturated"] for row in hidden if row["saturated"] is not None), default=None),
-        "nan": sum(row["nan"] for row in rows),
-        "inf": sum(row["inf"] for row in rows),
+        "nan": sum(row["nan"] for row in rows) + sum(row["gradient_nan"] for row in (*rows, *weights)),
+        "inf": sum(row["inf"] for row in rows) + sum(row["gradient_inf"] for row in (*rows, *weights)),
         "identical_units": sum(row["identical_units"] or 0 for row in weights),
     }
 
@@ -149,6 +156,12 @@ def _folds(ratio: float | None) -> float | None:
     if ratio is None or math.isnan(ratio):
         return ratio
     return max(ratio, math.inf if ratio == 0 else 1 / ratio)
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    """NaN, which could not be measured, only where there is nothing else."""
+    known = [value for value in values if value is not None]
+    return max((value for value in known if not math.isnan(value)), default=known[0] if known else None)
 
 
 def _before(layers: dict[str, LayerMeasure], one: LayerMeasure, last: LayerMeasure) -> bool:

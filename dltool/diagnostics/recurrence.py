@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,18 @@ def gradient_norms(signal: Signal) -> list[float]:
     Reference: Pascanu, Mikolov & Bengio 2013, eq. 3-5; lecture slides 83-84.
     """
     return [float(np.linalg.norm(gradient.astype(np.float64))) for gradient in states(signal)[1]]
+
+
+def first_to_last(norms: Sequence[float] | np.ndarray) -> float:
+    """The gradient at the first time step by that at the last; NaN where all are zero.
+
+    Args:
+        norms: ||dL/dh_t|| for each time step.
+    Limits: steps at either end whose gradient is exactly zero are passed over, as masked ones have none; a gradient
+        that vanishes in float32 has become as small as 1e-38 before.
+    """
+    known = [float(norm) for norm in norms if norm != 0]
+    return known[0] / known[-1] if known else math.nan
 
 
 def gates(signal: Signal) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ ASYMPTOTES: dict[str, tuple[float | None, float, float | None]] = {  # lower, f(
     "sigmoid": (0.0, 0.5, 1.0),
     "tanh": (-1.0, 0.0, 1.0),
     "softsign": (-1.0, 0.0, 1.0),
-    "elu": (-1.0, 0.0, None),  # alpha 1
+    "elu": (-1.0, 0.0, None),  # times the alpha of a layer ELU
     "selu": (-1.7580993408473766, 0.0, None),
     "celu": (-1.0, 0.0, None),
     "softplus": (0.0, 0.6931471805599453, None),
@@ -23,6 +23,7 @@ ASYMPTOTES: dict[str, tuple[float | None, float, float | None]] = {  # lower, f(
 }
 REACHED: dict[str, tuple[float | None, float | None]] = {  # bounds that are reached, where the slope is exactly 0
     "hard_sigmoid": (0.0, 1.0),
+    "sparse_sigmoid": (0.0, 1.0),
     "hard_tanh": (-1.0, 1.0),
     "relu6": (None, 6.0),  # its zeros are counted as zeros, as those of relu
 }
@@ -52,6 +53,7 @@ def saturated_share(function: Callable[..., Any] | None, outputs: np.ndarray) ->
     low, middle, high = ASYMPTOTES[name]
     near = np.zeros(outputs.shape, bool)
     if low is not None:
+        low *= getattr(getattr(function, "__self__", None), "alpha", 1.0)
         near |= outputs < low + SHARE_OF_THE_WAY * (middle - low)
     if high is not None:
         near |= outputs > high - SHARE_OF_THE_WAY * (high - middle)

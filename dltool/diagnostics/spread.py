@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +10,15 @@ import numpy as np
 
 Row = dict[str, Any]
 # ratios of first and last layer are products over depth: their logarithms are what scatters evenly
-RATIOS = ("first_to_last", "gradient_ratio", "weight_first_to_last", "signal_last_to_first")
+RATIOS = ("first_to_last", "gradient_ratio", "time_ratio", "weight_first_to_last", "signal_last_to_first")
 
 
 def pooled(tables: Sequence[Sequence[Row]], keys: Sequence[str]) -> list[Row]:
     """One row for the rows of several seeds that agree in `keys`.
 
     A figure becomes its mean, its standard deviation `figure_sd` beside it (n - 1 in the denominator). A ratio over
-    depth becomes its geometric mean, with the factor `ratio_spread` = exp(sd of ln ratio). Words are the commonest.
+    depth or time becomes its geometric mean, 0 if a seed's is 0 and NaN if one is NaN, with the factor
+    `ratio_spread` = exp(sd of ln ratio). Words are the commonest.
 
     Args:
         tables: a seed's rows each.
@@ -41,9 +41,12 @@ def _pooled(rows: list[Row], keys: Sequence[str], spread: bool) -> Row:
             continue
         numbers = np.array(values, np.float64)
         if name in RATIOS:
-            logs = np.log(numbers[numbers > 0])
-            result[name] = math.exp(logs.mean()) if len(logs) == len(numbers) else 0.0
-            result[f"{name}_spread"] = math.exp(logs.std(ddof=1)) if len(logs) > 1 and np.isfinite(logs).all() else None
+            with np.errstate(divide="ignore", invalid="ignore"):  # 0 gives 0, NaN gives NaN
+                logs = np.log(numbers)
+                result[name] = float(np.exp(logs.mean()))
+            result[f"{name}_spread"] = (
+                float(np.exp(logs.std(ddof=1))) if len(logs) > 1 and np.isfinite(logs).all() else None
+            )
         else:
             result[name] = float(numbers.mean())
             result[f"{name}_sd"] = float(numbers.std(ddof=1)) if len(numbers) > 1 else None

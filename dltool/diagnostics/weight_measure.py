@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from dltool.diagnostics.capture import Capture
 from dltool.diagnostics.chance import identical_units
 from dltool.diagnostics.declared_variance import initializer_of, promise
+from dltool.diagnostics.kernel_axes import unit_columns
+from dltool.diagnostics.layer_measure import is_kernel
 from dltool.diagnostics.layer_tree import Part, holders
 
 
@@ -27,11 +30,16 @@ class WeightMeasure:
         self._holders = holders(parts)
         self._gradients: list[list[np.ndarray]] = [[] for _ in self.weights]
         self._updates: list[list[float]] = [[] for _ in self.weights]
+        self._sums: list[np.ndarray | None] = [None for _ in self.weights]
+        self._broken = [Counter[str]() for _ in self.weights]
 
     def add(self, capture: Capture) -> None:
         for index, (gradient, update) in enumerate(zip(capture.gradients, capture.updates, strict=True)):
             self._updates[index].append(_norm(update))
             if gradient is not None:
+                self._broken[index].update(nan=int(np.isnan(gradient).sum()), inf=int(np.isinf(gradient).sum()))
+                total = self._sums[index]
+                self._sums[index] = gradient.astype(np.float64) if total is None else total + gradient
                 size = max(gradient.size, 1)
                 self._gradients[index].append(
                     np.array([np.std(gradient, dtype=np.float64), _norm(gradient), _norm(gradient) / math.sqrt(size)])
@@ -58,12 +66,17 @@ class WeightMeasure:
         norm, gradients = _norm(values), self._gradients[index]
         std, gradient_norm, rms = (None, None, None) if not gradients else np.mean(np.array(gradients), axis=0).tolist()
         name = weight.path.rpartition("/")[2]
-        is_kernel = "kernel" in name and values.ndim > 1
+        columns, equal = None, None
+        if is_kernel(weight):
+            layer, total = None if part is None else part.layer, self._sums[index]
+            columns = unit_columns(layer, weight, values)
+            slopes = np.zeros_like(columns) if total is None else unit_columns(layer, weight, total)
+            equal = identical_units(columns, slopes) if name != "recurrent_kernel" else None
         return {
             "layer": "" if part is None else part.path,
             "weight": name,
             "shape": "x".join(map(str, values.shape)),
-            "units": values.shape[-1] if values.ndim else 1,
+            "units": len(columns) if columns is not None else values.shape[-1] if values.ndim else 1,
             "initializer": "" if initializer is None else type(initializer).__name__,
             "variance": variance,
             "declared_variance": None if promised is None else promised.variance,
@@ -72,10 +85,12 @@ class WeightMeasure:
             "gradient_std": std,
             "gradient_norm": gradient_norm,
             "gradient_rms": rms,
+            "gradient_nan": self._broken[index]["nan"],
+            "gradient_inf": self._broken[index]["inf"],
             "gradient_to_weight": gradient_norm / norm if gradient_norm is not None and norm else None,
             "update_to_weight": float(np.mean(self._updates[index])) / norm if norm and self._updates[index] else None,
-            "identical_units": identical_units(values) if is_kernel and name != "recurrent_kernel" else None,
-            "is_kernel": is_kernel,
+            "identical_units": equal,
+            "is_kernel": columns is not None,
         }
 
 

@@ -202,14 +202,109 @@ def test_what_overflows_is_counted_and_called_exploding() -> None:
     assert "dense" in found.model["why"]
 
 
-def test_equal_columns_are_named_as_broken_symmetry() -> None:
+def constant() -> Any:
+    return keras.initializers.Constant(0.5)
+
+
+def test_copies_stay_equal_only_where_their_outgoing_weights_are_equal_too() -> None:
+    def stack(**outgoing: Any) -> Any:
+        first = layers.Dense(3, "tanh", kernel_initializer=constant(), name="first")
+        return compiled(keras.Sequential([keras.Input((4,)), first, layers.Dense(2, **outgoing)]))
+
+    broken = measured(stack(kernel_initializer=constant()), batch(4))
+    assert broken.model["identical_units"] == 3  # the last two units have other targets
+    assert broken.notes == ["first: 3 of 3 units are copies of each other: they stay equal"]
+    model = stack(kernel_initializer="glorot_uniform")
+    parting = measured(model, batch(4))
+    assert (parting.model["identical_units"], parting.notes) == (0, [])
+    x, y, _ = batch(4)
+    model.train_on_batch(x, y)
+    columns = np.asarray(model.layers[0].kernel).T
+    assert len(np.unique(columns, axis=0)) == 3
+
+
+def test_units_of_transposed_and_depthwise_kernels_are_their_filters() -> None:
     model = compiled(
-        keras.Sequential([keras.Input((4,)), layers.Dense(3, "tanh", kernel_initializer={"class_name": "Constant",
-                          "config": {"value": 0.5}}), layers.Dense(2)])
+        keras.Sequential([keras.Input((4, 4, 2)), layers.Conv2DTranspose(5, 3, padding="same", name="up"),
+                          layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise"), layers.Flatten(),
+                          layers.Dense(2, kernel_initializer=constant())])
+    )  # fmt: skip
+    model.layers[0].kernel[..., 1, :].assign(model.layers[0].kernel[..., 3, :])  # (window, filters, channels)
+    depthwise = np.array(model.layers[1].kernel)  # (window, channels, multiples)
+    depthwise[:, :, 1] = depthwise[:, :, 3]
+    depthwise[:, :, 4, 1] = depthwise[:, :, 4, 0]
+    model.layers[1].kernel.assign(depthwise)
+    found = measured(model, batch(4, 4, 2))
+    up, own = (row(found, name, "weights", weight="kernel") for name in ("up", "depthwise"))
+    assert (up["units"], up["identical_units"]) == (5, 2)
+    # 2 x 2 filters of the two channels that are copies, and two of channel 4
+    assert (own["units"], own["identical_units"]) == (10, 6)
+
+
+def test_a_unit_is_dead_only_without_value_and_without_gradient() -> None:
+    zeros = {"kernel_initializer": "zeros"}
+    model = compiled(
+        keras.Sequential([keras.Input((4,)), layers.Dense(3, "tanh", name="alive", **zeros),
+                          layers.Dense(5, "relu", bias_initializer=keras.initializers.Constant(-1.0), **zeros),
+                          layers.Dense(2)])
     )  # fmt: skip
     found = measured(model, batch(4))
-    assert found.model["identical_units"] == 3
-    assert found.notes == ["dense: 3 of 3 units are copies of each other: they stay equal"]
+    assert found.model["dead_units"] == 1  # the rectifiers'
+    model.layers[1].bias.assign([1.0, 1.0, -1.0, -1.0, -1.0])
+    model.layers[1].kernel.assign(tf.ones((3, 5)))
+    found = measured(model, batch(4))
+    assert row(found, "alive")["zeros"] == 1  # tanh(0)
+    assert row(found, "alive")["dead_units"] == 0
+    assert row(found, "dense")["dead_units"] == pytest.approx(3 / 5)
+
+
+def test_a_gradient_that_is_not_finite_is_counted_and_called_exploding() -> None:
+    root = lambda x: keras.ops.sqrt(keras.ops.relu(x))  # noqa: E731  # at x < 0: infinity times 0
+    model = compiled(
+        keras.Sequential([keras.Input((4,)), layers.Dense(6, name="a"), layers.Dense(6, root, name="b"),
+                          layers.Dense(2, name="c")])
+    )  # fmt: skip
+    x, y, _ = batch(4)
+    found = measured(model, (x, y, None))
+    z = np.asarray(keras.Sequential(model.layers[:1])(x) @ model.layers[1].kernel)
+    b = row(found, "b")
+    assert (b["nan"], b["inf"], b["gradient_nan"]) == (0, 0, np.sum(z < 0))
+    assert row(found, "b", "weights", weight="kernel")["gradient_nan"] > 0
+    assert row(found, "c")["gradient_nan"] == 0
+    assert found.model["nan"] > 0
+    assert found.model["verdict"] == "exploding"
+    assert found.model["why"].startswith("NaN or infinite gradients, first in b")
+
+
+def test_a_trainable_convolutional_net_of_many_positions_is_healthy() -> None:
+    he = {"activation": "relu", "padding": "same", "kernel_initializer": "he_normal"}
+    model = compiled(
+        keras.Sequential([keras.Input((40, 40, 3)), layers.Conv2D(8, 3, name="a", **he), layers.Conv2D(8, 3, **he),
+                          layers.GlobalAveragePooling2D(), layers.Dense(10)])
+    )  # fmt: skip
+    x, y, _ = batch(40, 40, 3, outputs=(10,))
+    found = measured(model, (x, y, None))
+    kernels = [np.asarray(layer.kernel) for layer in model.layers if layer.weights]
+    z = tf.nn.conv2d(x, kernels[0], 1, "SAME")
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        second = tf.nn.relu(tf.nn.conv2d(tf.nn.relu(z), kernels[1], 1, "SAME"))
+        out = tf.reduce_mean(second, (1, 2)) @ kernels[2]
+        loss = tf.reduce_mean((out - y) ** 2)
+    first, last = (slope.numpy() for slope in tape.gradient(loss, (z, out)))
+    norms = np.linalg.norm(first.reshape(8, 1600, 8), axis=1)  # over positions
+    expected = np.sqrt(np.mean(norms**2) / np.mean(last**2))
+    assert found.model["first_to_last"] == pytest.approx(expected, rel=1e-3)
+    assert np.sqrt(np.mean(first**2) / np.mean(last**2)) < 1e-3  # what a mean over positions would say
+    assert found.model["verdict"] == "healthy"
+
+
+def test_separable_convolutions_vanish_as_others_do() -> None:
+    stack = [layers.SeparableConv2D(4, 3, padding="same", activation="sigmoid") for _ in range(15)]
+    model = compiled(keras.Sequential([keras.Input((6, 6, 3)), *stack]))
+    found = measured(model, batch(6, 6, 3, outputs=(6, 6, 4)))
+    assert found.model["first_to_last"] < 1e-6  # a sigmoid's slope is 1/4 at most
+    assert found.model["verdict"] == "vanishing"
 
 
 def test_an_unknown_selection_names_what_is_near() -> None:

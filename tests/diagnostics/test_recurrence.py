@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool.diagnostics.measurement import measure
+from dltool.diagnostics.measurement import Measurement, measure
 from dltool.diagnostics.passes import Passes
+from dltool.diagnostics.recurrence import first_to_last
 
 STEPS, FEATURES, UNITS, EXAMPLES = 6, 3, 4, 5
 
@@ -75,3 +76,41 @@ def test_stacked_cells_are_measured_apart_over_the_true_number_of_steps() -> Non
     found = measure(Passes(model), [(tf.ones((2, 4, 3)), tf.zeros((2, 2)), None)])
     assert [(r["layer"], r["time_steps"]) for r in found.recurrent] == [("stack/low", 4), ("stack/high", 4)]
     assert [(r["layer"], r["gate"]) for r in found.gates] == [("stack/low", "update"), ("stack/low", "reset")]
+
+
+def net(layer: keras.layers.Layer, steps: int = 64) -> keras.Model:
+    model = keras.Sequential([keras.Input((steps, 3)), layer, keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def over_time(model: keras.Model, steps: int = 64) -> Measurement:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(EXAMPLES, steps, 3)), rng.normal(size=(EXAMPLES, 2))
+    return measure(Passes(model), [(tf.constant(x, tf.float32), tf.constant(y, tf.float32), None)])
+
+
+@pytest.mark.parametrize(("gain", "word"), [(0.3, "vanishing"), (1.0, "healthy"), (1.5, "exploding")])
+def test_gradients_through_time_are_in_the_verdict(gain: float, word: str) -> None:
+    """dL/dh_1 is dL/dh_T times 63 Jacobians, each an orthogonal matrix times the gain where the cell is linear."""
+    recurrent = keras.initializers.Orthogonal(gain, seed=1)
+    cell = keras.layers.SimpleRNN(4, "linear", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3, seed=2),
+                                  recurrent_initializer=recurrent, name="rnn")  # fmt: skip
+    found = over_time(net(cell))
+    assert found.recurrent[0]["first_to_last"] == pytest.approx(gain**63, rel=1e-3)
+    assert found.model["time_ratio"] == pytest.approx(max(gain, 1 / gain) ** 63, rel=1e-3)
+    assert ("through time in rnn" in found.model["why"]) == (word != "healthy")
+    assert found.model["verdict"] == word
+
+
+@pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
+def test_gated_cells_over_sixteen_steps_are_healthy(kind: type[keras.layers.Layer]) -> None:
+    found = over_time(net(kind(16), 16), 16)
+    assert 1 < found.model["time_ratio"] < 2**23
+    assert found.model["verdict"] == "healthy"
+
+
+def test_masked_steps_count_as_no_vanished_gradient() -> None:
+    assert first_to_last([0.0, 0.0, 2.0, 3.0, 4.0, 0.0]) == 0.5
+    assert np.isnan(first_to_last([0.0, 0.0]))

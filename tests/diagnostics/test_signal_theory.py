@@ -30,7 +30,8 @@ def compiled(stack: list[Any], loss: str = "mse") -> Any:
 
 def over_draws(model: Any, seeds: int, shape: tuple[int, ...], outputs: tuple[int, ...]) -> list[Measurement]:
     """The model drawn and measured anew on Gaussian inputs."""
-    passes, known, rng = Passes(model, compiled=True), parts(model), np.random.default_rng(0)
+    # tracing thirty layers takes as long as dozens of passes
+    passes, known, rng = Passes(model, compiled=seeds > 10), parts(model), np.random.default_rng(0)
     found = []
     for seed in range(seeds):
         assert redraw(model, known, seed) == []
@@ -143,7 +144,7 @@ def test_redrawing_gives_new_weights_of_the_same_seed_again() -> None:
 def test_convolutions_count_the_taps_that_fall_on_the_image(padding: str, strides: int) -> None:
     stack = [keras.Input((7, 6, 3)), layers.Conv2D(16, 3, strides=strides, padding=padding, activation="relu"),
              layers.Conv2D(12, 5, padding="same", activation="tanh"), layers.Flatten(), layers.Dense(3)]  # fmt: skip
-    found = over_draws(compiled(stack), 30, (24, 7, 6, 3), (24, 3))
+    found = over_draws(compiled(stack), 24, (24, 7, 6, 3), (24, 3))
     for figure, tolerance in (("pre_variance", 0.08), ("post_variance", 0.08), ("gradient_post_variance", 0.15)):
         measured, predicted = mean(found, figure)[:2], [
             np.mean([one.layers[index][f"{figure}_theory"] or np.nan for one in found]) for index in range(2)
@@ -179,17 +180,17 @@ def mean_of(found: list[Measurement], index: int, figure: str) -> float:
 
 @pytest.mark.parametrize(("initializer", "factor"), [("he_normal", 1.0), ("glorot_normal", 0.5)])
 def test_he_keeps_and_glorot_halves_the_variance_a_rectifier_layer(initializer: str, factor: float) -> None:
-    """The growth a layer in the mean over 10 nets and 29 layers, each with a deviation of sqrt(5 / 256) = 14 %.
+    """The growth a layer in the mean over 5 nets and 29 layers, each with a deviation of sqrt(5 / 256) = 14 %.
 
     The variance itself at the depth of 30 scatters by sqrt((1 + 5 / 256)^30 - 1), 89 % a net: that mean needs
     hundreds of nets and is `test_variance_after_thirty_layers_is_theorys`.
     """
     stack = [keras.Input((256,)), *(layers.Dense(256, "relu", kernel_initializer=initializer) for _ in range(30))]
-    found = over_draws(compiled(stack), 10, (64, 256), (64, 256))
+    found = over_draws(compiled(stack), 5, (64, 256), (64, 256))
     variances = np.array([[row["post_variance"] for row in one.layers] for one in found])
     growth = variances[:, 1:] / variances[:, :-1]
-    assert growth.mean() == pytest.approx(factor, rel=0.03)  # 4 standard deviations
-    np.testing.assert_allclose(growth.mean(axis=0), factor, rtol=0.2)
+    assert growth.mean() == pytest.approx(factor, rel=0.046)  # 4 standard deviations
+    np.testing.assert_allclose(growth.mean(axis=0), factor, rtol=0.25)
     theory = mean(found, "post_variance_theory")
     # q_1 = 2 for He (n Var(w) = 2), 1 for Glorot; a rectifier's variance is q / 2 - q / (2 pi)
     expected = 2 * factor * (1 / 2 - 1 / (2 * math.pi)) * factor ** np.arange(30)
@@ -222,7 +223,22 @@ def test_tanh_net_follows_theory_forward_and_backward(name: str) -> None:
     shrinking = mean(found, "post_variance")[-1] / mean(found, "post_variance")[0]
     # without the 3 of Glorot's 6 / (n + n) a layer keeps a third of its variance, forward and backward
     assert (shrinking < 1e-4) if name == "plain" else (0.05 < shrinking < 0.3)
-    assert backward[0] / backward[-1] == pytest.approx(1e-4, rel=0.9) if name == "plain" else backward[0] > 0
+    assert backward[0] / backward[-1] == pytest.approx(tanh_gradient_ratio(1 / 3 if name == "plain" else 1), rel=0.15)
+
+
+def tanh_gradient_ratio(gain: float) -> float:
+    """Variance of dL/dz of the first of nine tanh layers by that of the ninth, for n Var(w) = gain and inputs N(0, 1).
+
+    By Glorot & Bengio 2010, eq. 5 and 6, with E f^2 and E f'^2 under the Gaussian z in place of a slope of 1.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights = weights / weights.sum()
+    q, ratio = gain, 1.0
+    for _ in range(8):
+        values = np.tanh(math.sqrt(q) * nodes)
+        ratio *= gain * weights @ (1 - values**2) ** 2
+        q = gain * weights @ values**2
+    return ratio
 
 
 def test_a_chain_of_fifty_sigmoids_vanishes_as_the_product_of_derivatives() -> None:
