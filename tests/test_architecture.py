@@ -87,7 +87,14 @@ def test_recipes_never_need_keras_numpy_or_pandas(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/", "visualization/"))]
+    "name",
+    [
+        *(name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/"))),
+        *(
+            f"visualization/{name}.py"
+            for name in ("history", "percentiles", "schedules", "signal_depth", "terminal_plot")
+        ),
+    ],
 )
 def test_datasets_schedules_and_commands_load_without_tensorflow(name: str) -> None:
     assert within(imports(FILES[name], anywhere=False), HEAVY) == set()

@@ -290,7 +290,8 @@ BODIES = {  # arguments without which a class makes no sense
     "RandomCrop": "{height: 2, width: 2}", "RecallAtPrecision": 0.5, "RepeatVector": 2, "Rescaling": 0.5,
     "Repeat": "{layers: [{Dense: 2}], times: 3}", "Resizing": "{height: 2, width: 2}", "Reshape": [4], "ReversibleEmbedding": "{input_dim: 5, output_dim: 2}",
     "SensitivityAtSpecificity": 0.5, "SpecificityAtSensitivity": 0.5, "SpectralNormalization": "{Dense: 2}",
-    "Branches": "[[{Dense: 2}], []]", "Residual": "[{Dense: 2}]", "StackedRNNCells": "[LSTMCell: 2]",
+    "Branches": "[[{Dense: 2}], []]", "PartialConv2D": "{connections: [[0], [0, 1]], kernel_size: 1}",
+    "Residual": "[{Dense: 2}]", "StackedRNNCells": "[LSTMCell: 2]",
     "TimeDistributed": "{Dense: 2}",
 }  # fmt: skip
 UNITS = ("Dense", "GRU", "GRUCell", "LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell")

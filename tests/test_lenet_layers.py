@@ -144,7 +144,7 @@ def test_lenet5_as_published_is_saved_and_opened(tmp_path: Path) -> None:
         (lambda: PartialConv2D([[0]], 0), r"'kernel_size' .* ints >= 1. Got 0"),
         (lambda: PartialConv2D([[0]], 1, padding="full"), "must be valid or same. Got 'full'"),
         (lambda: built(PartialConv2D("lenet5", 5), (14, 14, 3)), "need 6 channels, the input has 3"),
-        (lambda: SubSampling(0), "must be an int >= 1 or two. Got 0"),
+        (lambda: SubSampling(0), "must be one or two ints >= 1. Got 0"),
         (lambda: ScaledTanh(slope=-1), "'slope' .* must be a number > 0. Got -1"),
         (lambda: EuclideanRBF("letters"), "must be digits or equal rows of numbers. Got 'letters'"),
         (lambda: EuclideanRBF([[1, 2], [3]]), "equal rows of numbers"),
