@@ -101,6 +101,23 @@ def test_every_schedules_preview_is_what_training_logs(
     assert found[0]["epochs"] == 4 and found[0]["max_relative_difference"] <= FLOAT32
 
 
+def test_with_gradient_accumulation_preview_and_log_still_agree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rise = "{LinearDecay: {initial_learning_rate: 0.5, end_learning_rate: 0.9, decay_steps: 4 epochs}}"
+    fall = "{LinearDecay: {initial_learning_rate: 1e-3, end_learning_rate: 0, decay_steps: 4 epochs}}"
+    arguments = f"learning_rate: {fall}, momentum: {rise}, gradient_accumulation_steps: 3"
+    path = write_quick(tmp_path, "tiny.yaml", TINY)
+    done = run(capsys, "train", path, f"compile.optimizer={{SGD: {{{arguments}}}}}", "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    last = rows((tmp_path / "run" / "history.csv").read_text())[-1]
+    assert float(last["learning_rate"]) == pytest.approx(1e-3 / 20, rel=1e-5)  # step 19 of 20
+    assert float(last["momentum"]) == pytest.approx(0.5 + 0.4 * 19 / 20)
+    found = report(capsys, tmp_path / "run")["agreement"]
+    assert {row["argument"]: row["epochs"] for row in found} == {"learning_rate": 4, "momentum": 4}
+    assert max(row["max_relative_difference"] for row in found) <= FLOAT32
+
+
 @pytest.mark.parametrize(
     ("optimizer", "rate"), [("adam", 0.001), ("SGD", 0.01), ("rmsprop", 0.001), ("{Adadelta: {rho: 0.9}}", 0.001)]
 )
