@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from dltool import changes, outlines, overrides, runs
 from dltool import recipe as reading
 from dltool.data import Data
-from dltool.errors import DataError, Problem, RecipeError
+from dltool.errors import DataError, Problem, RecipeError, UsageError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
 from dltool.preparation import DEFAULT_BATCH_SIZE
@@ -64,9 +65,13 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     dataset = _checked(recipe, problems, recorded is None)
     steps = _steps_per_epoch(recipe, dataset, recorded)
     total = steps * recipe.setting("fit", "epochs", default=1)
+    epochs = recipe.get("fit", "epochs")
     builder = Builder(
         _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, catalogue=outlines
     )
+    if epochs is not None:
+        builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
+        builder.finish()
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
     plateau = _plateau(recipe, builder)
@@ -88,7 +93,8 @@ def of_schedule(
         epochs: how many, with `steps_per_epoch`.
         steps_per_epoch: what "12 epochs" stand for.
     Raises:
-        RecipeError: it is not a schedule.
+        RecipeError: it is not a schedule, or has more than `ranges.MOST_STEPS` steps.
+        UsageError: the epochs are not at least one step.
     """
     value = reading.from_text(text, "schedule")
     problems: list[Problem] = []
@@ -106,17 +112,28 @@ def of_schedule(
     schedule = builder.build("schedules", value, "")
     builder.finish()
     if steps is None and epochs is not None and steps_per_epoch is not None:
-        steps = round(epochs * steps_per_epoch)
-    steps = max(steps or schedule.length or ENDLESS, 1)
+        steps = _steps_of(epochs, steps_per_epoch)
+    if steps is None:
+        steps = ENDLESS if schedule.length is None else max(schedule.length, 1)
     builder.attempt(lambda: check("learning_rate", schedule, steps), value, "")
     builder.finish()
     return Plan(label, steps, steps_per_epoch, {"learning_rate": schedule})
 
 
+def _steps_of(epochs: float, steps_per_epoch: int) -> int:
+    steps = epochs * steps_per_epoch
+    if not math.isfinite(steps) or round(steps) < 1:
+        least = 1 / steps_per_epoch
+        message = f"--epochs: must be a finite number that makes at least one step, {least:.3g} or more"
+        raise UsageError(f"{message}. Got {epochs:g}.")
+    return round(steps)
+
+
 def check(argument: str, schedule: Schedule, steps: int) -> None:
-    """Raise ValueError unless every value of a training is one that the optimizer can use."""
+    """Raise ValueError unless every value of a training is one that the optimizer can use, and they are not too many."""
     import numpy as np
 
+    ranges.check_length(steps)
     for first in range(0, steps, WINDOW):
         ranges.check(argument, schedule(np.arange(first, min(first + WINDOW, steps))), first)
 

@@ -48,7 +48,7 @@ def figures(schedule: Schedule, steps: int) -> Figures:
 
     Args:
         steps: of the training, int > 0.
-    Limits: hundreds of millions of steps take some seconds, in constant memory.
+    Limits: `ranges.MOST_STEPS` steps take some seconds, in constant memory.
     """
     found = Figures(steps)
     candidates: list[tuple[int, float, float]] = []
