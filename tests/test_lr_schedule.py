@@ -25,7 +25,10 @@ from dltool.schedules.cosine_decay import CosineDecay
 from dltool.schedules.cosine_decay_restarts import CosineDecayRestarts
 from dltool.schedules.cyclical import Cyclical
 from dltool.schedules.linear_decay import LinearDecay
+from dltool.schedules.one_cycle import OneCycle
+from dltool.schedules.piecewise_constant_decay import PiecewiseConstantDecay
 from dltool.schedules.polynomial_decay import PolynomialDecay
+from dltool.schedules.restarts import Restarts
 from dltool.schedules.step_decay import StepDecay
 from dltool.schedules.warm_up import WarmUp
 from dltool.visualization.terminal_plot import Curve, plot
@@ -328,6 +331,8 @@ def test_figures_do_not_depend_on_how_many_steps_are_looked_at_together(
     assert found.area == pytest.approx(values.sum()) and found.mean == pytest.approx(values.mean())
     assert [(step, before, after) for step, before, after in found.jumps] == [(10, 1.0, 0.01), (14, 0.01, 0.5)]
     assert found.zero_from == 18
+    zeros = PiecewiseConstantDecay([2, 5, 8, 13], [0.1, 0.0, 0.1, 0.0, 0.2])
+    assert [step for step, _, _ in schedule_figures.figures(zeros, 25).jumps] == [3, 6, 9, 14]
 
 
 @pytest.mark.parametrize(
@@ -348,6 +353,26 @@ def test_figures_do_not_depend_on_how_many_steps_are_looked_at_together(
         (PolynomialDecay(0.1, 50, 0.0, power=4.0), 50, []),
         (WarmUp(0.1, 5, initial_learning_rate=1e-8), 9, []),
         (Constant(0.0), 9, ["it is zero from step 0 on: the last 9 steps do nothing"]),
+        (Chain([OneCycle(0.1, 100), 0.01], [50]), 200,
+         ["a cycle is cut short by what follows: 50 of its 100 steps, from step 0"]),
+        (Chain([OneCycle(0.1, 50), 1e-6], [50]), 200, []),
+        (Chain([0.1, WarmUp(0.1, 500)], [50]), 200,
+         ["the warm-up of 500 steps is longer than the 150 it has from step 50", "it jumps at step 50, from 0.1 to 0"]),
+        (Chain([WarmUp(0.1, 500), 0.05], [50]), 200,
+         ["the warm-up of 500 steps is longer than the 50 it has from step 0"]),
+        (Chain([WarmUp(0.1, 40), 0.1], [50]), 200, []),
+        (Chain([0.1, 0.05], [5000]), 200, ["part 2 of 2 is never reached: it begins at step 5000"]),
+        (Chain([0.1, 0.05], [199]), 200, []),
+        (WarmUp(Chain([0.1, 0.05, 0.02], [90, 195]), 10), 200, ["part 3 of 3 is never reached: it begins at step 205"]),
+        (Restarts(WarmUp(0.1, 100), 50), 100,
+         ["the warm-up of 100 steps is longer than the 50 it has from step 0", "it jumps at step 50, from 0.049 to 0"]),
+        (PiecewiseConstantDecay([10, 20], [0.1, 0, 0.1]), 30,
+         ["it jumps at step 11, from 0.1 to 0", "it jumps at step 21, from 0 to 0.1"]),
+        (PiecewiseConstantDecay([10], [0.1, 0]), 30, ["it is zero from step 11 on: the last 19 steps do nothing"]),
+        (PiecewiseConstantDecay([10], [0.9, 0.09]), 30, []),
+        (PiecewiseConstantDecay([10], [0.9, 0.0899]), 30, ["it jumps by a factor of 10 at step 11, from 0.9 to 0.0899"]),
+        (Cyclical(0.0, 0.2, 5), 30, []),
+        (LinearDecay(0.1, 0.0, 9), 10, []),
     ],
 )  # fmt: skip
 def test_likely_mistakes_are_told_and_nothing_else(schedule: Schedule, steps: int, sentences: list[str]) -> None:
@@ -496,6 +521,13 @@ def test_a_line_is_drawn_from_corner_to_corner() -> None:
     assert drawn[5].startswith("         0 ┤•") and drawn[5].endswith("+")
     assert drawn[-2:] == ["            • a", "            + b"]
     assert drawn[7].split() == ["0", "50", "100", "step"]
+
+
+@pytest.mark.parametrize("peak", [0.1, 0.3, 0.7])
+@pytest.mark.parametrize("height", [5, 13])
+def test_the_axis_of_a_curve_that_falls_to_zero_ends_in_zero(peak: float, height: int) -> None:
+    drawn = plot([Curve("a", np.arange(2.0), np.array([peak, 0.0]))], "y", "step", height=height).splitlines()
+    assert (drawn[1].split()[0], drawn[height].split()[0]) == (f"{peak:g}", "0")
 
 
 def test_one_curve_is_drawn_in_dots_and_shows_a_single_spike() -> None:

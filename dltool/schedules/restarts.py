@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.schedules import checks, periods
-from dltool.schedules.base import Schedule
+from dltool.schedules.base import Part, Schedule
 from dltool.schedules.constant import schedule_of
 
 
@@ -38,3 +38,7 @@ class Restarts(Schedule):
 
     def cycle(self, step: int) -> tuple[int, int] | None:
         return periods.around(step, self.period, self.t_mul)
+
+    def parts(self) -> list[Part]:
+        """The first period; the others are this one stretched."""
+        return [Part(self.schedule, 0, self.period)]

@@ -102,7 +102,8 @@ def _framed(
     height, columns = len(grid), len(grid[0])
     lines = [title]
     for number, cells in enumerate(grid):
-        value = y[1] - (y[1] - y[0]) * number / (height - 1)
+        share = number / (height - 1)
+        value = y[1] * (1 - share) + y[0] * share  # exact at both ends: no 1e-17 in place of 0
         labelled = number % max((height - 1) // 3, 1) == 0
         label = f"{10**value if log else value:.4g}" if labelled else ""
         lines.append(f"{label:>{MARGIN}} {'┤' if labelled else '│'}{''.join(cells).rstrip()}")
