@@ -127,13 +127,14 @@ def agreement(compared: Sequence[Mapping[str, Any]]) -> Rows:
 def curves(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]], axis: str) -> dict[str, list[Curve]]:
     """Scheduled argument -> a curve of each source that has it, over steps or epochs."""
     panels: dict[str, list[Curve]] = {}
-    for plan, own in zip(plans, found, strict=True):
+    for number, (plan, own) in enumerate(zip(plans, found, strict=True)):
         for name, schedule in plan.schedules.items():
             near = [step for step, _ in _points(plan, name, own[name])]
             chosen = np.concatenate([np.linspace(0, plan.steps - 1, POINTS), near, np.array(near) - 1])
             steps = np.unique(np.clip(np.round(chosen), 0, plan.steps - 1).astype(np.int64))
             x = _epochs(plan, steps) if axis == "epochs" else steps
-            panels.setdefault(name, []).append(Curve(plan.label, np.asarray(x, np.float64), schedule(steps)))
+            curve = Curve(plan.label, np.asarray(x, np.float64), schedule(steps), number)
+            panels.setdefault(name, []).append(curve)
     return {name: panels[name] for name in BOUNDS if name in panels}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from dltool import changes, outlines, overrides, runs
 from dltool import recipe as reading
 from dltool.data import Data
+from dltool.diagnostics import plateau
 from dltool.errors import DataError, Problem, RecipeError, UsageError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
@@ -34,7 +36,7 @@ class Plan:
         steps: of the whole training, int > 0.
         steps_per_epoch: None where there are no epochs: a schedule alone.
         schedules: "learning_rate", and "momentum", "beta_1" and "weight_decay" where they follow schedules.
-        plateau: the arguments of `ReduceLROnPlateau`, if the recipe has it.
+        plateaus: the arguments of each `ReduceLROnPlateau` that the recipe has.
         run: the run that the source is.
     """
 
@@ -42,7 +44,7 @@ class Plan:
     steps: int
     steps_per_epoch: int | None
     schedules: dict[str, Schedule]
-    plateau: dict[str, Any] | None = None
+    plateaus: tuple[dict[str, Any], ...] = ()
     run: RunDirectory | None = None
 
     def epoch(self, step: float) -> float | None:
@@ -74,13 +76,13 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
         builder.finish()
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
-    plateau = _plateau(recipe, builder)
+    plateaus = _plateaus(recipe, builder)
     builder.finish()
     if isinstance(optimizer, str):
         optimizer = outlines.spoken("optimizers", optimizer)()
     while (inner := optimizer.arguments.get("inner_optimizer")) is not None:
         optimizer = outlines.spoken("optimizers", inner)() if isinstance(inner, str) else inner
-    return Plan(label, total, steps, _schedules(optimizer, value), plateau, run)
+    return Plan(label, total, steps, _schedules(optimizer, value), plateaus, run)
 
 
 def of_schedule(
@@ -164,7 +166,7 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
     elif recipe.get("compile") is not None:
         message = "is missing. Name one, such as Adam."
         builder.problem(recipe.section("compile").place, "compile.optimizer", message)
-    _plateau(recipe, builder)
+    _plateaus(recipe, builder)
     builder.finish()
     return dataset
 
@@ -218,13 +220,18 @@ def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dic
     return {} if dataset is None else Data.of(recipe, dataset).facts
 
 
-def _plateau(recipe: Recipe, builder: Builder) -> dict[str, Any] | None:
+def _plateaus(recipe: Recipe, builder: Builder) -> tuple[dict[str, Any], ...]:
     callbacks = recipe.get("fit", "callbacks")
+    found: list[dict[str, Any]] = []
     for index, value in enumerate(callbacks.data if callbacks is not None and callbacks.is_list else ()):
         if reading.object_name(value) == "ReduceLROnPlateau":
-            built = builder.build("callbacks", value, f"fit.callbacks[{index}]")
-            return built.arguments if isinstance(built, Outlined) else None
-    return None
+            path = f"fit.callbacks[{index}]"
+            built = builder.build("callbacks", value, path)
+            if isinstance(built, Outlined):
+                given = {name: built.arguments[name] for name in plateau.ARGUMENTS}
+                builder.attempt(functools.partial(plateau.check, **given), value, f"{path}.ReduceLROnPlateau")
+                found.append(built.arguments)
+    return tuple(found)
 
 
 def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:

@@ -363,6 +363,7 @@ def test_figures_do_not_depend_on_how_many_steps_are_looked_at_together(
         (Chain([WarmUp(0.1, 40), 0.1], [50]), 200, []),
         (Chain([0.1, 0.05], [5000]), 200, ["part 2 of 2 is never reached: it begins at step 5000"]),
         (Chain([0.1, 0.05], [199]), 200, []),
+        (Restarts(Chain([0.1, 0.05], [60]), 50), 100, ["part 2 of 2 is never reached: it begins at step 60"]),
         (WarmUp(Chain([0.1, 0.05, 0.02], [90, 195]), 10), 200, ["part 3 of 3 is never reached: it begins at step 205"]),
         (Restarts(WarmUp(0.1, 100), 50), 100,
          ["the warm-up of 100 steps is longer than the 50 it has from step 0", "it jumps at step 50, from 0.049 to 0"]),
@@ -446,6 +447,32 @@ def test_a_given_metric_shows_what_a_plateau_does(tmp_path: Path, capsys: pytest
     column = tmp_path / "history.csv"
     column.write_text("epoch,val_accuracy\n1,0.3\n2,0.4\n3,0.9\n4,0.9\n")
     assert report(capsys, path, PLATEAU, "fit.epochs=5", "--metrics", column)["plateau"] == found["plateau"]
+
+
+def test_two_plateaus_are_not_passed_off_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = "fit.callbacks=[{ReduceLROnPlateau: {monitor: loss}}, {ReduceLROnPlateau: {monitor: val_loss}}]"
+    path = write_quick(tmp_path)
+    assert "has 2 ReduceLROnPlateau, and --metrics shows one: remove the others." in failed(
+        capsys, path, both, "--metrics", "1,2"
+    )
+    done = run(capsys, "lr-schedule", path, both)
+    assert done.status == 0
+    assert "2 ReduceLROnPlateau lower it by loss and val_loss: what they do together is not shown." in done.err
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ("factor: high", "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 'high' instead."),
+        ("factor: 1.5", "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 1.5 instead."),
+        ("patience: soon", "The 'patience' parameter of ReduceLROnPlateau must be a finite number. Got 'soon' instead."),
+    ],
+)
+def test_a_plateau_that_cannot_be_is_refused_without_its_metric_too(
+    argument: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = f"fit.callbacks=[{{ReduceLROnPlateau: {{{argument}}}}}]"
+    assert f"fit.callbacks[0].ReduceLROnPlateau: {line}" in failed(capsys, write_quick(tmp_path), callback)
 
 
 def test_without_its_metric_a_plateau_is_said_to_be_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -567,6 +594,29 @@ def test_pictures_appear_whole_and_replace_nothing_unasked(
     assert run(capsys, *arguments, "--overwrite").status == 0
     assert target.read_bytes() == first, "the same picture is the same bytes"
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+MOMENTUM = "compile.optimizer={SGD: {momentum: {LinearDecay: {initial_learning_rate: %s, end_learning_rate: 0, decay_steps: 9}}}}"
+
+
+def test_a_source_has_one_mark_and_one_colour_in_all_panels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, drawn = write_quick(tmp_path), []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.plot", lambda axes, x, y, *form, label, **look: drawn.append((label, look))
+    )
+    monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *anything, **options: None)
+    sources = [COSINE, path, MOMENTUM % 0.5, path, MOMENTUM % 0.9]  # the first has no momentum
+    done = run(capsys, "lr-schedule", *sources, "--plot", tmp_path / "rates.png")
+    assert done.status == 0, done.err
+    labels = [COSINE, f"{path} {MOMENTUM % 0.5}", f"{path} {MOMENTUM % 0.9}"]
+    assert [label for label, _ in drawn] == [*labels, *labels[1:]]
+    looks = [(look["color"], look["linestyle"]) for _, look in drawn]
+    assert looks[3:] == looks[1:3] and len(set(looks)) == 3
+    legend = [line.split(maxsplit=1) for line in done.out.splitlines() if line.startswith(" " * 12) and line.strip()]
+    marks = [(sign, label) for sign, label in legend if label in labels]
+    assert marks == [(sign, label) for sign, label in zip("•+x+x", [*labels, *labels[1:]], strict=True)]
 
 
 def test_every_format_is_given(capsys: pytest.CaptureFixture[str]) -> None:

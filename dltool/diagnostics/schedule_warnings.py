@@ -48,7 +48,7 @@ def _cut_short(schedule: Schedule, first: int, end: int, steps: int, when: Calla
         stops = end if part.end is None else min(first + part.end, end)
         if begins < end:
             said += _cut_short(part.schedule, begins, stops, steps, when)
-        elif begins >= steps and part.first > schedule.warmup_steps:
+        elif part.first > schedule.warmup_steps:  # else its warm-up has been told
             said.append(f"part {number} of {len(parts)} is never reached: it begins at {when(begins)}")
         cycle = part.schedule.cycle(stops - 1 - begins) if begins < end and stops < end else None
         if cycle is not None and cycle[1] > stops - begins:

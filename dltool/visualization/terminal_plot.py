@@ -19,11 +19,19 @@ class Curve:
     Args:
         label: its name in the legend.
         x, y: float64 (points,), x rising; points with a y that is not finite are left out.
+        source: number of what it is of, by which its mark and colour are chosen: the same in every drawing; by default
+            its place among the curves of the drawing.
     """
 
     label: str
     x: np.ndarray
     y: np.ndarray
+    source: int | None = None
+
+
+def sources(curves: Sequence[Curve]) -> list[int]:
+    """The number of each curve's source."""
+    return [place if curve.source is None else curve.source for place, curve in enumerate(curves)]
 
 
 def plot(
@@ -50,7 +58,7 @@ def plot(
         low, high = low - pad, high + pad
     left, right = min(float(c.x[0]) for c in curves), max(float(c.x[-1]) for c in curves)
     grid = [[" "] * columns for _ in range(height)]
-    for number, (x, y) in enumerate(kept):
+    for number, (x, y) in zip(sources(curves), kept, strict=True):
         if not x.size:
             continue
         fine = len(curves) == 1
@@ -118,4 +126,5 @@ def _framed(
 def _legend(curves: Sequence[Curve]) -> str:
     if len(curves) == 1:
         return f"{'':>{MARGIN}}  {curves[0].label}\n"
-    return "".join(f"{'':>{MARGIN}}  {mark(number)} {curve.label}\n" for number, curve in enumerate(curves))
+    marked = zip(map(mark, sources(curves)), curves, strict=True)
+    return "".join(f"{'':>{MARGIN}}  {sign} {curve.label}\n" for sign, curve in marked)
