@@ -40,13 +40,16 @@ def step_of(text: str, plan: Plan, option: str, low: int = 0) -> int:
     """A step, given as a number or as '3.5 epochs'.
 
     Raises:
-        UsageError: it is neither, below `low`, or in epochs where the plan has none.
+        UsageError: it is neither, below `low` once rounded, or in epochs where the plan has none.
     """
     match = EPOCHS.fullmatch(text.strip())
     if match is not None:
         if plan.steps_per_epoch is None:
             raise UsageError(f"{option} '{text}': {plan.label} has no epochs: give --steps-per-epoch, or a step.")
-        return max(round(float(match[1]) * plan.steps_per_epoch), low)
+        step = float(match[1]) * plan.steps_per_epoch
+        if not np.isfinite(step) or round(step) < low:
+            raise UsageError(f"{option} '{text}' is no step: {plan.label} has {plan.steps_per_epoch:,} an epoch.")
+        return round(step)
     if not text.strip().isdecimal() or int(text) < low:
         raise UsageError(f"{option} must be a step (an int >= {low}) or '3.5 epochs'. Got '{text}'.")
     return int(text)
@@ -62,7 +65,7 @@ def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: boo
     for text, step in zip(at, chosen, strict=True):
         if step > plan.steps:
             raise UsageError(f"--at '{text}' is beyond the end: {plan.label} ends after {_teller(plan)(plan.steps)}.")
-    gap = step_of(every, plan, "--every", 1) if every is not None else 1
+    gap = min(step_of(every, plan, "--every", 1), plan.steps) if every is not None else 1
     if every is None and (at or not all_steps):
         return np.array(sorted(set(chosen)), np.int64)
     if plan.steps // gap > MOST_ROWS:

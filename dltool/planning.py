@@ -132,7 +132,7 @@ def _steps_of(epochs: float, steps_per_epoch: int) -> int:
 
 
 def check(argument: str, schedule: Schedule, steps: int) -> None:
-    """Raise ValueError unless every value of a training is one that the optimizer can use, and they are not too many."""
+    """Raise ValueError if a training is too long, or a value of it is none that the optimizer can use."""
     import numpy as np
 
     ranges.check_length(steps)

@@ -125,7 +125,7 @@ def given_metric(text: str, monitor: str) -> list[float | None]:
         UsageError: it is neither.
     """
     path = Path(text)
-    if not text.strip() or "," not in text and (path.suffix or path.is_file()):
+    if text.strip() and "," not in text and (path.suffix or path.is_file()):
         return _column(path, monitor)
     try:
         return [float(cell) for cell in text.split(",")]

@@ -463,9 +463,15 @@ def test_two_plateaus_are_not_passed_off_as_one(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
-        ("factor: high", "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 'high' instead."),
+        (
+            "factor: high",
+            "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 'high' instead.",
+        ),
         ("factor: 1.5", "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 1.5 instead."),
-        ("patience: soon", "The 'patience' parameter of ReduceLROnPlateau must be a finite number. Got 'soon' instead."),
+        (
+            "patience: soon",
+            "The 'patience' parameter of ReduceLROnPlateau must be a finite number. Got 'soon' instead.",
+        ),
     ],
 )
 def test_a_plateau_that_cannot_be_is_refused_without_its_metric_too(

@@ -63,3 +63,34 @@ def test_epochs_that_make_no_step_or_never_end_are_refused(epochs: str, capsys: 
 def test_a_fraction_of_an_epoch_is_its_steps(capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "lr-schedule", CONSTANT, "--epochs", 0.4, "--steps-per-epoch", 5, "--format", "csv")
     assert done.out.splitlines()[1:] == [f"{step},{step / 5},{CONSTANT},0.1" for step in (0, 1)]
+
+
+PLATEAU = "fit.callbacks=[ReduceLROnPlateau]"
+RESTARTS = "CosineDecayRestarts: {initial_learning_rate: 0.1, first_decay_steps: 10, t_mul: %s}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["WarmUp: {schedule: {StepDecai: 3}, warmup_steps: 5}"], ": WarmUp.schedule: no schedule named 'StepDecai'."),
+        (["Constant: -1"], "dltool: schedule:1:1: Constant: The 'value' parameter of Constant must be"),
+        (["OneCycle: {max_learning_rate: 0.1, total_steps: 9}", "momentum=3"],
+         ": momentum=3: the source is OneCycle: write OneCycle.momentum=..."),
+        (["mlp/digits", PLATEAU, "--metrics", ""], "--metrics: must be numbers between commas, such as 0.9,0.7,0.7, or a CSV file. Got ''."),
+        (["mlp/digits", "--every", "0.0001 epochs"], "--every '0.0001 epochs' is no step: mlp/digits has 41 an epoch."),
+        (["mlp/digits", "--at", "9" * 400 + " epochs"], "epochs' is no step: mlp/digits has 41 an epoch."),
+        ([RESTARTS % "1e300"], "The 't_mul' parameter of CosineDecayRestarts must be a finite number from 1 to 1,000,000. Got 1e+300 instead."),
+        (["Restarts: {schedule: 0.1, period: 5, t_mul: 1e300}"], "The 't_mul' parameter of Restarts must be"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_where_it_stands(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line in refused(capsys, *arguments)
+
+
+def test_the_largest_growth_of_periods_still_has_a_curve(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "lr-schedule", RESTARTS % "1e6", "--steps", 30, "--every", "9" * 30, "--format", "csv")
+    assert done.status == 0, done.err
+    # the second period is 10,000,000 steps long: at its 20th step it has not fallen yet
+    assert [float(row.split(",")[-1]) for row in done.out.splitlines()[1:]] == pytest.approx([0.1, 0.1])

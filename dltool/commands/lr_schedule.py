@@ -131,7 +131,9 @@ def _with_history(plan: Plan, metrics: str | None, found: Mapping[str, list[Any]
     if len(plan.plateaus) > 1:
         count = len(plan.plateaus)
         if metrics is not None:
-            raise UsageError(f"{plan.label}: has {count} ReduceLROnPlateau, and --metrics shows one: remove the others.")
+            raise UsageError(
+                f"{plan.label}: has {count} ReduceLROnPlateau, and --metrics shows one: remove the others."
+            )
         monitors = " and ".join(str(plateau["monitor"]) for plateau in plan.plateaus)
         say(f"{plan.label}: {count} ReduceLROnPlateau lower it by {monitors}: what they do together is not shown.")
     elif metrics is not None or plan.plateaus:

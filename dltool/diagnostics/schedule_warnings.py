@@ -41,7 +41,9 @@ def _cut_short(schedule: Schedule, first: int, end: int, steps: int, when: Calla
     """Sentences about what a schedule that has the steps `first` to `end` - 1 of a run does not come to do."""
     said, parts = [], schedule.parts()
     if not (parts and parts[0].first == 0) and schedule.warmup_steps >= end - first:  # else that part's own
-        has = f"the run of {steps:,}" if (first, end) == (0, steps) else f"the {end - first:,} it has from {when(first)}"
+        has = (
+            f"the run of {steps:,}" if (first, end) == (0, steps) else f"the {end - first:,} it has from {when(first)}"
+        )
         said.append(f"the warm-up of {schedule.warmup_steps:,} steps is longer than {has}")
     for number, part in enumerate(parts, start=1):
         begins = first + part.first
