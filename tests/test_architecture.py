@@ -115,6 +115,7 @@ def test_the_command_line_loads_errors_alone() -> None:
             {
                 "changes",
                 "data",
+                "diagnostics",
                 "errors",
                 "objects",
                 "outlines",
