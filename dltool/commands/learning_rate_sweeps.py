@@ -94,8 +94,8 @@ class RangeTest:
 
     def curves(self) -> list[Any]:
         """What the rules read, a curve a seed."""
-        from dltool.diagnostics.range_test import smooth
         from dltool.diagnostics.rate_rules import Curve
+        from dltool.diagnostics.smoothing import smooth
 
         found = []
         for sweep in self.sweeps:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SKIPPED_SHARE = 0.1  # of the steps, at the start, where the smoothed loss is that of a few batches (as fastai)
+from dltool.diagnostics.smoothing import first_step
+
 LEAST_FALL = 0.01  # of the loss at the start: less is flat
 NOISE_FACTOR = 2.0  # times the noise of one batch's loss: a smaller fall is chance
 SLIDE_SHARE = 0.15  # of the steps between the two slopes that slide compares: 15 of 100 in its source
@@ -34,7 +35,7 @@ class Curve:
     @property
     def first(self) -> int:
         """The first step that the rules look at."""
-        return max(1, round(SKIPPED_SHARE * self.steps))
+        return first_step(self.steps)
 
     @property
     def lowest(self) -> int:

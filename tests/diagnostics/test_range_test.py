@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dltool.datasets.base import Examples
 from dltool.diagnostics import range_test
+from dltool.diagnostics.smoothing import smooth
 from dltool.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.procedures.training_state import variables
 
@@ -35,7 +36,7 @@ def linear(optimizer: keras.optimizers.Optimizer, *layers: keras.layers.Layer) -
 
 def test_smoothing_is_the_corrected_mean_worked_by_hand() -> None:
     # b = 0.5: m = 2, 3, 1.5 + 0 = 1.5 with l = 4, 4, 0; divided by 1/2, 3/4, 7/8: 4, 4, 12/7
-    assert range_test.smooth(np.array([4.0, 4.0, 0.0]), 0.5) == pytest.approx([4.0, 4.0, 12 / 7])
+    assert smooth(np.array([4.0, 4.0, 0.0]), 0.5) == pytest.approx([4.0, 4.0, 12 / 7])
 
 
 def test_rates_rise_by_constant_ratio_or_difference() -> None:
@@ -85,9 +86,23 @@ def test_it_stops_once_the_smoothed_loss_is_four_times_its_lowest() -> None:
     found = range_test.sweep(model, pipeline(), range_test.rates(1e-3, 1e3, 200), seed=1)
     assert found.stopped is not None
     assert "diverged" in found.stopped
-    lowest = np.minimum.accumulate(found.smoothed)
-    assert found.smoothed[-1] > 4 * lowest[-1]
-    assert (found.smoothed[:-1] <= 4 * lowest[:-1]).all()
+    counted = found.smoothed[20:]  # a tenth of the steps is left out
+    lowest = np.minimum.accumulate(counted)
+    assert counted[-1] > 4 * lowest[-1]
+    assert (counted[:-1] <= 4 * lowest[:-1]).all()
+
+
+def test_losses_of_single_examples_that_differ_a_hundredfold_are_no_divergence() -> None:
+    x = np.ones((50, 3), "float32")
+    y = np.full((50, 1), 30.0, "float32")
+    y[0] = 0.1  # comes first: the loss of every other example is far above it
+    model = linear(keras.optimizers.SGD(0.1))
+    model.set_weights([np.zeros((3, 1)), np.zeros(1)])
+    train = InMemory(DeviceArrays(Examples(x, y)), None, 1)
+    found = range_test.sweep(model, train, range_test.rates(1e-9, 1e-8, 40), shuffle=False)
+    assert found.losses[:2] == pytest.approx([0.01, 900.0], rel=1e-3)
+    assert found.stopped is None
+    assert len(found.losses) == 40
 
 
 def test_a_loss_that_is_not_finite_ends_the_sweep_and_is_left_out() -> None:

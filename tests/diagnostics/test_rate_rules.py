@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dltool.diagnostics import rate_rules
-from dltool.diagnostics.range_test import smooth
 from dltool.diagnostics.rate_rules import Curve
+from dltool.diagnostics.smoothing import smooth
 
 RATES = np.geomspace(1e-6, 10, 100)
 
