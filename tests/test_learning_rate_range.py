@@ -91,15 +91,27 @@ def test_of_a_run_it_goes_on_from_the_trained_weights(
     assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
 
 
+@pytest.mark.parametrize(("noise", "reason"), [("{stddev: 0.0}", "flat"), ("{stddev: 1.0, seed: 1}", "noisy")])
+@pytest.mark.parametrize("smoothing", [0.0, 0.9])
 def test_a_model_that_cannot_learn_is_refused_with_its_table(
-    tmp_path: Path, find: Callable, written: list[str]
+    noise: str, reason: str, smoothing: float, tmp_path: Path, find: Callable, written: list[str]
 ) -> None:
+    added = f"  - Rescaling: 0.0\n  - GaussianNoise: {noise}\n  - Rescaling: 5.0\n"  # no gradient comes through zeros
+    text = QUICK.replace("compile:", f"{added}compile:")
     outputs = {"plot": tmp_path / "range.png", "patch": tmp_path / "found.yaml"}
-    with pytest.raises(DltoolError, match="no learning rate can be suggested: the loss is (flat|noisy)") as refused:
-        find(write_quick(tmp_path, text=FROZEN), **outputs, form="table")
+    with pytest.raises(DltoolError, match=f"no learning rate can be suggested: the loss is {reason}") as refused:
+        find(write_quick(tmp_path, text=text), **outputs, smoothing=smoothing)
     assert refused.value.status == 1
     assert "minimum/10" in written[0]
     assert not any(path.exists() for path in outputs.values())
+
+
+def test_a_model_without_trainable_weights_is_refused_before_any_sweep(
+    tmp_path: Path, find: Callable, written: list[str]
+) -> None:
+    with pytest.raises(UsageError, match="no trainable weights"):
+        find(write_quick(tmp_path, text=FROZEN))
+    assert written == []
 
 
 @pytest.mark.parametrize(
@@ -112,8 +124,8 @@ def test_a_model_that_cannot_learn_is_refused_with_its_table(
         ({"rule": "vally"}, "Did you mean 'valley'"),
         ({"spacing": "cosine"}, "--sweep"),
         ({"smoothing": 1.0}, "--smoothing"),
-        ({"plot": Path("x.pdf")}, "ends in .png or .svg"),
-        ({"patch": Path("x.txt")}, "ends in .yaml or .yml"),
+        ({"plot": Path("x.pdf")}, "must end in .png or .svg"),
+        ({"patch": Path("x.txt")}, "must end in .yaml or .yml"),
         ({"patch": Path(__file__).with_name("x.yaml").parent.parent / "recipes/mlp/digits.yaml"}, "exists already"),
     ],
 )

@@ -46,6 +46,8 @@ class RangeTest:
             raise UsageError(
                 f"{source}: a range test takes steps of gradient descent; the recipe's procedure is {name}."
             )
+        if not prepared.model.trainable_variables:
+            raise UsageError(f"{source}: the model has no trainable weights: no learning rate changes its loss.")
         if validation and prepared.validation is None:
             raise UsageError(f"--validation: {source} has no validation split. Set data.validation_split.")
         self.prepared, self.source, self.validation = prepared, source, validation
@@ -143,8 +145,6 @@ class RangeTest:
 
     def _explained(self, refusal: str) -> str:
         """What to do about a refusal."""
-        if not self.prepared.model.trainable_variables:
-            return f"{refusal}. The model has no trainable weights."
         if "noisy" in refusal:
             return f"{refusal}, the noise of a batch. More steps, larger batches or a longer way to --to may help."
         return f"{refusal}. Check --from and --to, and that the model can learn."

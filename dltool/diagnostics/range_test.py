@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,8 +96,7 @@ def sweep(
     if not 0 <= smoothing < 1 or divergence <= 1:
         raise ValueError(f"smoothing lies in [0, 1), divergence above 1. Got {smoothing} and {divergence}.")
     held = _untouched(model, augment, fused=not jit_compile)
-    with warnings.catch_warnings(), held, _record(model, learning_rates, validation, smoothing, divergence) as record:
-        warnings.filterwarnings("ignore", "The model does not have any trainable weights")  # then the loss is flat
+    with held, _record(model, learning_rates, validation, smoothing, divergence) as record:
         inner = training_step(model, augment, class_weight, jit_compile)
         _run(record.step(inner), train, len(learning_rates), steps_per_epoch, seed if shuffle else None)
         return record.result()
