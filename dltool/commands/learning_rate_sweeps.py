@@ -219,17 +219,8 @@ class RangeTest:
 
 def peak(prepared: Preparation) -> float:
     """The recipe's learning rate; of a schedule, its highest value over training."""
-    import keras
-    import tensorflow as tf
+    from dltool.procedures.scheduled_optimizer import schedules_of
 
     optimizer = getattr(prepared.model.optimizer, "inner_optimizer", prepared.model.optimizer)
-    rate = getattr(optimizer, "_learning_rate", None)
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return float(optimizer.learning_rate)
-    steps = tf.range(prepared.steps * prepared.epochs, dtype=tf.int64)
-
-    @tf.function
-    def values() -> Any:
-        return tf.map_fn(lambda step: tf.cast(rate(step), tf.float32), steps, fn_output_signature=tf.float32)
-
-    return float(tf.reduce_max(values()))
+    table = schedules_of(optimizer).get("learning_rate")
+    return float(optimizer.learning_rate) if table is None else float(table.peak)

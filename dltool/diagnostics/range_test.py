@@ -17,6 +17,7 @@ from dltool.diagnostics.smoothing import SMOOTHING, first_step, smooth
 from dltool.pipelines.base import Pipeline, Step
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.gradient_descent import training_step
+from dltool.procedures.scheduled_optimizer import schedules_of
 from dltool.procedures.training_state import variables
 
 DIVERGENCE = 4.0  # times the lowest smoothed loss, as fastai's finder
@@ -75,10 +76,11 @@ def sweep(
     """Take one training step at each rate, then put everything back.
 
     The steps are those that training would take with the model's own optimizer: augmentation, class weights and the
-    order of examples included. The sweep ends early when a loss is not finite, or once the smoothed loss s_t exceeds its
-    lowest value m so far by (divergence - 1) |m|, for a positive loss s_t > divergence m; for that the first tenth of
-    the steps does not count, whose smoothed loss is that of a few batches. Afterwards weights, optimizer slots,
-    metrics and random state have the bits they had.
+    order of examples included; what else follows a schedule, such as momentum, keeps its first value. The sweep ends
+    early when a loss is not finite, or once the smoothed loss s_t exceeds its lowest value m so far by
+    (divergence - 1) |m|, for a positive loss s_t > divergence m; for that the first tenth of the steps does not count,
+    whose smoothed loss is that of a few batches. Afterwards weights, optimizer slots, metrics and random state have
+    the bits they had.
 
     Args:
         model: compiled, its optimizer and metrics built.
@@ -199,12 +201,23 @@ def _record(
         raise ValueError(f"{type(optimizer).__name__} has no one learning rate to sweep")
     batch = None if validation is None else next(validation.batches(1))
     record = _Record(model, learning_rates, batch, smoothing, divergence)
+    held = {name: vars(optimizer).get(name) for name in ("_learning_rate", "apply")}
     # not through the property: its setter refuses what is not a number, and forgets the variable of one
-    held, optimizer._learning_rate = optimizer._learning_rate, _Swept(record)
+    optimizer._learning_rate = _Swept(record)
+    scheduled = {name: table for name, table in schedules_of(optimizer).items() if name != "learning_rate"}
+    if scheduled:  # a sweep may outlast the training that the schedules are for
+        vars(optimizer).pop("apply")  # which would set them to their values at the step; the class's does not
+    numbers = {name: getattr(optimizer, name) for name in scheduled}
+    for name, table in scheduled.items():
+        setattr(optimizer, name, float(table.schedule(0)))
     try:
         yield record
     finally:
-        optimizer._learning_rate = held
+        optimizer._learning_rate = held["_learning_rate"]
+        for name, number in numbers.items():
+            setattr(optimizer, name, number)
+        if scheduled:
+            optimizer.apply = held["apply"]
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from dltool.datasets.base import Examples
 from dltool.diagnostics import range_test
 from dltool.diagnostics.smoothing import smooth
 from dltool.pipelines.in_memory import DeviceArrays, InMemory
+from dltool.procedures.scheduled_optimizer import make_optimizer
 from dltool.procedures.training_state import variables
+from dltool.schedules.linear_decay import LinearDecay
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(50, 3)).astype("float32")
@@ -69,6 +71,19 @@ def test_losses_are_those_of_numpy_gradient_descent_at_the_sweeps_rates(schedule
         w, b = w + velocity[0], b + velocity[1]
     assert found.losses == pytest.approx(expected, rel=1e-4)
     assert found.stopped is None
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_scheduled_momentum_keeps_its_first_value_in_a_sweep_that_outlasts_the_training(scaled: bool) -> None:
+    losses = []
+    for momentum in (LinearDecay(0.5, 0.9, 7), 0.5):
+        inner = make_optimizer(keras.optimizers.SGD, {"learning_rate": 0.3, "momentum": momentum}, 7)
+        apply, peak = inner.apply, inner.momentum
+        model = linear(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0) if scaled else inner)
+        losses.append(range_test.sweep(model, pipeline(), range_test.rates(1e-3, 1e-1, 20)).losses)
+        assert (inner.apply, inner.momentum) == (apply, peak)
+    assert len(losses[0]) == 20
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_validation_loss_is_of_the_first_batch_after_each_update() -> None:
