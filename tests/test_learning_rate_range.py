@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import pytest
 from dltool import build, recipe
 from dltool.commands import learning_rate_patch as patching
 from dltool.commands import learning_rate_range as command
+from dltool.commands.learning_rate_sweeps import peak
 from dltool.errors import DltoolError, UsageError
+from dltool.preparation import prepare
+from dltool.procedures.schedule_table import WINDOW
 from tests.command_line import QUICK, run, write_quick
 
 SCHEDULED = QUICK.replace("5e-3", "{PolynomialDecay: {initial_learning_rate: 1e-2, end_learning_rate: 1e-3, "
@@ -75,6 +79,13 @@ def test_a_fragment_trains_and_a_schedule_keeps_its_form(tmp_path: Path, find: C
     assert loaded.setting("fit", "batch_size") == 32
     assert "extends: ../quick.yaml" in fragment.read_text()
     assert run(capsys, "train", fragment, "--out", tmp_path / "run", "-q", "fit.epochs=1").status == 0
+
+
+def test_the_peak_of_a_schedule_is_known_of_a_training_longer_than_the_table_of_its_rates(tmp_path: Path) -> None:
+    text = QUICK.replace("5e-3", "{WarmUp: {schedule: 1e-2, warmup_steps: 1500000}}")
+    prepared = prepare(str(write_quick(tmp_path, text=text)), ["fit.epochs=100000"], device="cpu")
+    assert prepared.steps * prepared.epochs == 2_100_000 > WINDOW
+    assert peak(prepared) == pytest.approx(1e-2)
 
 
 def test_of_a_run_it_goes_on_from_the_trained_weights(
@@ -138,6 +149,59 @@ def test_an_option_that_cannot_work_is_one_line_before_any_work(options: dict, m
 def test_validation_without_a_split_is_an_error(tmp_path: Path, find: Callable) -> None:
     with pytest.raises(UsageError, match="no validation split"):
         find(write_quick(tmp_path), "data.validation_split=0", validation=True)
+
+
+def test_the_command_line_finds_draws_and_writes_and_the_patch_is_a_recipe(tmp_path: Path, capsys: Any) -> None:
+    picture, patch = tmp_path / "range.png", tmp_path / "found.yaml"
+    options = ["--find", "--steps", 40, "--to", 1, "--seeds", 2, "--rule", "steepest", "--validation"]
+    done = run(capsys, "lr-schedule", "mlp/digits", *options, "--plot", picture, "--write", patch, "--format", "json")
+    assert done.status == 0, done.err
+    report = json.loads(done.out)
+    chosen = [row for row in report["suggestions"] if row["chosen"]]
+    assert [row["rule"] for row in chosen] == ["steepest"]
+    assert len(report["sweeps"]) == 2
+    assert 1e-6 < chosen[0]["learning_rate"] < 1 == max(row["learning_rate"] for row in report["sweep"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    rate = build.load(patch).setting("compile", "optimizer")["Adam"]["learning_rate"]
+    assert rate == pytest.approx(chosen[0]["learning_rate"], rel=0.005)
+    shown = json.loads(run(capsys, "lr-schedule", patch, "--format", "json").out)
+    assert shown["schedules"][0]["peak"] == rate
+    before = patch.read_bytes()
+    again = run(capsys, "lr-schedule", "mlp/digits", *options, "--write", patch)
+    assert (again.status, again.out, patch.read_bytes()) == (2, "", before)
+    assert "--overwrite" in again.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--find", *words] for words in (["--at", 3], ["--every", 5], ["--x", "epochs"], ["--log"])),
+        *(["--find", *words] for words in (["--metrics", "1,2"], ["--epochs", 2], ["--steps-per-epoch", 5])),
+        *(["--from", 1e-3], ["--to", 1], ["--sweep", "linear"], ["--seeds", 2], ["--rule", "valley"]),
+        *(["--smoothing", 0], ["--validation"], ["--write", "found.yaml"], ["--device", "cpu"]),
+    ],
+    ids=lambda options: " ".join(map(str, options)),
+)
+def test_an_option_of_the_other_mode_is_refused(options: list, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(capsys, "lr-schedule", "mlp/digits", *options)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1), done.err
+    find = options[0] == "--find"
+    assert f"{options[1] if find else options[0]} {'does not go' if find else 'goes'} with --find" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+def test_mnist_is_learned_with_the_rate_found_as_with_the_recipes_own(tmp_path: Path, capsys: Any) -> None:
+    """Within 0.3 points of the test accuracy in the recipe's header, 0.9855."""
+    patch, path = tmp_path / "found.yaml", tmp_path / "run"
+    done = run(capsys, "lr-schedule", "mlp/mnist", "--find", "--write", patch)
+    assert done.status == 0, done.err
+    done = run(capsys, "train", patch, "--out", path, "-q")
+    assert done.status == 0, done.err
+    done = run(capsys, "eval", path, "--require", f"accuracy>={0.9855 - 0.003:.4f}")
+    assert done.status == 0, done.err
 
 
 @pytest.mark.parametrize(
