@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from dltool import build, recipe
+from dltool import build, cli, recipe
 from dltool.commands import learning_rate_patch as patching
 from dltool.commands import learning_rate_range as command
 from dltool.commands.learning_rate_sweeps import peak
+from dltool.diagnostics import rate_rules
 from dltool.errors import DltoolError, UsageError
 from dltool.preparation import prepare
 from dltool.procedures.schedule_table import WINDOW
+from dltool.visualization.learning_rate_range import plot_range
 from tests.command_line import QUICK, run, write_quick
 
 SCHEDULED = QUICK.replace("5e-3", "{PolynomialDecay: {initial_learning_rate: 1e-2, end_learning_rate: 1e-3, "
@@ -51,9 +53,43 @@ def test_csv_has_a_row_a_step_and_json_the_rules(tmp_path: Path, find: Callable,
     assert [int(row["step"]) for row in rows] == list(range(1, len(rows) + 1))
     written.clear()
     report = json.loads(find(path, form="json"))
-    assert {row["rule"] for row in report["suggestions"]} == set(command.RULES)
+    assert {row["rule"] for row in report["suggestions"]} == set(rate_rules.RULES)
     assert report["sweeps"][0]["recipe_learning_rate"] == pytest.approx(5e-3)
     assert [row["loss"] for row in report["sweep"]] == pytest.approx([float(row["loss"]) for row in rows], rel=1e-5)
+
+
+def test_the_command_line_offers_the_rules_that_there_are(capsys: Any) -> None:
+    assert [rule.value for rule in cli.Rule] == list(rate_rules.RULES)
+    done = run(capsys, "lr-schedule", "mlp/digits", "--find", "--rule", "vally")
+    assert (done.status, done.out) == (2, "")
+    assert "valley" in done.err
+
+
+def test_the_same_curve_is_the_same_svg_byte_for_byte() -> None:
+    curve = {"learning_rate": [0.1, 1.0, 10.0], "loss": [3.0, 2.0, 9.0], "smoothed": [3.0, 2.5, 4.0]}
+    pictures = []
+    for _ in range(2):
+        file = io.BytesIO()
+        plot_range([curve], {"valley": 1.0}, file, "title", form="svg")
+        pictures.append(file.getvalue())
+    assert pictures[0] == pictures[1]
+    assert b"<dc:date>" not in pictures[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data={dataset: Digits}", "take something away"),
+        ("compile.optimizer.Adam.learning_rate={Constant: 0.0}", "0 throughout"),
+    ],
+)
+def test_a_fragment_that_cannot_be_written_is_refused_before_any_sweep(
+    override: str, message: str, tmp_path: Path, find: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dltool.diagnostics.range_test.sweep", lambda *a, **k: pytest.fail("it was swept"))
+    with pytest.raises(UsageError, match=message):
+        find(write_quick(tmp_path), override, patch=tmp_path / "found.yaml")
+    assert not (tmp_path / "found.yaml").exists()
 
 
 def test_seeds_differ_and_give_a_range_about_the_median(tmp_path: Path, find: Callable) -> None:
@@ -132,7 +168,6 @@ def test_a_model_without_trainable_weights_is_refused_before_any_sweep(
         ({"start": 0.0}, "--from and --to"),
         ({"steps": 5}, "--steps"),
         ({"seeds": 0}, "--seeds"),
-        ({"rule": "vally"}, "Did you mean 'valley'"),
         ({"spacing": "cosine"}, "--sweep"),
         ({"smoothing": 1.0}, "--smoothing"),
         ({"plot": Path("x.pdf")}, "must end in .png or .svg"),

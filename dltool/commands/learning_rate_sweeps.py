@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from dltool.diagnostics.range_test import Sweep
 
-RULES = ("minimum/10", "steepest", "valley", "slide")
 RATE_COLUMNS = {"learning_rate", "lowest", "highest", "recipe_learning_rate", "at_learning_rate"}  # three digits
 
 
@@ -113,7 +112,7 @@ class RangeTest:
         from dltool.diagnostics import rate_rules
 
         clear = [curve for curve in self.curves() if rate_rules.refusal(curve) is None]
-        return {name: [r for r in map(rate_rules.RULES[name], clear) if r is not None] for name in RULES}
+        return {name: [r for r in map(rule, clear) if r is not None] for name, rule in rate_rules.RULES.items()}
 
     def medians(self) -> dict[str, float | None]:
         """Rule -> the median of its rates, None where it has them for half of the seeds or fewer."""
@@ -155,7 +154,7 @@ class RangeTest:
 
         found, medians = self.suggestions(), self.medians()
         rows = []
-        for name in RULES:
+        for name in found:
             row: dict[str, Any] = {"rule": name, "learning_rate": medians[name]}
             if len(self.sweeps) > 1:
                 row |= {"lowest": min(found[name], default=None), "highest": max(found[name], default=None)}

@@ -159,8 +159,8 @@ def slide(curve: Curve) -> float | None:
 
 
 RULES: dict[str, Callable[[Curve], float | None]] = {
-    "steepest": steepest,
     "minimum/10": minimum_over_ten,
+    "steepest": steepest,
     "valley": valley,
     "slide": slide,
 }
