@@ -13,6 +13,7 @@ from dltool.diagnostics.smoothing import SMOOTHING, first_step, smooth
 
 LEAST_FALL = 0.01  # of the loss at the start: less is flat
 CHANCE = 5.0  # standard deviations of the fall that noise alone gives at one step: a smaller fall is chance
+LEAP = 4.0  # times the untrained model's loss, of the losses that follow: divergence at once
 NOISE_SAMPLE = 20  # steps at least, from which the noise of one batch's loss is estimated
 SLIDE_SHARE = 0.15  # of the steps between the two slopes that slide compares: 15 of 100 in its source
 SLIDE_THRESHOLD = 0.005  # of the curve's fall, a step: the source's 0.005 for losses that fall by about 1
@@ -76,14 +77,22 @@ def refusal(curve: Curve) -> str | None:
 
     the root being the standard deviation of that difference where losses are independent and no rate changes them.
 
+    A fall that only recovers from divergence at once is none: there the first loss, the untrained model's, lies below
+    every loss up to `first` and the lowest smoothed one, and their median exceeds it `LEAP` times.
+
     Limits: calibrated for Gaussian noise, of which at most 1 curve in 500 passes, of 20 to 1000 steps. Of losses with
-    heavy tails, such as the squared errors of single examples (chi-squared, one degree of freedom), 4 to 7 % pass.
+    heavy tails, such as the squared errors of single examples (chi-squared, one degree of freedom), 4 to 7 % pass;
+    where their first loss happens to be the least, it is taken for divergence.
     """
     if len(curve.losses) <= curve.first + 2:
         return f"the sweep ended after {len(curve.losses)} steps, too early to see a fall"
     judged = Curve(curve.learning_rates, curve.losses, smooth(curve.losses, SMOOTHING), curve.steps)
     start, fall = judged.start, judged.fall
     chance = CHANCE * judged.noise * math.sqrt(1 / judged.first + (1 - SMOOTHING) / (1 + SMOOTHING))
+    untrained, early = judged.losses[0], judged.losses[1 : judged.first + 1]
+    leapt = np.median(early) - untrained > (LEAP - 1) * abs(untrained)
+    if leapt and untrained < min(early.min(), start - fall):
+        return f"the loss leaps at once, from {untrained:.4g} to {np.median(early):.4g}: the first rates are too high"
     if fall < LEAST_FALL * abs(start) or fall <= 0:
         return f"the loss is flat: it falls by {fall:.3g} from {start:.4g}, less than {LEAST_FALL:.0%}"
     if fall < chance:

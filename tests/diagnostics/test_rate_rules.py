@@ -101,6 +101,14 @@ def test_a_fall_of_several_times_the_noise_is_seen_nearly_always(steps: int, tim
     assert seen >= 95
 
 
+@pytest.mark.parametrize("steps", [20, 100])
+def test_recovering_from_a_leap_at_the_first_rates_is_no_fall(steps: int) -> None:
+    losses = np.concatenate([[2.3], np.geomspace(2000, 20, steps - 1)])
+    rates = np.geomspace(1, 100, steps)
+    assert "leaps at once" in (rate_rules.refusal(Curve(rates, losses, smooth(losses), steps)) or "")
+    assert rate_rules.refusal(Curve(rates, losses[1:], smooth(losses[1:]), steps)) is None  # the same from above
+
+
 def test_noise_is_estimated_through_a_fall_and_spikes() -> None:
     rng = np.random.default_rng(2)
     losses = np.linspace(5, 0, 100) + 0.2 * rng.normal(size=100)
