@@ -26,8 +26,8 @@ ENVIRONMENT = "environment.json"
 DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names in the model's order
 PICTURE = "history.png"
 STATE = "checkpoint/state.npz"
-# in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
+# in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
 OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, *PERCENTILES, "checkpoint", RECIPE)
 LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
 
