@@ -150,7 +150,7 @@ class Builder:
         except names.UnknownNameError as error:
             place = value.place if not value.is_mapping else value.data[name].key or value.place
             return self.problem(place, path, self._no_such(kind, name) if error.known else str(error))
-        path = f"{path}.{name}"
+        path = join(path, name)
         body = value.data[name] if value.is_mapping else None
         before = len(self.problems)
         arguments = self._arguments(kind, target, body, value, path)

@@ -84,7 +84,7 @@ def _set(value: Value | None, keys: list[str], new: Value, text: str, path: str)
     key: Any = int(keys[0]) if keys[0] not in mapping and INDEX.fullmatch(keys[0]) else keys[0]
     if named is not None and key != named:
         if not OBJECT_NAME.fullmatch(keys[0]):
-            fail(f"{path} is {named}: write {join(path, named)}.{key}=...")
+            fail(f"{path or 'the source'} is {named}: write {join(path, named)}.{key}=...")
         mapping = {}
     mapping[key] = _set(mapping.get(key), keys[1:], new, text, join(path, key))
     if value is None:

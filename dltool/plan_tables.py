@@ -40,13 +40,16 @@ def step_of(text: str, plan: Plan, option: str, low: int = 0) -> int:
     """A step, given as a number or as '3.5 epochs'.
 
     Raises:
-        UsageError: it is neither, below `low`, or in epochs where the plan has none.
+        UsageError: it is neither, below `low` once rounded, or in epochs where the plan has none.
     """
     match = EPOCHS.fullmatch(text.strip())
     if match is not None:
         if plan.steps_per_epoch is None:
             raise UsageError(f"{option} '{text}': {plan.label} has no epochs: give --steps-per-epoch, or a step.")
-        return max(round(float(match[1]) * plan.steps_per_epoch), low)
+        step = float(match[1]) * plan.steps_per_epoch
+        if not np.isfinite(step) or round(step) < low:
+            raise UsageError(f"{option} '{text}' is no step: {plan.label} has {plan.steps_per_epoch:,} an epoch.")
+        return round(step)
     if not text.strip().isdecimal() or int(text) < low:
         raise UsageError(f"{option} must be a step (an int >= {low}) or '3.5 epochs'. Got '{text}'.")
     return int(text)
@@ -62,7 +65,7 @@ def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: boo
     for text, step in zip(at, chosen, strict=True):
         if step > plan.steps:
             raise UsageError(f"--at '{text}' is beyond the end: {plan.label} ends after {_teller(plan)(plan.steps)}.")
-    gap = step_of(every, plan, "--every", 1) if every is not None else 1
+    gap = min(step_of(every, plan, "--every", 1), plan.steps) if every is not None else 1
     if every is None and (at or not all_steps):
         return np.array(sorted(set(chosen)), np.int64)
     if plan.steps // gap > MOST_ROWS:
@@ -127,13 +130,14 @@ def agreement(compared: Sequence[Mapping[str, Any]]) -> Rows:
 def curves(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]], axis: str) -> dict[str, list[Curve]]:
     """Scheduled argument -> a curve of each source that has it, over steps or epochs."""
     panels: dict[str, list[Curve]] = {}
-    for plan, own in zip(plans, found, strict=True):
+    for number, (plan, own) in enumerate(zip(plans, found, strict=True)):
         for name, schedule in plan.schedules.items():
             near = [step for step, _ in _points(plan, name, own[name])]
             chosen = np.concatenate([np.linspace(0, plan.steps - 1, POINTS), near, np.array(near) - 1])
             steps = np.unique(np.clip(np.round(chosen), 0, plan.steps - 1).astype(np.int64))
             x = _epochs(plan, steps) if axis == "epochs" else steps
-            panels.setdefault(name, []).append(Curve(plan.label, np.asarray(x, np.float64), schedule(steps)))
+            curve = Curve(plan.label, np.asarray(x, np.float64), schedule(steps), number)
+            panels.setdefault(name, []).append(curve)
     return {name: panels[name] for name in BOUNDS if name in panels}
 
 

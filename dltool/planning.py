@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 from dltool import changes, outlines, overrides, runs
 from dltool import recipe as reading
 from dltool.data import Data
-from dltool.errors import DataError, Problem, RecipeError
+from dltool.diagnostics import plateau
+from dltool.errors import DataError, Problem, RecipeError, UsageError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
 from dltool.preparation import DEFAULT_BATCH_SIZE
@@ -33,7 +36,7 @@ class Plan:
         steps: of the whole training, int > 0.
         steps_per_epoch: None where there are no epochs: a schedule alone.
         schedules: "learning_rate", and "momentum", "beta_1" and "weight_decay" where they follow schedules.
-        plateau: the arguments of `ReduceLROnPlateau`, if the recipe has it.
+        plateaus: the arguments of each `ReduceLROnPlateau` that the recipe has.
         run: the run that the source is.
     """
 
@@ -41,7 +44,7 @@ class Plan:
     steps: int
     steps_per_epoch: int | None
     schedules: dict[str, Schedule]
-    plateau: dict[str, Any] | None = None
+    plateaus: tuple[dict[str, Any], ...] = ()
     run: RunDirectory | None = None
 
     def epoch(self, step: float) -> float | None:
@@ -64,18 +67,22 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     dataset = _checked(recipe, problems, recorded is None)
     steps = _steps_per_epoch(recipe, dataset, recorded)
     total = steps * recipe.setting("fit", "epochs", default=1)
+    epochs = recipe.get("fit", "epochs")
     builder = Builder(
         _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, catalogue=outlines
     )
+    if epochs is not None:
+        builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
+        builder.finish()
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
-    plateau = _plateau(recipe, builder)
+    plateaus = _plateaus(recipe, builder)
     builder.finish()
     if isinstance(optimizer, str):
         optimizer = outlines.spoken("optimizers", optimizer)()
     while (inner := optimizer.arguments.get("inner_optimizer")) is not None:
         optimizer = outlines.spoken("optimizers", inner)() if isinstance(inner, str) else inner
-    return Plan(label, total, steps, _schedules(optimizer, value), plateau, run)
+    return Plan(label, total, steps, _schedules(optimizer, value), plateaus, run)
 
 
 def of_schedule(
@@ -88,7 +95,8 @@ def of_schedule(
         epochs: how many, with `steps_per_epoch`.
         steps_per_epoch: what "12 epochs" stand for.
     Raises:
-        RecipeError: it is not a schedule.
+        RecipeError: it is not a schedule, or has more than `ranges.MOST_STEPS` steps.
+        UsageError: the epochs are not at least one step.
     """
     value = reading.from_text(text, "schedule")
     problems: list[Problem] = []
@@ -106,17 +114,28 @@ def of_schedule(
     schedule = builder.build("schedules", value, "")
     builder.finish()
     if steps is None and epochs is not None and steps_per_epoch is not None:
-        steps = round(epochs * steps_per_epoch)
-    steps = max(steps or schedule.length or ENDLESS, 1)
+        steps = _steps_of(epochs, steps_per_epoch)
+    if steps is None:
+        steps = ENDLESS if schedule.length is None else max(schedule.length, 1)
     builder.attempt(lambda: check("learning_rate", schedule, steps), value, "")
     builder.finish()
     return Plan(label, steps, steps_per_epoch, {"learning_rate": schedule})
 
 
+def _steps_of(epochs: float, steps_per_epoch: int) -> int:
+    steps = epochs * steps_per_epoch
+    if not math.isfinite(steps) or round(steps) < 1:
+        least = 1 / steps_per_epoch
+        message = f"--epochs: must be a finite number that makes at least one step, {least:.3g} or more"
+        raise UsageError(f"{message}. Got {epochs:g}.")
+    return round(steps)
+
+
 def check(argument: str, schedule: Schedule, steps: int) -> None:
-    """Raise ValueError unless every value of a training is one that the optimizer can use."""
+    """Raise ValueError if a training is too long, or a value of it is none that the optimizer can use."""
     import numpy as np
 
+    ranges.check_length(steps)
     for first in range(0, steps, WINDOW):
         ranges.check(argument, schedule(np.arange(first, min(first + WINDOW, steps))), first)
 
@@ -147,7 +166,7 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
     elif recipe.get("compile") is not None:
         message = "is missing. Name one, such as Adam."
         builder.problem(recipe.section("compile").place, "compile.optimizer", message)
-    _plateau(recipe, builder)
+    _plateaus(recipe, builder)
     builder.finish()
     return dataset
 
@@ -201,13 +220,18 @@ def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dic
     return {} if dataset is None else Data.of(recipe, dataset).facts
 
 
-def _plateau(recipe: Recipe, builder: Builder) -> dict[str, Any] | None:
+def _plateaus(recipe: Recipe, builder: Builder) -> tuple[dict[str, Any], ...]:
     callbacks = recipe.get("fit", "callbacks")
+    found: list[dict[str, Any]] = []
     for index, value in enumerate(callbacks.data if callbacks is not None and callbacks.is_list else ()):
         if reading.object_name(value) == "ReduceLROnPlateau":
-            built = builder.build("callbacks", value, f"fit.callbacks[{index}]")
-            return built.arguments if isinstance(built, Outlined) else None
-    return None
+            path = f"fit.callbacks[{index}]"
+            built = builder.build("callbacks", value, path)
+            if isinstance(built, Outlined):
+                given = {name: built.arguments[name] for name in plateau.ARGUMENTS}
+                builder.attempt(functools.partial(plateau.check, **given), value, f"{path}.ReduceLROnPlateau")
+                found.append(built.arguments)
+    return tuple(found)
 
 
 def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:

@@ -22,8 +22,6 @@ from dltool.schedules.constant import Constant
 from dltool.schedules.piecewise_constant_decay import PiecewiseConstantDecay
 from dltool.schedules.ranges import BOUNDS
 
-CALLBACK_ARGUMENTS = ("factor", "patience", "min_delta", "cooldown", "min_lr")
-
 
 def history(run: RunDirectory) -> list[dict[str, float]]:
     """The rows of history.csv, empty where the run has none yet.
@@ -97,14 +95,14 @@ def under_plateau(plan: Plan, metric: Sequence[float | None]) -> tuple[Plan, lis
     Raises:
         UsageError: the recipe has no such callback, a schedule beside it, or a monitor of unknown direction.
     """
-    found, rate = plan.plateau, plan.schedules["learning_rate"]
-    if found is None:
+    if not plan.plateaus:
         raise UsageError(f"{plan.label}: has no ReduceLROnPlateau: add it (fit.callbacks=[ReduceLROnPlateau]).")
+    found, rate = plan.plateaus[0], plan.schedules["learning_rate"]
     if not isinstance(rate, Constant):
         raise UsageError(f"{plan.label}: ReduceLROnPlateau changes a number, but learning_rate is a schedule.")
     epoch_steps = plan.steps_per_epoch or plan.steps
     metric = metric[: plan.steps // epoch_steps]
-    given = {name: found[name] for name in CALLBACK_ARGUMENTS}
+    given = {name: found[name] for name in plateau.ARGUMENTS}
     try:
         epochs = plateau.simulate(metric, rate.value, mode=_mode(plan, found), **given)
     except (TypeError, ValueError) as error:
@@ -127,7 +125,7 @@ def given_metric(text: str, monitor: str) -> list[float | None]:
         UsageError: it is neither.
     """
     path = Path(text)
-    if not text.strip() or "," not in text and (path.suffix or path.is_file()):
+    if text.strip() and "," not in text and (path.suffix or path.is_file()):
         return _column(path, monitor)
     try:
         return [float(cell) for cell in text.split(",")]

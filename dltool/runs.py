@@ -27,8 +27,8 @@ DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names i
 PICTURE = "history.png"
 FILTERS = "filters"  # what visualize-filters writes unless told otherwise
 STATE = "checkpoint/state.npz"
-# in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
+# in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
 OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, *PERCENTILES, "checkpoint", RECIPE)
 LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
 

@@ -55,7 +55,7 @@ def trials(
         patterns: globs of layers.
         is_trained: whether the weights are trained, not drawn.
     Raises:
-        UsageError: the model has no weights, or no layer matches a pattern.
+        UsageError: the model has no weights, no layer matches a pattern, or schedules end before the last step.
     """
     from dltool.diagnostics.layer_tree import check_selection
     from dltool.diagnostics.measurement import measure
@@ -64,6 +64,7 @@ def trials(
 
     if not prepared.model.trainable_weights:
         raise UsageError(f"{name}: the model has no trainable weights to measure")
+    _check_schedules(name, prepared, steps[-1])
     asked, batches = batches, min(batches, prepared.steps)
     augment = None if gaussian else prepared.augment
     passes = Passes(prepared.model, augment, compiled=batches * seeds * len(steps) >= COMPILE_FROM)
@@ -97,6 +98,18 @@ def trials(
     for trial in found:
         trial.notes = list(dict.fromkeys(trial.notes))
     return found
+
+
+def _check_schedules(name: str, prepared: Preparation, last: int) -> None:
+    """A schedule says nothing of steps after the training that it is for."""
+    from dltool.procedures.scheduled_optimizer import schedules_of
+
+    scheduled, length = schedules_of(prepared.model.optimizer), prepared.steps * prepared.epochs
+    if scheduled and last > length:
+        raise UsageError(
+            f"--steps {last}: {name} trains for {length} steps, and its schedule of {next(iter(scheduled))} ends "
+            "there. Ask for fewer, or raise fit.epochs."
+        )
 
 
 def _train(prepared: Preparation, seed: int, start: int, stop: int) -> None:

@@ -122,6 +122,7 @@ def test_the_command_line_loads_errors_alone() -> None:
             {
                 "changes",
                 "data",
+                "diagnostics",
                 "errors",
                 "objects",
                 "outlines",

@@ -124,7 +124,9 @@ def test_resume_makes_what_is_missing_but_the_state(copy: Path, capsys: pytest.C
     ):
         (copy / name).unlink()
     assert run(capsys, "train", copy, "--resume", "-q").status == 0
-    assert all((copy / name).is_file() for name in runs.OWN if name != "checkpoint")
+    assert all(
+        (copy / name).is_file() for name in runs.OWN if name not in ("checkpoint", runs.FILTERS, *runs.PERCENTILES)
+    )
     again = keras.models.load_model(copy / "model.keras").get_weights()
     assert all(map(np.array_equal, weights, again))
 

@@ -193,6 +193,14 @@ def test_mistakes_are_one_line_and_exit_status_two(quick: Path, capsys: Any, opt
     assert done.err.count("\n") == 1
 
 
+def test_steps_after_the_end_of_a_schedule_are_a_mistake_and_the_last_is_measured(quick: Path, capsys: Any) -> None:
+    rate = "compile.optimizer={SGD: {learning_rate: 0.1, momentum: {Constant: 0.5}}}"
+    done = run(capsys, "init-stats", quick, rate, "fit.epochs=1", "--steps", "0,22", "--batches", 1)
+    assert (done.status, done.out) == (2, "")
+    assert "--steps 22: quick trains for 21 steps, and its schedule of momentum ends there" in done.err
+    assert report(capsys, quick, rate, "fit.epochs=1", "--steps", "21", "--batches", 1)["model"][0]["nan"] == 0
+
+
 def test_a_model_without_weights_is_a_mistake(tmp_path: Path, capsys: Any) -> None:
     text = QUICK.replace("  - Dense: {units: 16, activation: relu}\n", "").replace(
         "  - Dense: ${data.num_classes}\n", "  - Dense: {units: 10, trainable: false}\n"

@@ -25,7 +25,10 @@ from dltool.schedules.cosine_decay import CosineDecay
 from dltool.schedules.cosine_decay_restarts import CosineDecayRestarts
 from dltool.schedules.cyclical import Cyclical
 from dltool.schedules.linear_decay import LinearDecay
+from dltool.schedules.one_cycle import OneCycle
+from dltool.schedules.piecewise_constant_decay import PiecewiseConstantDecay
 from dltool.schedules.polynomial_decay import PolynomialDecay
+from dltool.schedules.restarts import Restarts
 from dltool.schedules.step_decay import StepDecay
 from dltool.schedules.warm_up import WarmUp
 from dltool.visualization.terminal_plot import Curve, plot
@@ -99,6 +102,23 @@ def test_every_schedules_preview_is_what_training_logs(
     found = report(capsys, tmp_path / "run")["agreement"]
     assert [row["argument"] for row in found] == ["learning_rate"]
     assert found[0]["epochs"] == 4 and found[0]["max_relative_difference"] <= FLOAT32
+
+
+def test_with_gradient_accumulation_preview_and_log_still_agree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rise = "{LinearDecay: {initial_learning_rate: 0.5, end_learning_rate: 0.9, decay_steps: 4 epochs}}"
+    fall = "{LinearDecay: {initial_learning_rate: 1e-3, end_learning_rate: 0, decay_steps: 4 epochs}}"
+    arguments = f"learning_rate: {fall}, momentum: {rise}, gradient_accumulation_steps: 3"
+    path = write_quick(tmp_path, "tiny.yaml", TINY)
+    done = run(capsys, "train", path, f"compile.optimizer={{SGD: {{{arguments}}}}}", "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    last = rows((tmp_path / "run" / "history.csv").read_text())[-1]
+    assert float(last["learning_rate"]) == pytest.approx(1e-3 / 20, rel=1e-5)  # step 19 of 20
+    assert float(last["momentum"]) == pytest.approx(0.5 + 0.4 * 19 / 20)
+    found = report(capsys, tmp_path / "run")["agreement"]
+    assert {row["argument"]: row["epochs"] for row in found} == {"learning_rate": 4, "momentum": 4}
+    assert max(row["max_relative_difference"] for row in found) <= FLOAT32
 
 
 @pytest.mark.parametrize(
@@ -311,6 +331,8 @@ def test_figures_do_not_depend_on_how_many_steps_are_looked_at_together(
     assert found.area == pytest.approx(values.sum()) and found.mean == pytest.approx(values.mean())
     assert [(step, before, after) for step, before, after in found.jumps] == [(10, 1.0, 0.01), (14, 0.01, 0.5)]
     assert found.zero_from == 18
+    zeros = PiecewiseConstantDecay([2, 5, 8, 13], [0.1, 0.0, 0.1, 0.0, 0.2])
+    assert [step for step, _, _ in schedule_figures.figures(zeros, 25).jumps] == [3, 6, 9, 14]
 
 
 @pytest.mark.parametrize(
@@ -331,6 +353,27 @@ def test_figures_do_not_depend_on_how_many_steps_are_looked_at_together(
         (PolynomialDecay(0.1, 50, 0.0, power=4.0), 50, []),
         (WarmUp(0.1, 5, initial_learning_rate=1e-8), 9, []),
         (Constant(0.0), 9, ["it is zero from step 0 on: the last 9 steps do nothing"]),
+        (Chain([OneCycle(0.1, 100), 0.01], [50]), 200,
+         ["a cycle is cut short by what follows: 50 of its 100 steps, from step 0"]),
+        (Chain([OneCycle(0.1, 50), 1e-6], [50]), 200, []),
+        (Chain([0.1, WarmUp(0.1, 500)], [50]), 200,
+         ["the warm-up of 500 steps is longer than the 150 it has from step 50", "it jumps at step 50, from 0.1 to 0"]),
+        (Chain([WarmUp(0.1, 500), 0.05], [50]), 200,
+         ["the warm-up of 500 steps is longer than the 50 it has from step 0"]),
+        (Chain([WarmUp(0.1, 40), 0.1], [50]), 200, []),
+        (Chain([0.1, 0.05], [5000]), 200, ["part 2 of 2 is never reached: it begins at step 5000"]),
+        (Chain([0.1, 0.05], [199]), 200, []),
+        (Restarts(Chain([0.1, 0.05], [60]), 50), 100, ["part 2 of 2 is never reached: it begins at step 60"]),
+        (WarmUp(Chain([0.1, 0.05, 0.02], [90, 195]), 10), 200, ["part 3 of 3 is never reached: it begins at step 205"]),
+        (Restarts(WarmUp(0.1, 100), 50), 100,
+         ["the warm-up of 100 steps is longer than the 50 it has from step 0", "it jumps at step 50, from 0.049 to 0"]),
+        (PiecewiseConstantDecay([10, 20], [0.1, 0, 0.1]), 30,
+         ["it jumps at step 11, from 0.1 to 0", "it jumps at step 21, from 0 to 0.1"]),
+        (PiecewiseConstantDecay([10], [0.1, 0]), 30, ["it is zero from step 11 on: the last 19 steps do nothing"]),
+        (PiecewiseConstantDecay([10], [0.9, 0.09]), 30, []),
+        (PiecewiseConstantDecay([10], [0.9, 0.0899]), 30, ["it jumps by a factor of 10 at step 11, from 0.9 to 0.0899"]),
+        (Cyclical(0.0, 0.2, 5), 30, []),
+        (LinearDecay(0.1, 0.0, 9), 10, []),
     ],
 )  # fmt: skip
 def test_likely_mistakes_are_told_and_nothing_else(schedule: Schedule, steps: int, sentences: list[str]) -> None:
@@ -404,6 +447,38 @@ def test_a_given_metric_shows_what_a_plateau_does(tmp_path: Path, capsys: pytest
     column = tmp_path / "history.csv"
     column.write_text("epoch,val_accuracy\n1,0.3\n2,0.4\n3,0.9\n4,0.9\n")
     assert report(capsys, path, PLATEAU, "fit.epochs=5", "--metrics", column)["plateau"] == found["plateau"]
+
+
+def test_two_plateaus_are_not_passed_off_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = "fit.callbacks=[{ReduceLROnPlateau: {monitor: loss}}, {ReduceLROnPlateau: {monitor: val_loss}}]"
+    path = write_quick(tmp_path)
+    assert "has 2 ReduceLROnPlateau, and --metrics shows one: remove the others." in failed(
+        capsys, path, both, "--metrics", "1,2"
+    )
+    done = run(capsys, "lr-schedule", path, both)
+    assert done.status == 0
+    assert "2 ReduceLROnPlateau lower it by loss and val_loss: what they do together is not shown." in done.err
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        (
+            "factor: high",
+            "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 'high' instead.",
+        ),
+        ("factor: 1.5", "The 'factor' parameter of ReduceLROnPlateau must be a finite number < 1. Got 1.5 instead."),
+        (
+            "patience: soon",
+            "The 'patience' parameter of ReduceLROnPlateau must be a finite number. Got 'soon' instead.",
+        ),
+    ],
+)
+def test_a_plateau_that_cannot_be_is_refused_without_its_metric_too(
+    argument: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = f"fit.callbacks=[{{ReduceLROnPlateau: {{{argument}}}}}]"
+    assert f"fit.callbacks[0].ReduceLROnPlateau: {line}" in failed(capsys, write_quick(tmp_path), callback)
 
 
 def test_without_its_metric_a_plateau_is_said_to_be_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -481,6 +556,13 @@ def test_a_line_is_drawn_from_corner_to_corner() -> None:
     assert drawn[7].split() == ["0", "50", "100", "step"]
 
 
+@pytest.mark.parametrize("peak", [0.1, 0.3, 0.7])
+@pytest.mark.parametrize("height", [5, 13])
+def test_the_axis_of_a_curve_that_falls_to_zero_ends_in_zero(peak: float, height: int) -> None:
+    drawn = plot([Curve("a", np.arange(2.0), np.array([peak, 0.0]))], "y", "step", height=height).splitlines()
+    assert (drawn[1].split()[0], drawn[height].split()[0]) == (f"{peak:g}", "0")
+
+
 def test_one_curve_is_drawn_in_dots_and_shows_a_single_spike() -> None:
     y = np.ones(5000)
     y[2500] = 9.0
@@ -518,6 +600,29 @@ def test_pictures_appear_whole_and_replace_nothing_unasked(
     assert run(capsys, *arguments, "--overwrite").status == 0
     assert target.read_bytes() == first, "the same picture is the same bytes"
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+MOMENTUM = "compile.optimizer={SGD: {momentum: {LinearDecay: {initial_learning_rate: %s, end_learning_rate: 0, decay_steps: 9}}}}"
+
+
+def test_a_source_has_one_mark_and_one_colour_in_all_panels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, drawn = write_quick(tmp_path), []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.plot", lambda axes, x, y, *form, label, **look: drawn.append((label, look))
+    )
+    monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *anything, **options: None)
+    sources = [COSINE, path, MOMENTUM % 0.5, path, MOMENTUM % 0.9]  # the first has no momentum
+    done = run(capsys, "lr-schedule", *sources, "--plot", tmp_path / "rates.png")
+    assert done.status == 0, done.err
+    labels = [COSINE, f"{path} {MOMENTUM % 0.5}", f"{path} {MOMENTUM % 0.9}"]
+    assert [label for label, _ in drawn] == [*labels, *labels[1:]]
+    looks = [(look["color"], look["linestyle"]) for _, look in drawn]
+    assert looks[3:] == looks[1:3] and len(set(looks)) == 3
+    legend = [line.split(maxsplit=1) for line in done.out.splitlines() if line.startswith(" " * 12) and line.strip()]
+    marks = [(sign, label) for sign, label in legend if label in labels]
+    assert marks == [(sign, label) for sign, label in zip("•+x+x", [*labels, *labels[1:]], strict=True)]
 
 
 def test_every_format_is_given(capsys: pytest.CaptureFixture[str]) -> None:

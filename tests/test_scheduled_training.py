@@ -83,6 +83,12 @@ def by_hand(optimizer: Any, scheduled: dict[str, Schedule], steps: int, shuffled
         (keras.optimizers.Lamb, {"learning_rate": 0.01}, {"beta_1": RISE}),
         (keras.optimizers.Lion, {"learning_rate": 0.01}, {"beta_1": RISE, "weight_decay": DECAY}),
         (keras.optimizers.Muon, {"learning_rate": 0.01}, {"momentum": RISE, "weight_decay": DECAY}),
+        (
+            keras.optimizers.SGD,
+            {"gradient_accumulation_steps": 2},
+            {"learning_rate": DECAY, "momentum": RISE, "weight_decay": DECAY},
+        ),
+        (keras.optimizers.Adam, {"gradient_accumulation_steps": 4}, {"learning_rate": DECAY, "beta_1": RISE}),
     ],
 )
 def test_scheduled_arguments_train_as_numbers_set_before_each_step(
@@ -140,12 +146,16 @@ def test_a_momentum_of_nothing_at_first_still_has_its_slots() -> None:
 # -- long training -------------------------------------------------------------------------------------
 
 
-def test_the_table_moves_along_with_training_that_is_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = compiled(make_optimizer(keras.optimizers.SGD, {"learning_rate": DECAY, "momentum": RISE}, 30))
+@pytest.mark.parametrize("accumulated", [None, 4])
+def test_the_table_moves_along_with_training_that_is_longer(
+    accumulated: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"learning_rate": DECAY, "momentum": RISE, "gradient_accumulation_steps": accumulated}
+    whole = compiled(make_optimizer(keras.optimizers.SGD, arguments, 30))
     expected = fit(whole, epochs=10)
     monkeypatch.setattr(schedule_table, "WINDOW", 5)
     monkeypatch.setattr("dltool.procedures.gradient_descent.STEPS_A_CALL", 2)
-    parted = compiled(make_optimizer(keras.optimizers.SGD, {"learning_rate": DECAY, "momentum": RISE}, 30))
+    parted = compiled(make_optimizer(keras.optimizers.SGD, arguments, 30))
     assert parted.optimizer.schedules["momentum"].size == 5
     found = fit(parted, epochs=10, steps_per_execution=3)
     assert [row["learning_rate"] for row in found] == [row["learning_rate"] for row in expected]
@@ -218,7 +228,8 @@ for path in sys.argv[1:]:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     rate, momentum = inner.get_config()["learning_rate"], inner.get_config()["momentum"]
     slots = min(float(abs(v.numpy()).sum()) for v in inner.momentums)
-    found.append([rate if isinstance(rate, float) else rate["class_name"], momentum, int(inner.iterations), slots])
+    steps = int(inner.iterations) * (inner.gradient_accumulation_steps or 1)
+    found.append([rate if isinstance(rate, float) else rate["class_name"], momentum, steps, slots])
 assert "dltool" not in sys.modules
 print(json.dumps(found))
 """
@@ -232,6 +243,7 @@ HELD = [
     ("SGD", "{OneCycle: {max_learning_rate: 0.1, total_steps: 10}}", pytest.approx(0.1)),
     ("SGD", "0.1", pytest.approx(0.1)),
     ("LossScaleOptimizer", "{OneCycle: {max_learning_rate: 0.1, total_steps: 10}}", pytest.approx(0.1)),
+    ("accumulation", "{OneCycle: {max_learning_rate: 0.1, total_steps: 10}}", pytest.approx(0.1)),
 ]
 
 
@@ -239,8 +251,9 @@ def test_saved_models_open_in_keras_without_dltool(tmp_path: Path, capsys: pytes
     recipe = write_quick(tmp_path)
     momentum = "{LinearDecay: {initial_learning_rate: 0.5, end_learning_rate: 0.9, decay_steps: 1 epoch}}"
     for number, (name, rate, _) in enumerate(HELD):
-        optimizer = f"{{SGD: {{learning_rate: {rate}, momentum: {momentum}}}}}"
-        if name != "SGD":
+        more = ", gradient_accumulation_steps: 4" if name == "accumulation" else ""
+        optimizer = f"{{SGD: {{learning_rate: {rate}, momentum: {momentum}{more}}}}}"
+        if name == "LossScaleOptimizer":
             optimizer = f"{{{name}: {{inner_optimizer: {optimizer}}}}}"
         arguments = [f"compile.optimizer={optimizer}", "fit.batch_size=256", "--out", tmp_path / str(number)]
         done = run(capsys, "train", recipe, *arguments)

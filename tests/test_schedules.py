@@ -213,9 +213,31 @@ def test_one_cycle_of_two_phases() -> None:
 
 
 def test_one_cycle_of_three_linear_phases() -> None:
-    # up over 0-2, down as slowly to step 5, then to the final value at step 9: the shape of Smith & Topin
+    # up over 0-2, down as slowly to step 4, then to the final value at step 9: the shape of Smith & Topin
     values = OneCycle(1.0, 10, 0.1, 0.02, anneal="linear", three_phase=True)(np.arange(11))
-    np.testing.assert_allclose(values, [0.1, 0.55, 1.0, 0.7, 0.4, 0.1, 0.08, 0.06, 0.04, 0.02, 0.02], rtol=1e-12)
+    expected = [0.1, 0.55, 1.0, 0.55, 0.1, 0.084, 0.068, 0.052, 0.036, 0.02, 0.02]
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("anneal", ["cos", "linear"])
+@pytest.mark.parametrize(("total", "rise"), [(100, 0.3), (37, 0.45), (500, 0.123)])
+def test_one_cycle_of_three_phases_ends_its_phases_where_pytorch_does(total: int, rise: float, anneal: str) -> None:
+    # torch.optim.lr_scheduler.OneCycleLR: ends at pct * total - 1, 2 * pct * total - 2, total - 1
+    def annealed(a: float, b: float, p: float) -> float:
+        return b + (a - b) / 2 * (1 + math.cos(math.pi * p)) if anneal == "cos" else (b - a) * p + a
+
+    top, start, low = 1.0, 1 / 25, 1 / 25 / 1e4
+    ends = [(rise * total - 1, start, top), (2 * rise * total - 2, top, start), (total - 1, start, low)]
+    expected = []
+    for step in range(total):
+        begin = 0.0
+        for end, a, b in ends:
+            if step <= end:
+                expected.append(annealed(a, b, (step - begin) / (end - begin)))
+                break
+            begin = end
+    values = OneCycle(top, total, rise_fraction=rise, anneal=anneal, three_phase=True)(np.arange(total))
+    np.testing.assert_allclose(values, expected, rtol=1e-9)
 
 
 def test_one_cycle_of_a_momentum_goes_the_other_way() -> None:

@@ -27,6 +27,8 @@ def with_rate(recipe: Recipe, rate: float, peak: float, optimizer_class: str) ->
         rate: the new rate, or the new peak of the schedule.
         peak: of the present schedule over training; unused where the rate is a number.
         optimizer_class: name of the optimizer's class, for a recipe that names it as a word ("adam").
+    Raises:
+        UsageError: the schedule is 0 throughout: there is no form to keep.
     Limits: which arguments of a schedule are rates is told by their names, so whoever writes the recipe down measures
         its peak again.
     """
@@ -95,6 +97,8 @@ def _optimizer(plain: Any, rate: float, peak: float, optimizer_class: str) -> An
         return {name: {**body, "inner_optimizer": _optimizer(body["inner_optimizer"], rate, peak, optimizer_class)}}
     present = body.get("learning_rate")
     scheduled = isinstance(present, str | Mapping)
+    if scheduled and peak == 0:
+        raise UsageError("--write: the recipe's schedule of the learning rate is 0 throughout. Give it a rate.")
     return {name: {**body, "learning_rate": _scaled(present, rate / peak) if scheduled else rate}}
 
 

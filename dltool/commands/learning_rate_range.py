@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dltool import backend, runs, tables
 from dltool import recipe as recipes
-from dltool.commands.learning_rate_sweeps import RULES, RangeTest, peak
+from dltool.commands.learning_rate_sweeps import RangeTest, peak
 from dltool.errors import UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.progress import TrainingProgress
+from dltool.recipe import Recipe
 from dltool.writing import PICTURES, check_target
 
 SPACINGS = ("exponential", "linear")
@@ -32,7 +33,6 @@ def run(
     plot: Path | None = None,
     patch: Path | None = None,
     overwrite: bool = False,
-    quiet: bool = False,
     form: str = "table",
     device: str = "auto",
     write: Callable[[str], None],
@@ -42,19 +42,21 @@ def run(
     Args:
         start, stop: the lowest and the highest rate.
         seeds: sweeps, each with an initialisation and a data order of its own; of a run, a data order alone.
-        rule: one of `RULES`, whose rate goes into the fragment.
+        rule: a key of `rate_rules.RULES`, whose rate goes into the fragment.
         validation: measure a validation batch after each step; the rules then read its loss.
         patch: where the fragment goes.
     Raises:
         UsageError: an option that cannot work; nothing was trained.
         DltoolError: no rate can be suggested; the tables are written, the files are not.
     """
-    _check(start, stop, steps, spacing, seeds, rule, smoothing)
+    _check(start, stop, steps, spacing, seeds, smoothing)
     check_target("--plot", plot, overwrite, PICTURES)
     check_target("--write", patch, overwrite, (".yaml", ".yml"))
     prepared = prepare(source, overrides, device=device)
-    say = TrainingProgress(quiet).say
+    say = TrainingProgress().say
     test = RangeTest(prepared, source, start, stop, steps, spacing, smoothing, validation)
+    if patch is not None:  # what cannot be written is known before the first sweep
+        _fragment(patch, source, prepared, test, start, "")
     for number in range(seeds):
         test.sweep(number, say)
     write(tables.render(test.report(rule, form), form, "sweep"))
@@ -68,7 +70,7 @@ def run(
             say(f"wrote {path}")
 
 
-def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, rule: str, smoothing: float) -> None:
+def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, smoothing: float) -> None:
     if not 0 < start < stop < float("inf"):
         raise UsageError(f"--from and --to: the rates must rise from a number > 0. Got {start:g} to {stop:g}.")
     if steps < LEAST_STEPS:
@@ -77,20 +79,27 @@ def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, rule
         raise UsageError(f"--seeds: at least 1. Got {seeds}.")
     if not 0 <= smoothing < 1:
         raise UsageError(f"--smoothing: a number in [0, 1). Got {smoothing:g}.")
-    for option, value, known in (("--rule", rule, RULES), ("--sweep", spacing, SPACINGS)):
-        if value not in known:
-            raise UsageError(f"{option}: no '{value}'.{recipes.suggest(value, known)} There are: {', '.join(known)}.")
+    if spacing not in SPACINGS:
+        near = recipes.suggest(spacing, SPACINGS)
+        raise UsageError(f"--sweep: no '{spacing}'.{near} There are: {', '.join(SPACINGS)}.")
 
 
-def _write_patch(path: Path, source: str, prepared: Preparation, test: RangeTest, rule: str, rate: float) -> None:
-    """Write the fragment, once the recipe that it makes is built and its rate is the one suggested."""
+def _fragment(
+    path: Path, source: str, prepared: Preparation, test: RangeTest, rate: float, comment: str
+) -> tuple[Recipe, str]:
+    """The recipe with a rate, and the text of the fragment that makes it."""
     from dltool.commands import learning_rate_patch as patching
 
     optimizer = getattr(prepared.model.optimizer, "inner_optimizer", prepared.model.optimizer)
     changed = patching.with_rate(prepared.recipe, rate, test.peak, type(optimizer).__name__)
+    return changed, patching.fragment(source, changed, path, comment)
+
+
+def _write_patch(path: Path, source: str, prepared: Preparation, test: RangeTest, rule: str, rate: float) -> None:
+    """Write the fragment, once the recipe that it makes is built and its rate is the one suggested."""
     seeds = f"{len(test.seeds)} seeds" if len(test.seeds) > 1 else "1 seed"
     comment = f"{prepared.recipe.name} with the learning rate {rate:g} of a range test ({rule}, {seeds})."
-    text = patching.fragment(source, changed, path, comment)
+    changed, text = _fragment(path, source, prepared, test, rate, comment)
     backend.begin_anew(prepared.seed, changed.setting("dtype_policy"))
     measured = peak(Preparation(changed, prepared.data, prepared.seed))
     if abs(measured - rate) > 1e-3 * rate:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from dltool.diagnostics.range_test import Sweep
 
-RULES = ("minimum/10", "steepest", "valley", "slide")
 RATE_COLUMNS = {"learning_rate", "lowest", "highest", "recipe_learning_rate", "at_learning_rate"}  # three digits
 
 
@@ -46,6 +45,8 @@ class RangeTest:
             raise UsageError(
                 f"{source}: a range test takes steps of gradient descent; the recipe's procedure is {name}."
             )
+        if not prepared.model.trainable_variables:
+            raise UsageError(f"{source}: the model has no trainable weights: no learning rate changes its loss.")
         if validation and prepared.validation is None:
             raise UsageError(f"--validation: {source} has no validation split. Set data.validation_split.")
         self.prepared, self.source, self.validation = prepared, source, validation
@@ -94,8 +95,8 @@ class RangeTest:
 
     def curves(self) -> list[Any]:
         """What the rules read, a curve a seed."""
-        from dltool.diagnostics.range_test import smooth
         from dltool.diagnostics.rate_rules import Curve
+        from dltool.diagnostics.smoothing import smooth
 
         found = []
         for sweep in self.sweeps:
@@ -111,7 +112,7 @@ class RangeTest:
         from dltool.diagnostics import rate_rules
 
         clear = [curve for curve in self.curves() if rate_rules.refusal(curve) is None]
-        return {name: [r for r in map(rate_rules.RULES[name], clear) if r is not None] for name in RULES}
+        return {name: [r for r in map(rule, clear) if r is not None] for name, rule in rate_rules.RULES.items()}
 
     def medians(self) -> dict[str, float | None]:
         """Rule -> the median of its rates, None where it has them for half of the seeds or fewer."""
@@ -143,8 +144,6 @@ class RangeTest:
 
     def _explained(self, refusal: str) -> str:
         """What to do about a refusal."""
-        if not self.prepared.model.trainable_variables:
-            return f"{refusal}. The model has no trainable weights."
         if "noisy" in refusal:
             return f"{refusal}, the noise of a batch. More steps, larger batches or a longer way to --to may help."
         return f"{refusal}. Check --from and --to, and that the model can learn."
@@ -155,7 +154,7 @@ class RangeTest:
 
         found, medians = self.suggestions(), self.medians()
         rows = []
-        for name in RULES:
+        for name in found:
             row: dict[str, Any] = {"rule": name, "learning_rate": medians[name]}
             if len(self.sweeps) > 1:
                 row |= {"lowest": min(found[name], default=None), "highest": max(found[name], default=None)}
@@ -219,17 +218,8 @@ class RangeTest:
 
 def peak(prepared: Preparation) -> float:
     """The recipe's learning rate; of a schedule, its highest value over training."""
-    import keras
-    import tensorflow as tf
+    from dltool.procedures.scheduled_optimizer import schedules_of
 
     optimizer = getattr(prepared.model.optimizer, "inner_optimizer", prepared.model.optimizer)
-    rate = getattr(optimizer, "_learning_rate", None)
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return float(optimizer.learning_rate)
-    steps = tf.range(prepared.steps * prepared.epochs, dtype=tf.int64)
-
-    @tf.function
-    def values() -> Any:
-        return tf.map_fn(lambda step: tf.cast(rate(step), tf.float32), steps, fn_output_signature=tf.float32)
-
-    return float(tf.reduce_max(values()))
+    table = schedules_of(optimizer).get("learning_rate")
+    return float(optimizer.learning_rate) if table is None else float(table.peak)

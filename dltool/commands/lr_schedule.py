@@ -128,8 +128,16 @@ def _is_spec(source: str) -> bool:
 def _with_history(plan: Plan, metrics: str | None, found: Mapping[str, list[Any]], say: Callable[[str], None]) -> Plan:
     """The plan, under a plateau shaped by its metric; what a run has logged goes into `found`."""
     logged = plans_of_runs.history(plan.run) if plan.run is not None else []
-    if metrics is not None or plan.plateau is not None:
-        monitor = str((plan.plateau or {}).get("monitor"))
+    if len(plan.plateaus) > 1:
+        count = len(plan.plateaus)
+        if metrics is not None:
+            raise UsageError(
+                f"{plan.label}: has {count} ReduceLROnPlateau, and --metrics shows one: remove the others."
+            )
+        monitors = " and ".join(str(plateau["monitor"]) for plateau in plan.plateaus)
+        say(f"{plan.label}: {count} ReduceLROnPlateau lower it by {monitors}: what they do together is not shown.")
+    elif metrics is not None or plan.plateaus:
+        monitor = str(plan.plateaus[0]["monitor"]) if plan.plateaus else ""
         metric: list[float | None] | None = [row.get(monitor) for row in logged] if logged else None
         if metrics is not None:
             metric = plans_of_runs.given_metric(metrics, monitor)

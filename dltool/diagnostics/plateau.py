@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+ARGUMENTS = ("factor", "patience", "min_delta", "cooldown", "min_lr")  # the callback's that are numbers
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,13 @@ def simulate(
         mode: "min" or "max".
         factor, patience, min_delta, cooldown, min_lr: as Keras's arguments.
     Raises:
-        ValueError: `mode` is neither, or `factor` is not below 1.
+        ValueError: `mode` is neither, or another argument is none that the callback can use.
     Limits: as in Keras, NaN never improves; rates are float32, as the optimizer keeps them.
     Reference: the source of Keras 3.15; lecture slide 76.
     """
     if mode not in ("min", "max"):
         raise ValueError(f"The 'mode' parameter of simulate must be 'min' or 'max'. Got {mode!r} instead.")
-    if factor >= 1.0:
-        raise ValueError(f"The 'factor' parameter of ReduceLROnPlateau must be < 1. Got {factor!r} instead.")
+    check(factor=factor, patience=patience, min_delta=min_delta, cooldown=cooldown, min_lr=min_lr)
     rate, best, wait, cooling = np.float32(learning_rate), None, 0, 0
     delta = -abs(min_delta) if mode == "min" else abs(min_delta)
     epochs = []
@@ -73,6 +76,15 @@ def simulate(
                     cooling, wait = cooldown, 0
         epochs.append(Epoch(float(before), float(rate), reduced, wait))
     return epochs
+
+
+def check(**arguments: Any) -> None:
+    """Raise ValueError unless the callback can use these of its arguments: finite numbers, `factor` below 1."""
+    for name, value in arguments.items():
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or (name == "factor" and float(value) >= 1.0):
+            wanted = "a finite number < 1" if name == "factor" else "a finite number"
+            raise ValueError(f"The '{name}' parameter of ReduceLROnPlateau must be {wanted}. Got {value!r} instead.")
 
 
 def _better(value: float, best: float, mode: str) -> bool:

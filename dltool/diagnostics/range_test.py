@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.diagnostics.random_state import kept_random_state
+from dltool.diagnostics.smoothing import SMOOTHING, first_step, smooth
 from dltool.pipelines.base import Pipeline, Step
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.gradient_descent import training_step
+from dltool.procedures.scheduled_optimizer import schedules_of
 from dltool.procedures.training_state import variables
 
-SMOOTHING = 0.9  # lags by smoothing / (1 - smoothing) = 9 steps
 DIVERGENCE = 4.0  # times the lowest smoothed loss, as fastai's finder
 STEPS_A_CALL = 10  # of the compiled loop, so that an interrupt is obeyed
 
@@ -58,21 +58,6 @@ def rates(low: float, high: float, steps: int, spacing: str = "exponential") -> 
     return np.geomspace(low, high, steps) if spacing == "exponential" else np.linspace(low, high, steps)
 
 
-def smooth(losses: np.ndarray, smoothing: float = SMOOTHING) -> np.ndarray:
-    """Bias-corrected exponential mean: m_t = b m_{t-1} + (1 - b) l_t with m_0 = 0; s_t = m_t / (1 - b^t).
-
-    Args:
-        losses: l, float (steps,).
-        smoothing: b in [0, 1).
-    Reference: Kingma & Ba, 2015, section 3, of the correction.
-    """
-    mean, found = 0.0, []
-    for step, loss in enumerate(losses, start=1):
-        mean = smoothing * mean + (1 - smoothing) * float(loss)
-        found.append(mean / (1 - smoothing**step))
-    return np.array(found)
-
-
 def sweep(
     model: Any,
     train: Pipeline,
@@ -91,9 +76,11 @@ def sweep(
     """Take one training step at each rate, then put everything back.
 
     The steps are those that training would take with the model's own optimizer: augmentation, class weights and the
-    order of examples included. The sweep ends early once the smoothed loss s_t exceeds its lowest value m so far by
-    (divergence - 1) |m|, for a positive loss s_t > divergence m, or when a loss is not finite. Afterwards weights,
-    optimizer slots, metrics and random state have the bits they had.
+    order of examples included; what else follows a schedule, such as momentum, keeps its first value. The sweep ends
+    early when a loss is not finite, or once the smoothed loss s_t exceeds its lowest value m so far by
+    (divergence - 1) |m|, for a positive loss s_t > divergence m; for that the first tenth of the steps does not count,
+    whose smoothed loss is that of a few batches. Afterwards weights, optimizer slots, metrics and random state have
+    the bits they had.
 
     Args:
         model: compiled, its optimizer and metrics built.
@@ -111,8 +98,7 @@ def sweep(
     if not 0 <= smoothing < 1 or divergence <= 1:
         raise ValueError(f"smoothing lies in [0, 1), divergence above 1. Got {smoothing} and {divergence}.")
     held = _untouched(model, augment, fused=not jit_compile)
-    with warnings.catch_warnings(), held, _record(model, learning_rates, validation, smoothing, divergence) as record:
-        warnings.filterwarnings("ignore", "The model does not have any trainable weights")  # then the loss is flat
+    with held, _record(model, learning_rates, validation, smoothing, divergence) as record:
         inner = training_step(model, augment, class_weight, jit_compile)
         _run(record.step(inner), train, len(learning_rates), steps_per_epoch, seed if shuffle else None)
         return record.result()
@@ -142,6 +128,7 @@ class _Record:
     def __init__(self, model: Any, learning_rates: np.ndarray, batch: Any, smoothing: float, divergence: float) -> None:
         self.model, self.learning_rates, self.batch = model, learning_rates, batch
         self.smoothing, self.divergence = smoothing, divergence
+        self.first = first_step(len(learning_rates))
         self.rates = tf.constant(learning_rates, tf.float32)
         self.index = tf.Variable(0, dtype=tf.int64, trainable=False)
         count = len(learning_rates)
@@ -167,7 +154,8 @@ class _Record:
         b = self.smoothing
         self.mean.assign(b * self.mean + (1 - b) * loss)
         smoothed = self.mean / (1 - tf.pow(b, tf.cast(self.index, tf.float32)))
-        self.lowest.assign(tf.minimum(self.lowest, smoothed))
+        counts = self.index > self.first  # it is the number of steps done here
+        self.lowest.assign(tf.where(counts, tf.minimum(self.lowest, smoothed), self.lowest))
         self.diverged.assign(smoothed - self.lowest > (self.divergence - 1) * tf.abs(self.lowest))
         return self.diverged
 
@@ -213,12 +201,23 @@ def _record(
         raise ValueError(f"{type(optimizer).__name__} has no one learning rate to sweep")
     batch = None if validation is None else next(validation.batches(1))
     record = _Record(model, learning_rates, batch, smoothing, divergence)
+    held = {name: vars(optimizer).get(name) for name in ("_learning_rate", "apply")}
     # not through the property: its setter refuses what is not a number, and forgets the variable of one
-    held, optimizer._learning_rate = optimizer._learning_rate, _Swept(record)
+    optimizer._learning_rate = _Swept(record)
+    scheduled = {name: table for name, table in schedules_of(optimizer).items() if name != "learning_rate"}
+    if scheduled:  # a sweep may outlast the training that the schedules are for
+        vars(optimizer).pop("apply")  # which would set them to their values at the step; the class's does not
+    numbers = {name: getattr(optimizer, name) for name in scheduled}
+    for name, table in scheduled.items():
+        setattr(optimizer, name, float(table.schedule(0)))
     try:
         yield record
     finally:
-        optimizer._learning_rate = held
+        optimizer._learning_rate = held["_learning_rate"]
+        for name, number in numbers.items():
+            setattr(optimizer, name, number)
+        if scheduled:
+            optimizer.apply = held["apply"]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dltool.schedules.base import Schedule
 
 WINDOW = 2**20  # steps at a time: memory stays the same however long training is
 JUMP = 10.0  # factor from one step to the next that counts as a jump
+ROUNDING = 1e-9  # relative: from 0.9 to 0.09 is tenfold, not more
 SHARE = 0.01  # of the peak: smaller changes are no jumps, so that the last steps towards zero are none
 MOST_JUMPS = 1000
 
@@ -24,7 +25,8 @@ class Figures:
         minimum, minimum_step: the smallest value, and the first step that has it.
         final: the last step's value.
         area: the sum over all steps.
-        jumps: (step, value before, value at the step) where it changes more than `JUMP`-fold; the first ones.
+        jumps: (step, value before, value at the step) where it changes more than `JUMP`-fold, or to or from 0 by more
+            than `JUMP` times the change on the other side of the value that is not 0; the first ones.
         zero_from: the first step from which all values to the end are 0, None where the last is not.
     """
 
@@ -48,14 +50,15 @@ def figures(schedule: Schedule, steps: int) -> Figures:
 
     Args:
         steps: of the training, int > 0.
-    Limits: hundreds of millions of steps take some seconds, in constant memory.
+    Limits: `ranges.MOST_STEPS` steps take some seconds, in constant memory.
     """
     found = Figures(steps)
     candidates: list[tuple[int, float, float]] = []
     last_nonzero = -1
-    before = np.empty(0)
     for first in range(0, steps, WINDOW):
-        values = schedule(np.arange(first, min(first + WINDOW, steps)))
+        end, begin = min(first + WINDOW, steps), max(first - 2, 0)
+        beyond = schedule(np.arange(begin, min(end + 1, steps)))  # with the neighbours that tell a jump
+        values = beyond[first - begin : end - begin]
         high, low = int(np.argmax(values)), int(np.argmin(values))
         if values[high] > found.peak:
             found.peak, found.peak_step = float(values[high]), first + high
@@ -64,9 +67,9 @@ def figures(schedule: Schedule, steps: int) -> Figures:
         found.area += float(values.sum())
         nonzero = np.flatnonzero(values)
         last_nonzero = first + int(nonzero[-1]) if len(nonzero) else last_nonzero
-        candidates += _jumps(np.concatenate([before, values]), first - len(before), schedule.warmup_steps)
-        before = values[-1:]
-    found.final = float(before[0])
+        found.final = float(values[-1])
+        near = _jumps(beyond, begin, schedule.warmup_steps)
+        candidates += [jump for jump in near if first <= jump[0] < end]
     found.zero_from = None if last_nonzero == steps - 1 else last_nonzero + 1
     found.jumps = [jump for jump in candidates if abs(jump[2] - jump[1]) >= SHARE * found.peak][:MOST_JUMPS]
     return found
@@ -75,6 +78,11 @@ def figures(schedule: Schedule, steps: int) -> Figures:
 def _jumps(values: np.ndarray, first: int, warmup_steps: int) -> list[tuple[int, float, float]]:
     """Where neighbours differ more than `JUMP`-fold, but for a warm-up's rise from next to nothing."""
     small, large = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
-    at = np.flatnonzero((small > 0) & (large > JUMP * small)) + 1
+    change = large - small
+    # A straight line to 0 ends with a change as large as those before; what is beyond the ends is not known.
+    earlier, later = np.concatenate([[np.inf], change[:-1]]), np.concatenate([change[1:], [np.inf]])
+    slope = np.where(values[1:] == 0, earlier, later)
+    limit = JUMP * (1 + ROUNDING)
+    at = np.flatnonzero(np.where(small > 0, large > limit * small, change > limit * slope)) + 1
     at = at[at + first >= warmup_steps][:MOST_JUMPS]
     return [(int(index) + first, float(values[index - 1]), float(values[index])) for index in at]

@@ -23,14 +23,15 @@ class ScheduleTable(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         schedule: the schedule.
-        steps: steps of the training, int > 0; the table also has the value after the last.
+        steps: steps of the training, int > 0, at most `ranges.MOST_STEPS`; the table also has the value after the last.
         argument: of the optimizer, a key of `ranges.BOUNDS`.
     Raises:
-        ValueError: a value is out of the argument's range.
+        ValueError: a value is out of the argument's range, or the training is longer than that.
     Limits: values are rounded to float32, as all rates of Keras are.
     """
 
     def __init__(self, schedule: Schedule, steps: int, argument: str = "learning_rate") -> None:
+        ranges.check_length(steps)
         self.schedule, self.steps, self.argument = schedule, steps, argument
         self.size = min(steps + 1, WINDOW)
         self.peak = self._checked_peak()

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Part:
+    """A schedule inside another.
+
+    Args:
+        schedule: the schedule, whose step 0 is the step `first` of the one around it.
+        first: its first step.
+        end: the first step after it, None where it goes on to the end.
+    """
+
+    schedule: Schedule
+    first: int
+    end: int | None
 
 
 class Schedule(ABC):
@@ -35,6 +51,10 @@ class Schedule(ABC):
     def cycle(self, step: int) -> tuple[int, int] | None:
         """The first step of the cycle that `step` is in and that of the next; None for what does not repeat."""
         return None
+
+    def parts(self) -> list[Part]:
+        """The schedules that this one is made of, in the order of their steps; empty where it is one itself."""
+        return []
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments, defaults included."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dltool.schedules import checks
-from dltool.schedules.base import Schedule
+from dltool.schedules.base import Part, Schedule
 from dltool.schedules.constant import schedule_of
 
 
@@ -50,6 +50,10 @@ class Chain(Schedule):
         start = self._starts()[index]
         inner = self.schedules[index].cycle(step - start)
         return inner and (inner[0] + start, inner[1] + start)
+
+    def parts(self) -> list[Part]:
+        starts = self._starts()
+        return [Part(*part) for part in zip(self.schedules, starts, [*starts[1:], None], strict=True)]
 
     def _starts(self) -> list[int]:
         return [0, *self.boundaries]

@@ -17,7 +17,7 @@ class CosineDecayRestarts(KerasTwin):
     Args:
         initial_learning_rate: rate at step 0, >= 0.
         first_decay_steps: steps of the first period, > 0.
-        t_mul: factor of each period's length to the one before, >= 1. Defaults to 2.
+        t_mul: factor of each period's length to the one before, from 1 to 1,000,000. Defaults to 2.
         m_mul: factor of each period's start to the one before, >= 0. Defaults to 1.
         alpha: lowest rate as a fraction of the initial one, >= 0. Defaults to 0.
         name: Keras's name for the operation.
@@ -39,7 +39,7 @@ class CosineDecayRestarts(KerasTwin):
         owner = "CosineDecayRestarts"
         self.initial_learning_rate = checks.rate(owner, "initial_learning_rate", initial_learning_rate)
         self.first_decay_steps = checks.steps(owner, "first_decay_steps", first_decay_steps)
-        self.t_mul = checks.real(owner, "t_mul", t_mul, 1.0)
+        self.t_mul = periods.factor(owner, t_mul)
         self.m_mul = checks.rate(owner, "m_mul", m_mul)
         self.alpha = checks.rate(owner, "alpha", alpha)
         self.name = name

@@ -16,7 +16,7 @@ class OneCycle(Schedule):
 
     The last step of the rise is r = rise_fraction * total_steps - 1, the last of all is total_steps - 1. From step 0 to
     r the rate goes from initial to maximum, from there to the last step down to final; under `three_phase` it comes
-    back to initial at step 2r + 1 first. Between two points a and b, with p the share of the way, it is
+    back to initial at step 2r first. Between two points a and b, with p the share of the way, it is
     a + (b - a) * (1 - cos(pi * p)) / 2 under anneal "cos", a + (b - a) * p under "linear". It stays at final then.
 
     For a momentum, which goes the other way, give the value at the peak of the rate as `max_learning_rate` and a
@@ -81,5 +81,5 @@ class OneCycle(Schedule):
         rise = max(self.rise_fraction * self.total_steps - 1, 0.0)
         at, to = [0.0, rise], [self.initial_learning_rate, self.max_learning_rate]
         if self.three_phase:
-            at, to = [*at, 2 * rise + 1], [*to, self.initial_learning_rate]
+            at, to = [*at, 2 * rise], [*to, self.initial_learning_rate]
         return [*at, self.total_steps - 1.0], [*to, self.final_learning_rate]

@@ -6,6 +6,18 @@ import math
 
 import numpy as np
 
+from dltool.schedules import checks
+
+MOST_GROWTH = 1e6  # with more the second period never ends
+
+
+def factor(owner: str, value: object) -> float:
+    """`value` as t_mul, the factor of each period's length to the one before, from 1 to `MOST_GROWTH`."""
+    found = checks.real(owner, "t_mul", value, 1.0)
+    if found > MOST_GROWTH:
+        raise checks.wrong(owner, "t_mul", f"a finite number from 1 to {MOST_GROWTH:,.0f}", value)
+    return found
+
 
 def ends(period: int, t_mul: float, steps: float) -> np.ndarray:
     """Where periods of period * t_mul^i steps end, float64, up to the first end beyond `steps`.

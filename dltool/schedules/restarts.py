@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.schedules import checks, periods
-from dltool.schedules.base import Schedule
+from dltool.schedules.base import Part, Schedule
 from dltool.schedules.constant import schedule_of
 
 
@@ -18,7 +18,7 @@ class Restarts(Schedule):
     Args:
         schedule: a schedule, or a number >= 0.
         period: steps of the first period, > 0.
-        t_mul: factor of each period's length to the one before, >= 1. Defaults to 1.
+        t_mul: factor of each period's length to the one before, from 1 to 1,000,000. Defaults to 1.
         m_mul: factor of each period's values to those of the one before, >= 0. Defaults to 1.
     Raises:
         ValueError: if an argument is out of its range.
@@ -29,7 +29,7 @@ class Restarts(Schedule):
     def __init__(self, schedule: Schedule | float, period: int, t_mul: float = 1.0, m_mul: float = 1.0):
         self.schedule = schedule_of("Restarts", "schedule", schedule)
         self.period = checks.steps("Restarts", "period", period)
-        self.t_mul = checks.real("Restarts", "t_mul", t_mul, 1.0)
+        self.t_mul = periods.factor("Restarts", t_mul)
         self.m_mul = checks.rate("Restarts", "m_mul", m_mul)
 
     def values(self, step: np.ndarray) -> np.ndarray:
@@ -38,3 +38,7 @@ class Restarts(Schedule):
 
     def cycle(self, step: int) -> tuple[int, int] | None:
         return periods.around(step, self.period, self.t_mul)
+
+    def parts(self) -> list[Part]:
+        """The first period; the others are this one stretched."""
+        return [Part(self.schedule, 0, self.period)]

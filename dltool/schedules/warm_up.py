@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.schedules import checks
-from dltool.schedules.base import Schedule
+from dltool.schedules.base import Part, Schedule
 from dltool.schedules.constant import schedule_of
 
 
@@ -42,3 +42,6 @@ class WarmUp(Schedule):
     def cycle(self, step: int) -> tuple[int, int] | None:
         inner = self.schedule.cycle(step - self.warmup_steps) if step >= self.warmup_steps else None
         return inner and (inner[0] + self.warmup_steps, inner[1] + self.warmup_steps)
+
+    def parts(self) -> list[Part]:
+        return [Part(self.schedule, self.warmup_steps, None)]

@@ -31,6 +31,7 @@ def plot_range(
         form: "png" or "svg".
         logarithmic: the axis of rates.
     """
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -62,4 +63,5 @@ def plot_range(
     axes.set_title(title)
     axes.grid(color="0.9")
     axes.legend(frameon=False)
-    figure.savefig(file, format=form, dpi=110)
+    with matplotlib.rc_context({"svg.hashsalt": "dltool"}):  # the same picture is the same bytes
+        figure.savefig(file, format=form, dpi=110, metadata={"Date": None} if form == "svg" else None)

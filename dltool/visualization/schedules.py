@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-from dltool.visualization.terminal_plot import Curve
+from dltool.visualization.terminal_plot import Curve, sources
 
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d", "#666666")
 STYLES = ("-", "--", "-.", ":")
@@ -23,7 +23,7 @@ def plot_schedules(
     """Draw a panel a quantity, as PNG or SVG.
 
     Args:
-        panels: quantity -> its curves, those of the same source in the same place of each list.
+        panels: quantity -> its curves; those of one `source` have one colour and one style in all panels.
         file: where the picture goes.
         form: "png" or "svg".
         axis: what x counts.
@@ -38,7 +38,7 @@ def plot_schedules(
     FigureCanvasAgg(figure)
     for index, (quantity, curves) in enumerate(panels.items()):
         axes = figure.add_subplot(len(panels), 1, index + 1)
-        for number, curve in enumerate(curves):
+        for number, curve in zip(sources(curves), curves, strict=True):
             colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
             axes.plot(curve.x, curve.y, color=colour, linestyle=style, label=curve.label, linewidth=1.6)
         for points in (dots or {}).get(quantity, ()):

@@ -19,11 +19,19 @@ class Curve:
     Args:
         label: its name in the legend.
         x, y: float64 (points,), x rising; points with a y that is not finite are left out.
+        source: number of what it is of, by which its mark and colour are chosen: the same in every drawing; by default
+            its place among the curves of the drawing.
     """
 
     label: str
     x: np.ndarray
     y: np.ndarray
+    source: int | None = None
+
+
+def sources(curves: Sequence[Curve]) -> list[int]:
+    """The number of each curve's source."""
+    return [place if curve.source is None else curve.source for place, curve in enumerate(curves)]
 
 
 def plot(
@@ -50,7 +58,7 @@ def plot(
         low, high = low - pad, high + pad
     left, right = min(float(c.x[0]) for c in curves), max(float(c.x[-1]) for c in curves)
     grid = [[" "] * columns for _ in range(height)]
-    for number, (x, y) in enumerate(kept):
+    for number, (x, y) in zip(sources(curves), kept, strict=True):
         if not x.size:
             continue
         fine = len(curves) == 1
@@ -102,7 +110,8 @@ def _framed(
     height, columns = len(grid), len(grid[0])
     lines = [title]
     for number, cells in enumerate(grid):
-        value = y[1] - (y[1] - y[0]) * number / (height - 1)
+        share = number / (height - 1)
+        value = y[1] * (1 - share) + y[0] * share  # exact at both ends: no 1e-17 in place of 0
         labelled = number % max((height - 1) // 3, 1) == 0
         label = f"{10**value if log else value:.4g}" if labelled else ""
         lines.append(f"{label:>{MARGIN}} {'┤' if labelled else '│'}{''.join(cells).rstrip()}")
@@ -117,4 +126,5 @@ def _framed(
 def _legend(curves: Sequence[Curve]) -> str:
     if len(curves) == 1:
         return f"{'':>{MARGIN}}  {curves[0].label}\n"
-    return "".join(f"{'':>{MARGIN}}  {mark(number)} {curve.label}\n" for number, curve in enumerate(curves))
+    marked = zip(map(mark, sources(curves)), curves, strict=True)
+    return "".join(f"{'':>{MARGIN}}  {sign} {curve.label}\n" for sign, curve in marked)

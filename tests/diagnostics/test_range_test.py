@@ -11,8 +11,11 @@ import tensorflow as tf
 
 from dltool.datasets.base import Examples
 from dltool.diagnostics import range_test
+from dltool.diagnostics.smoothing import smooth
 from dltool.pipelines.in_memory import DeviceArrays, InMemory
+from dltool.procedures.scheduled_optimizer import make_optimizer
 from dltool.procedures.training_state import variables
+from dltool.schedules.linear_decay import LinearDecay
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(50, 3)).astype("float32")
@@ -35,7 +38,7 @@ def linear(optimizer: keras.optimizers.Optimizer, *layers: keras.layers.Layer) -
 
 def test_smoothing_is_the_corrected_mean_worked_by_hand() -> None:
     # b = 0.5: m = 2, 3, 1.5 + 0 = 1.5 with l = 4, 4, 0; divided by 1/2, 3/4, 7/8: 4, 4, 12/7
-    assert range_test.smooth(np.array([4.0, 4.0, 0.0]), 0.5) == pytest.approx([4.0, 4.0, 12 / 7])
+    assert smooth(np.array([4.0, 4.0, 0.0]), 0.5) == pytest.approx([4.0, 4.0, 12 / 7])
 
 
 def test_rates_rise_by_constant_ratio_or_difference() -> None:
@@ -70,6 +73,19 @@ def test_losses_are_those_of_numpy_gradient_descent_at_the_sweeps_rates(schedule
     assert found.stopped is None
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_scheduled_momentum_keeps_its_first_value_in_a_sweep_that_outlasts_the_training(scaled: bool) -> None:
+    losses = []
+    for momentum in (LinearDecay(0.5, 0.9, 7), 0.5):
+        inner = make_optimizer(keras.optimizers.SGD, {"learning_rate": 0.3, "momentum": momentum}, 7)
+        apply, peak = inner.apply, inner.momentum
+        model = linear(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0) if scaled else inner)
+        losses.append(range_test.sweep(model, pipeline(), range_test.rates(1e-3, 1e-1, 20)).losses)
+        assert (inner.apply, inner.momentum) == (apply, peak)
+    assert len(losses[0]) == 20
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_validation_loss_is_of_the_first_batch_after_each_update() -> None:
     model = linear(keras.optimizers.SGD(0.1))
     found = range_test.sweep(model, pipeline(), np.array([1e-9, 1e-9, 0.1]), validation=pipeline(20), shuffle=False)
@@ -85,9 +101,23 @@ def test_it_stops_once_the_smoothed_loss_is_four_times_its_lowest() -> None:
     found = range_test.sweep(model, pipeline(), range_test.rates(1e-3, 1e3, 200), seed=1)
     assert found.stopped is not None
     assert "diverged" in found.stopped
-    lowest = np.minimum.accumulate(found.smoothed)
-    assert found.smoothed[-1] > 4 * lowest[-1]
-    assert (found.smoothed[:-1] <= 4 * lowest[:-1]).all()
+    counted = found.smoothed[20:]  # a tenth of the steps is left out
+    lowest = np.minimum.accumulate(counted)
+    assert counted[-1] > 4 * lowest[-1]
+    assert (counted[:-1] <= 4 * lowest[:-1]).all()
+
+
+def test_losses_of_single_examples_that_differ_a_hundredfold_are_no_divergence() -> None:
+    x = np.ones((50, 3), "float32")
+    y = np.full((50, 1), 30.0, "float32")
+    y[0] = 0.1  # comes first: the loss of every other example is far above it
+    model = linear(keras.optimizers.SGD(0.1))
+    model.set_weights([np.zeros((3, 1)), np.zeros(1)])
+    train = InMemory(DeviceArrays(Examples(x, y)), None, 1)
+    found = range_test.sweep(model, train, range_test.rates(1e-9, 1e-8, 40), shuffle=False)
+    assert found.losses[:2] == pytest.approx([0.01, 900.0], rel=1e-3)
+    assert found.stopped is None
+    assert len(found.losses) == 40
 
 
 def test_a_loss_that_is_not_finite_ends_the_sweep_and_is_left_out() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dltool.diagnostics import rate_rules
-from dltool.diagnostics.range_test import smooth
 from dltool.diagnostics.rate_rules import Curve
+from dltool.diagnostics.smoothing import smooth
 
 RATES = np.geomspace(1e-6, 10, 100)
 
@@ -78,14 +78,35 @@ def test_a_constant_a_rising_and_a_hardly_falling_loss_are_flat(losses: np.ndarr
     assert "flat" in (rate_rules.refusal(curve(losses, smooth(losses))) or "")
 
 
-def test_noise_alone_is_refused_nearly_always() -> None:
-    """Of 2,000 curves of Gaussian noise about a loss that no rate changes, at most 1 in 200 passes."""
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.9, 0.98])
+@pytest.mark.parametrize(("steps", "curves"), [(20, 1000), (50, 1000), (100, 1000), (1000, 200)])
+def test_noise_alone_is_refused_nearly_always(steps: int, curves: int, smoothing: float) -> None:
+    """Of curves of Gaussian noise about a loss that no rate changes, at most 1 in 200 passes."""
+    rng, rates = np.random.default_rng(1), np.geomspace(1e-6, 10, steps)
     passed = 0
-    for _ in range(2000):
-        losses = 2.3 + 0.3 * rng.normal(size=100)
-        passed += rate_rules.refusal(curve(losses, smooth(losses))) is None
-    assert passed <= 10
+    for _ in range(curves):
+        losses = 2.3 + 0.3 * rng.normal(size=steps)
+        passed += rate_rules.refusal(Curve(rates, losses, smooth(losses, smoothing), steps)) is None
+    assert passed <= curves / 200
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.9])
+@pytest.mark.parametrize(("steps", "times"), [(20, 10), (100, 4), (1000, 4)])
+def test_a_fall_of_several_times_the_noise_is_seen_nearly_always(steps: int, times: float, smoothing: float) -> None:
+    rng, u = np.random.default_rng(1), np.linspace(-6, 1, steps)
+    seen = 0
+    for _ in range(100):
+        losses = 5 - 0.3 * times / (1 + np.exp(-2 * (u + 3))) + 0.3 * rng.normal(size=steps)
+        seen += rate_rules.refusal(Curve(10**u, losses, smooth(losses, smoothing), steps)) is None
+    assert seen >= 95
+
+
+@pytest.mark.parametrize("steps", [20, 100])
+def test_recovering_from_a_leap_at_the_first_rates_is_no_fall(steps: int) -> None:
+    losses = np.concatenate([[2.3], np.geomspace(2000, 20, steps - 1)])
+    rates = np.geomspace(1, 100, steps)
+    assert "leaps at once" in (rate_rules.refusal(Curve(rates, losses, smooth(losses), steps)) or "")
+    assert rate_rules.refusal(Curve(rates, losses[1:], smooth(losses[1:]), steps)) is None  # the same from above
 
 
 def test_noise_is_estimated_through_a_fall_and_spikes() -> None:
