@@ -135,11 +135,15 @@ class ActivationPercentiles(PeriodicCallback):
             seen.append(tf.cast(tf.nest.flatten(signal)[0], tf.float32))
             return outputs
 
+        held = vars(layer).get("call")  # training may have put a faster one in the class's place
         layer.call = watched
         try:
             self.model(inputs, training=self.training)
         finally:
-            del layer.call  # its class's stands behind it
+            if held is None:
+                del layer.call
+            else:
+                layer.call = held
         return seen[-1]
 
 
