@@ -124,6 +124,7 @@ def test_batch_norm_takes_these_examples_statistics_in_training_and_the_moving_o
 
 def test_training_is_the_same_bits_with_and_without_it(tmp_path: Path) -> None:
     def layers() -> tuple[Any, ...]:
+        keras.utils.set_random_seed(1)  # layers draw their initialisers' seeds when they are made
         dense = keras.layers.Dense(8, activity_regularizer="l2", kernel_regularizer="l2")
         return dense, keras.layers.BatchNormalization(name="norm"), keras.layers.Dropout(0.3, seed=1)
 
@@ -134,7 +135,7 @@ def test_training_is_the_same_bits_with_and_without_it(tmp_path: Path) -> None:
     assert [row["loss"] for row in histories[0]] == [row["loss"] for row in histories[1]]
     assert [row["val_loss"] for row in histories[0]] == [row["val_loss"] for row in histories[1]]
     assert all(np.array_equal(*pair) for pair in zip(plain.get_weights(), watched.get_weights(), strict=True))
-    assert "call" not in vars(watched.get_layer("norm"))
+    assert "watched" not in repr(vars(watched.get_layer("norm")).get("call"))  # none stands in for it any more
 
 
 def test_the_loop_stops_at_each_callbacks_own_steps_and_nowhere_else() -> None:
