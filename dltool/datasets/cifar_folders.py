@@ -37,11 +37,10 @@ def listing(place: Path, class_names: list[str]) -> list[tuple[int, str, Callabl
     labels = {name: label for label, name in enumerate(class_names)}
     found = []
     for name, reader in members.files(place).items():
-        path = PurePosixPath(name)
-        label = labels.get(path.parent.name)
+        label = labels.get(name.rpartition("/")[0].rpartition("/")[2])
         if label is not None:
             found.append((label, name, reader))
-        elif path.suffix.lower() in _IMAGES:
+        elif PurePosixPath(name).suffix.lower() in _IMAGES:
             raise ValueError(f"{place}: the folder of {name} is none of the classes {', '.join(class_names[:10])}...")
     if not found:
         raise ValueError(f"{place} holds no images in class folders ({class_names[0]}/...): fetch it again.")
