@@ -16,7 +16,7 @@ from dltool.writing import PICTURES, check_target
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "percentiles.csv"  # where the callback writes by default
+FILE = runs.PERCENTILES[0]
 
 Rows = list[dict[str, float]]
 
