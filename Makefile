@@ -29,7 +29,7 @@ run: $(VENV)/.installed  ## install, train the embedded default (scikit-learn's 
 	$(BIN)/dltool eval $(RUNS)/digits --confusion
 
 test: $(VENV)/.tested  ## install what is missing and run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.developed  ## lint, format and types
 	$(BIN)/ruff check .
