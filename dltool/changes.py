@@ -14,7 +14,8 @@ from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.values import to_text
 
-FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names")
+FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "selected_classes",
+                   "examples_per_class")  # fmt: skip
 
 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:

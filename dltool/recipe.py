@@ -24,7 +24,7 @@ COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metric
                 "steps_per_execution", "jit_compile", "auto_scale_loss")  # fmt: skip
 FIT_KEYS = ("epochs", "batch_size", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
-DATA_KEYS = ("dataset", "validation_split", "test_split", "split_seed", "augment")
+DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment")
 TOP_KEYS = ("extends", "data", "model", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
 WITHOUT_FACTS = ("data.dataset", "fit.callbacks", "procedure")  # made before the data are read
@@ -329,6 +329,11 @@ def _or_none(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda data: data is None or test(data)
 
 
+def _is_classes(data: Any) -> bool:
+    items = [item.data for item in data] if isinstance(data, tuple) else []
+    return len(items) > 1 and all(isinstance(item, int | str) and not isinstance(item, bool) for item in items)
+
+
 _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("seed",), _is_int(0, 2**32 - 1), "an int from 0 to 4294967295"),
     (("deterministic",), _is_bool, "true or false"),
@@ -336,6 +341,8 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("data", "validation_split"), _is_fraction, "a fraction in [0, 1)"),
     (("data", "test_split"), _is_fraction, "a fraction in [0, 1)"),
     (("data", "split_seed"), _is_int(0), "an int >= 0"),
+    (("data", "classes"), _or_none(_is_classes), "a list of at least 2 classes, numbers or names"),
+    (("data", "examples_per_class"), _or_none(_is_int(1)), "an int >= 1"),
     (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),
