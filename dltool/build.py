@@ -120,7 +120,7 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
 
 def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoch: int) -> None:
     """Compile the model with the recipe's `compile`; "12 epochs" become steps."""
-    steps = recipe.setting("fit", "epochs", default=1) * steps_per_epoch
+    steps = recipe.epochs * steps_per_epoch
     builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(steps)})
     arguments = builder.arguments_of_compile(recipe)
     builder.finish()
@@ -140,14 +140,19 @@ def callbacks(recipe: Recipe, directory: Path) -> list[Any]:
     return built
 
 
-def procedure(recipe: Recipe) -> Any:
-    """The way to fit: the recipe's `procedure`, by default gradient descent."""
+def procedure(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
+    """The way to fit a compiled model, prepared for it: the recipe's `procedure`, by default gradient descent."""
     value = recipe.get("procedure")
     if value is None:
         return names.find("procedures", "GradientDescent")()
-    builder = Builder(facts={})
+    builder = Builder({}, steps_per_epoch)
     built = builder.build("procedures", value, "procedure")
     builder.finish()
+    try:
+        built.prepare(model, steps_per_epoch)
+    except ValueError as error:
+        place, path = _wired(value, join("procedure", object_name(value)), getattr(error, "wired", []))
+        raise RecipeError([Problem(place.place, path, one_line(error))]) from error
     return built
 
 

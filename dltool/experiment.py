@@ -306,6 +306,7 @@ class _Training:
 
         if state is None or not state.history:
             return "No epoch was complete."
+        self.prepared.procedure.enter(self.model, state.position)
         for name, variable in variables(self.model, self.prepared.augment).items():
             variable.assign(state.arrays[name])
         selected = self.selector.apply(self.model)

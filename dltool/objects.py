@@ -201,6 +201,10 @@ class Builder:
                     arguments[key] = str(self.directory / allowed[key].default)
         return arguments
 
+    def argument(self, key: str, value: Value, parent: str, path: str) -> Any:
+        """One argument's value, for an object of the kind `parent` that is not to be found by its name."""
+        return self._argument(key, value, parent, path)
+
     def _argument(self, key: str, value: Value, parent: str, path: str) -> Any:
         """One argument's value: an object where the key or the form says so, else plain data."""
         if value.reference is not None:
@@ -220,7 +224,10 @@ class Builder:
         if value.is_list:
             return [self._argument("", item, parent, f"{path}[{i}]") for i, item in enumerate(value.data)]
         if value.is_mapping:
-            return {k: self._argument("", item, parent, join(path, k)) for k, item in value.data.items()}
+            keyed = parent == "procedures"  # stages name their learning rates
+            return {
+                k: self._argument(k if keyed else "", item, parent, join(path, k)) for k, item in value.data.items()
+            }
         return value.data
 
     def _steps(self, value: Value, path: str) -> Any:

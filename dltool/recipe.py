@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dltool import overrides as overriding
+from dltool import stage_list
 from dltool.errors import Place, Problem, RecipeError, UsageError
 from dltool.values import Value, from_text, join, object_name, shown, to_text
 
@@ -71,6 +72,11 @@ class Recipe:
         """A plain value below `keys`, or `default`."""
         value = self.root.get(*keys)
         return default if value is None else value.plain()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return stage_list.epochs(self.root)
 
     def plain(self) -> dict[str, Any]:
         return self.root.plain()
@@ -279,6 +285,7 @@ def check(root: Value) -> list[Problem]:
         value = root.get(*path)
         if value is not None and not test(value.data):
             problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {shown(value)}."))
+    problems += stage_list.check(root)
     select = root.get("select")
     if select is not None and select.is_mapping and "monitor" not in select.data:
         problems.append(Problem(select.place, "select.monitor", "is missing. Name a metric, such as val_accuracy."))
