@@ -19,7 +19,7 @@ from dltool.procedures.gradient_descent import GradientDescent, training_step
 from dltool.procedures.stages import Stages
 from dltool.procedures.trainable_layers import select_trainable
 from dltool.schedules.linear_decay import LinearDecay
-from tests.command_line import run, spawn, write_quick
+from tests.command_line import run, spawn, trained, write_quick
 
 SIZE, STEPS = 40, 5  # batches of 8
 
@@ -245,9 +245,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unbroken(recipe: Path) -> Path:
-    process = spawn("train", recipe, "--out", recipe.parent / "unbroken", "--quiet")
-    _, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (0, "")  # nothing of TensorFlow's about tracing once a stage
+    trained(recipe, "--out", recipe.parent / "unbroken")
     return recipe.parent / "unbroken"
 
 
