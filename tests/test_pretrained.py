@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 
+from dltool.diagnostics.layer_tree import parts
+from dltool.diagnostics.redraw import redraw
 from dltool.layers.application_base import with_preprocessing
 from dltool.layers.application_preprocessing import ApplicationPreprocessing
 from dltool.layers.pretrained import Pretrained
@@ -147,10 +149,9 @@ def tuned(folder: Path) -> Path:
 def test_a_frozen_base_keeps_every_bit_and_the_head_learns(folder: Path, tuned: Path) -> None:
     base, whole = (keras.models.load_model(path / "model.keras") for path in (tuned, folder / "base"))
     inside = base.layers[0]
-    kept = {weight.path.split("/", 1)[-1]: weight.numpy() for weight in whole.weights}
-    found = {weight.path.split("/", 1)[-1]: weight.numpy() for weight in inside.weights}
-    assert len(found) == len(kept) - 2  # without the head's kernel and bias
-    assert all(np.array_equal(value, kept[path]) for path, value in found.items())
+    kept, found = whole.get_weights()[:-2], inside.get_weights()  # without the head's kernel and bias
+    assert len(found) == 3 + 2 + 2 + 4 + 4  # normalisation, two convolutions, batch normalisation, two dense layers
+    assert all(np.array_equal(*pair) for pair in zip(kept, found, strict=True))
     assert {weight.path.split("/")[-2] for weight in base.trainable_weights} == {"dense"}
     assert json.loads((tuned / "metrics.json").read_text())["train"]["accuracy"] > 0.3  # chance is 0.2
 
@@ -178,7 +179,16 @@ def test_summary_and_init_stats_look_into_the_base(here: Path, capsys: pytest.Ca
     assert total["trainable_parameters"] == 12 * 5 + 5
     done = run(capsys, "init-stats", "tuned.yaml", "--seeds", "2", "--batches", "1", "--format", "json")
     assert done.status == 0, done.err
-    assert any("base/conv2d" in str(row) for row in next(iter(json.loads(done.out).values())))
+    assert "base/conv2d" in done.out
+
+
+def test_drawing_weights_anew_leaves_a_base_what_it_has_learned(here: Path) -> None:
+    base = Pretrained("base")
+    model = keras.Sequential([keras.Input((8, 8, 1)), base, keras.layers.Dense(3)])
+    before = model.get_weights()
+    assert redraw(model, parts(model), seed=5) == []
+    changed = [not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False] * len(base.weights) + [True, False]  # the head's kernel; its bias is drawn as zero again
 
 
 def test_a_changed_base_is_noticed_on_resume_and_the_paths_are_the_runs_own(
