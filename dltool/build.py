@@ -11,6 +11,7 @@ from typing import Any
 from dltool import names
 from dltool import recipe as reading
 from dltool.errors import Problem, RecipeError
+from dltool.layers.wiring import Composite
 from dltool.objects import Builder, one_line, parameters
 from dltool.recipe import Recipe, Value, join, object_name
 
@@ -42,7 +43,7 @@ def check(recipe: Recipe) -> None:
         for index, layer in enumerate(model.data):
             builder.build("layers", layer, f"model[{index}]")
     else:
-        builder.build("applications", model, "model", construct=False)  # may load weights: built once, later
+        builder.build("applications", model, "model")
     builder.arguments_of_compile(recipe)
     builder.listed("layers", recipe.get("data", "augment"), "data.augment")
     builder.listed("callbacks", recipe.get("fit", "callbacks"), "fit.callbacks")
@@ -84,6 +85,7 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         facts: the dataset's facts; `input_shape` without the batch axis, or `features` of a table.
         batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
     """
+    names.import_saved_objects()  # a pre-trained model may hold any of them
     builder = Builder(facts)
     value = recipe.root["model"]
     name = _scope(recipe.name)
@@ -91,6 +93,11 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         return _sequential(builder, value, facts, batches, name)
     built = builder.build("applications", value, "model")
     builder.finish()
+    if isinstance(built, Composite):  # preprocessing, then the net
+        import keras
+
+        inputs = keras.Input(facts["input_shape"])
+        built = keras.Model(inputs, built(inputs), name=name)
     shape = facts.get("input_shape")
     if shape is not None and tuple(built.inputs[0].shape[1:]) != tuple(shape):
         message = f"takes inputs of shape {tuple(built.inputs[0].shape[1:])}, the data have {tuple(shape)}"
@@ -120,7 +127,7 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
 
 def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoch: int) -> None:
     """Compile the model with the recipe's `compile`; "12 epochs" become steps."""
-    steps = recipe.setting("fit", "epochs", default=1) * steps_per_epoch
+    steps = recipe.epochs * steps_per_epoch
     builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(steps)})
     arguments = builder.arguments_of_compile(recipe)
     builder.finish()
@@ -140,14 +147,19 @@ def callbacks(recipe: Recipe, directory: Path) -> list[Any]:
     return built
 
 
-def procedure(recipe: Recipe) -> Any:
-    """The way to fit: the recipe's `procedure`, by default gradient descent."""
+def procedure(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
+    """The way to fit a compiled model, prepared for it: the recipe's `procedure`, by default gradient descent."""
     value = recipe.get("procedure")
     if value is None:
         return names.find("procedures", "GradientDescent")()
-    builder = Builder(facts={})
+    builder = Builder({}, steps_per_epoch)
     built = builder.build("procedures", value, "procedure")
     builder.finish()
+    try:
+        built.prepare(model, steps_per_epoch)
+    except ValueError as error:
+        place, path = _wired(value, join("procedure", object_name(value)), getattr(error, "wired", []))
+        raise RecipeError([Problem(place.place, path, one_line(error))]) from error
     return built
 
 

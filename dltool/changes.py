@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dltool import build, names, runs
+from dltool import bases, build, names, runs
 from dltool import recipe as recipes
 from dltool.data import Data, differing_fact
 from dltool.errors import DataError, RecipeError, UsageError
@@ -14,12 +14,14 @@ from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.values import to_text
 
-FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names")
+FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "selected_classes",
+                   "examples_per_class")  # fmt: skip
 
 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:
-    """The recipe as it runs again from any folder: `extends` merged, paths of the data made absolute."""
+    """The recipe as it runs again from any folder: `extends` merged, paths of data and bases made absolute."""
     plain = recipe.plain()
+    plain["model"] = bases.absolute(plain["model"])
     plain["data"]["dataset"] = _absolute(dataset_arguments(recipe.section("data", "dataset")))
     plain.setdefault("seed", default_seed)
     return Recipe(recipes.from_text(to_text(plain), recipe.file), recipe.file, recipe.purpose)

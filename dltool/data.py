@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dltool import build
 from dltool.datasets import splits
 from dltool.datasets.base import Dataset, StreamedDataset
+from dltool.datasets.class_selection import with_classes
 from dltool.errors import DataError, DltoolError, Problem, RecipeError
 from dltool.recipe import Recipe
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from dltool.pipelines.in_memory import DeviceArrays
 
 EVALUATION_BATCH = 512  # examples, for evaluation of arrays in memory; results do not depend on it
-SPLIT_ARGUMENTS = {"validation_split": "validation_split", "test_split": "test_split", "split_seed": "seed"}
+SPLIT_ARGUMENTS = {  # key of the recipe's data section -> argument of splits.split
+    "validation_split": "validation_split",
+    "test_split": "test_split",
+    "split_seed": "seed",
+    "examples_per_class": "examples_per_class",
+}
 
 
 class Data:
@@ -26,18 +32,20 @@ class Data:
 
     Args:
         dataset: the dataset.
-        split_arguments: `validation_split`, `test_split` and `seed` of `splits.split`.
+        split_arguments: those of `splits.split`.
     """
 
     def __init__(self, dataset: Dataset, **split_arguments: Any) -> None:
         self.dataset = dataset
         with reading():
             self.splits = splits.split(dataset, **split_arguments)
+        self._each = split_arguments.get("examples_per_class")
         self._arrays: dict[str, DeviceArrays] = {}
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset) -> Data:
-        """The dataset of a recipe as its `data` section splits it."""
+        """The dataset of a recipe with the classes that its `data` section selects, as that splits it."""
+        dataset = selected(recipe, dataset)
         section = recipe.section("data")
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
         with reading():
@@ -54,6 +62,8 @@ class Data:
         """Facts of the dataset, and of each split its size."""
         with reading():
             facts = dict(self.dataset.facts())
+        if self._each is not None:
+            facts["examples_per_class"] = self._each
         return facts | {f"{name}_size": split.size for name, split in self.splits.items()}
 
     def pipeline(self, name: str, batch_size: int) -> Pipeline:
@@ -95,6 +105,23 @@ class Data:
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return DltoolError("out of memory: lower the batch size or the model's size")
         return DataError(f"TensorFlow stopped: {build.one_line(error)}")
+
+
+def selected(recipe: Recipe, dataset: Dataset) -> Dataset:
+    """The dataset less the classes that the recipe's `data.classes` leaves out.
+
+    Raises:
+        RecipeError: there is no such class.
+    """
+    value = recipe.get("data", "classes")
+    if value is None or value.data is None:
+        return dataset
+    with reading():
+        dataset.facts()  # what is wrong with the files is not about the classes
+    try:
+        return with_classes(dataset, value.plain())
+    except ValueError as error:
+        raise RecipeError([Problem(value.place, "data.classes", str(error))]) from error
 
 
 @contextmanager

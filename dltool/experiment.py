@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool import backend, build, changes, environment, runs
+from dltool import backend, bases, build, changes, environment, runs
 from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.errors import (
@@ -101,6 +101,8 @@ def train(
     with run.locked():
         if resume:
             changes.check_same_data(run, data)
+            if not accept_changes:
+                bases.check_same(run, resolved)
         else:
             run.check_free(overwrite)
         backend.begin_anew(seed, recipe.setting("dtype_policy"))
@@ -113,9 +115,12 @@ def train(
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
             run.write_json(runs.DATA, data.facts)
+            if found:
+                run.write_json(runs.BASES, {"bases": found})
             run.write_json(runs.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
 
         sessions = run.sessions() if resume else []
+        found = bases.records(resolved)
         state = work.load_state(changed) if resume and (run / runs.STATE).is_file() else None
         return TrainedRun(run, work.fit(state, begin, progress))
 
@@ -306,6 +311,7 @@ class _Training:
 
         if state is None or not state.history:
             return "No epoch was complete."
+        self.prepared.procedure.enter(self.model, state.position)
         for name, variable in variables(self.model, self.prepared.augment).items():
             variable.assign(state.arrays[name])
         selected = self.selector.apply(self.model)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dltool import names
-from dltool.errors import DltoolError, Place, Problem, RecipeError
+from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError
 from dltool.recipe import Recipe, Value, join, object_name, suggest
 from dltool.values import OBJECT_NAME, shown
 
@@ -113,6 +113,8 @@ class Builder:
             self.problems += error.problems
         except (DltoolError, MemoryError):  # unreadable data, a signal: not about the recipe
             raise
+        except ConnectionError as error:
+            raise DataError(one_line(error)) from error
         except Exception as error:  # whatever a constructor raises is about the value given
             self.cause = self.cause or error
             return self.problem(value.key or value.place, path, one_line(error))
@@ -138,15 +140,17 @@ class Builder:
                 )
         return arguments
 
-    def build(self, kind: str, value: Value, path: str, construct: bool = True) -> Any:
+    def build(self, kind: str, value: Value, path: str) -> Any:
         """The object that a value names, or a lower-case string as it is once Keras knows it."""
         if value.reference is not None:
             return self._fact(value, path)
         name = object_name(value)
         if name is None:
             return self._word(kind, value, path)
+        if kind == "layers" and not self.catalogue.has(kind, name) and self.catalogue.has("applications", name):
+            kind = "applications"
         try:
-            target = self.catalogue.find(kind, name)
+            target = self._application(name) if kind == "applications" else self.catalogue.find(kind, name)
         except names.UnknownNameError as error:
             place = value.place if not value.is_mapping else value.data[name].key or value.place
             return self.problem(place, path, self._no_such(kind, name) if error.known else str(error))
@@ -155,10 +159,20 @@ class Builder:
         before = len(self.problems)
         arguments = self._arguments(kind, target, body, value, path)
         unknown = any(_holds_unknown(argument) for argument in arguments.values())
-        if len(self.problems) > before or unknown or not construct:
-            return UNKNOWN
+        learned = kind == "applications" or (kind, name) == ("layers", "Pretrained")
+        if len(self.problems) > before or unknown or (learned and self.facts is None):
+            return UNKNOWN  # what may load weights is made once, when the data are known
         make = functools.partial(self.makers[kind], target) if kind in self.makers else target
         return self.attempt(lambda: _construct(make, arguments), value if body is None else body, path)
+
+    def _application(self, name: str) -> Any:
+        """An architecture; one of Keras's brings the preprocessing that its weights need."""
+        target = self.catalogue.find("applications", name)
+        if not target.__module__.startswith("keras."):
+            return target
+        from dltool.layers.application_base import with_preprocessing
+
+        return with_preprocessing(target)
 
     def _word(self, kind: str, value: Value, path: str) -> Any:
         """A lower-case name: Keras's own, given to Keras untouched."""
@@ -201,6 +215,10 @@ class Builder:
                     arguments[key] = str(self.directory / allowed[key].default)
         return arguments
 
+    def argument(self, key: str, value: Value, parent: str, path: str) -> Any:
+        """One argument's value, for an object of the kind `parent` that is not to be found by its name."""
+        return self._argument(key, value, parent, path)
+
     def _argument(self, key: str, value: Value, parent: str, path: str) -> Any:
         """One argument's value: an object where the key or the form says so, else plain data."""
         if value.reference is not None:
@@ -220,7 +238,10 @@ class Builder:
         if value.is_list:
             return [self._argument("", item, parent, f"{path}[{i}]") for i, item in enumerate(value.data)]
         if value.is_mapping:
-            return {k: self._argument("", item, parent, join(path, k)) for k, item in value.data.items()}
+            keyed = parent == "procedures"  # stages name their learning rates
+            return {
+                k: self._argument(k if keyed else "", item, parent, join(path, k)) for k, item in value.data.items()
+            }
         return value.data
 
     def _steps(self, value: Value, path: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dltool import changes, outlines, overrides, runs
+from dltool import changes, outlines, overrides, runs, stage_list
 from dltool import recipe as reading
 from dltool.data import Data
 from dltool.diagnostics import plateau
@@ -17,6 +17,7 @@ from dltool.errors import DataError, Problem, RecipeError, UsageError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
 from dltool.preparation import DEFAULT_BATCH_SIZE
+from dltool.procedures.stage_plan import Stage, rate_of_all, stages_of
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.schedules import ranges
@@ -66,7 +67,7 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     recorded = _recorded(recipe, run)
     dataset = _checked(recipe, problems, recorded is None)
     steps = _steps_per_epoch(recipe, dataset, recorded)
-    total = steps * recipe.setting("fit", "epochs", default=1)
+    total = steps * recipe.epochs
     epochs = recipe.get("fit", "epochs")
     builder = Builder(
         _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, catalogue=outlines
@@ -77,12 +78,18 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
     plateaus = _plateaus(recipe, builder)
+    stages = _stages(recipe, builder)
     builder.finish()
     if isinstance(optimizer, str):
         optimizer = outlines.spoken("optimizers", optimizer)()
     while (inner := optimizer.arguments.get("inner_optimizer")) is not None:
         optimizer = outlines.spoken("optimizers", inner)() if isinstance(inner, str) else inner
-    return Plan(label, total, steps, _schedules(optimizer, value), plateaus, run)
+    schedules = _schedules(optimizer, value)
+    if stages:
+        schedules["learning_rate"] = rate_of_all(stages, schedules["learning_rate"], steps)
+        builder.attempt(lambda: check("learning_rate", schedules["learning_rate"], total), value, "procedure.Stages")
+        builder.finish()
+    return Plan(label, total, steps, schedules, plateaus, run)
 
 
 def of_schedule(
@@ -232,6 +239,16 @@ def _plateaus(recipe: Recipe, builder: Builder) -> tuple[dict[str, Any], ...]:
                 builder.attempt(functools.partial(plateau.check, **given), value, f"{path}.ReduceLROnPlateau")
                 found.append(built.arguments)
     return tuple(found)
+
+
+def _stages(recipe: Recipe, builder: Builder) -> list[Stage]:
+    """The stages of a recipe that trains in such, else none."""
+    value = stage_list.items(recipe.root)
+    if value is None:
+        return []
+    given = builder.argument("stages", value, "procedures", "procedure.Stages.stages")
+    found = builder.attempt(lambda: stages_of(given), value, "procedure.Stages.stages")
+    return found if isinstance(found, list) else []
 
 
 def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:

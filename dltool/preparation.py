@@ -61,13 +61,14 @@ class Preparation:
     def __init__(self, recipe: Recipe, data: Data, seed: int) -> None:
         self.recipe, self.data, self.seed = recipe, data, seed
         self.batch_size: int = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
-        self.epochs: int = recipe.setting("fit", "epochs", default=1)
+        self.epochs = recipe.epochs
         self.train = data.pipeline("train", self.batch_size)
         self.validation = self._validation()
         self.steps = self._steps_per_epoch()
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
             build.compile(recipe, self.model, data.facts, self.steps)
+            self.procedure = build.procedure(recipe, self.model, self.steps)
             self.augment = build.augmentation(recipe, data.facts)
             self._check_outputs()
             self.logs = self._build_state()  # names of the loss and the metrics
@@ -75,7 +76,6 @@ class Preparation:
             import tensorflow as tf
 
             tf.config.run_functions_eagerly(True)
-        self.procedure = build.procedure(recipe)
         self.class_weight = self._class_weight()
 
     @classmethod

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dltool import overrides as overriding
+from dltool import stage_list
 from dltool.errors import Place, Problem, RecipeError, UsageError
 from dltool.values import Value, from_text, join, object_name, shown, to_text
 
@@ -24,7 +25,7 @@ COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metric
                 "steps_per_execution", "jit_compile", "auto_scale_loss")  # fmt: skip
 FIT_KEYS = ("epochs", "batch_size", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
-DATA_KEYS = ("dataset", "validation_split", "test_split", "split_seed", "augment")
+DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment")
 TOP_KEYS = ("extends", "data", "model", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
 WITHOUT_FACTS = ("data.dataset", "fit.callbacks", "procedure")  # made before the data are read
@@ -71,6 +72,11 @@ class Recipe:
         """A plain value below `keys`, or `default`."""
         value = self.root.get(*keys)
         return default if value is None else value.plain()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return stage_list.epochs(self.root)
 
     def plain(self) -> dict[str, Any]:
         return self.root.plain()
@@ -279,6 +285,7 @@ def check(root: Value) -> list[Problem]:
         value = root.get(*path)
         if value is not None and not test(value.data):
             problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {shown(value)}."))
+    problems += stage_list.check(root)
     select = root.get("select")
     if select is not None and select.is_mapping and "monitor" not in select.data:
         problems.append(Problem(select.place, "select.monitor", "is missing. Name a metric, such as val_accuracy."))
@@ -329,6 +336,11 @@ def _or_none(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda data: data is None or test(data)
 
 
+def _is_classes(data: Any) -> bool:
+    items = [item.data for item in data] if isinstance(data, tuple) else []
+    return len(items) > 1 and all(isinstance(item, int | str) and not isinstance(item, bool) for item in items)
+
+
 _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("seed",), _is_int(0, 2**32 - 1), "an int from 0 to 4294967295"),
     (("deterministic",), _is_bool, "true or false"),
@@ -336,6 +348,8 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("data", "validation_split"), _is_fraction, "a fraction in [0, 1)"),
     (("data", "test_split"), _is_fraction, "a fraction in [0, 1)"),
     (("data", "split_seed"), _is_int(0), "an int >= 0"),
+    (("data", "classes"), _or_none(_is_classes), "a list of at least 2 classes, numbers or names"),
+    (("data", "examples_per_class"), _or_none(_is_int(1)), "an int >= 1"),
     (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),

@@ -24,12 +24,13 @@ HISTORY = "history.csv"
 METRICS = "metrics.json"
 ENVIRONMENT = "environment.json"
 DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names in the model's order
+BASES = "bases.json"  # the pre-trained files that the model started from
 PICTURE = "history.png"
 FILTERS = "filters"  # what visualize-filters writes unless told otherwise
 STATE = "checkpoint/state.npz"
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
 # in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
-OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, *PERCENTILES, "checkpoint", RECIPE)
+OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, "checkpoint", RECIPE)
 LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dltool import build, changes, environment, runs
+from dltool import bases, build, changes, environment, runs
 from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.runs import RunDirectory
 from dltool.selection import Selector
@@ -42,6 +42,8 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
         run.start()
         run.write_text(runs.RECIPE, changes.resolved(recipe, DEFAULT_SEED).to_yaml())
         run.write_json(runs.DATA, prepared.data.facts)
+        if found := bases.records(recipe):
+            run.write_json(runs.BASES, {"bases": found})
         run.write_json(runs.ENVIRONMENT, {"sessions": [environment.describe(device, prepared.seed)]})
         run.save_model(prepared.model)
         callbacks = build.callbacks(recipe, run.path)

@@ -104,7 +104,8 @@ def _check_schedules(name: str, prepared: Preparation, last: int) -> None:
     """A schedule says nothing of steps after the training that it is for."""
     from dltool.procedures.scheduled_optimizer import schedules_of
 
-    scheduled, length = schedules_of(prepared.model.optimizer), prepared.steps * prepared.epochs
+    scheduled = schedules_of(prepared.model.optimizer)
+    length = min((table.steps for table in scheduled.values()), default=0)
     if scheduled and last > length:
         raise UsageError(
             f"--steps {last}: {name} trains for {length} steps, and its schedule of {next(iter(scheduled))} ends "

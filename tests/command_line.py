@@ -50,6 +50,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Done:
     return Done(int(ended.value.code or 0), captured.out, captured.err)
 
 
+def trained(*arguments: object) -> None:
+    """dltool train in this process, for fixtures, which have no capsys."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", *map(str, arguments), "--quiet"])
+    assert not ended.value.code
+
+
 def spawn(*arguments: object, **options: object) -> subprocess.Popen[str]:
     """dltool as a process of its own, its streams as pipes."""
     command = [sys.executable, "-m", "dltool", *map(str, arguments)]

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from dltool import build, recipe
+from dltool.data import selected
 from dltool.datasets.splits import split
 from tests.command_line import run
 
@@ -93,10 +94,14 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*SIZED}))
-def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path) -> None:
+def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = recipe.load(name)
+    if "First" in header(name):
+        if name in NEEDS_DATA and "DLTOOL_DATA" not in os.environ:
+            pytest.skip("what it begins with needs DLTOOL_DATA")
+        train_first(name, capsys, "fit.steps_per_epoch=1")
     build.check(loaded)
-    dataset = build.dataset(loaded.get("data", "dataset"))
+    dataset = selected(loaded, build.dataset(loaded.get("data", "dataset")))
     if name in NEEDS_DATA and "DLTOOL_DATA" not in os.environ:
         shape = IMAGES[dataset_of(name)]
         facts = {"input_shape": shape, "num_classes": 10}
@@ -128,7 +133,19 @@ def test_slow_recipe_trains_to_the_figure_of_its_header(
     train_and_check(name, folder, capsys)
 
 
+def train_first(name: str, capsys: pytest.CaptureFixture[str], *overrides: str) -> None:
+    """What the header says is to be run before, and before that, in the working directory."""
+    command = shlex.split(header(name).get("First", ""))
+    if not command:
+        return
+    assert command[:2] == ["dltool", "train"] and command[3] == "--out", "First: dltool train NAME --out runs/NAME"
+    train_first(command[2], capsys, *overrides)
+    done = run(capsys, *command[1:], *overrides, "--overwrite", "--quiet")
+    assert done.status == 0, done.err
+
+
 def train_and_check(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_first(name, capsys)
     trained = run(capsys, "train", name, "--out", folder / "run", "--quiet")
     assert trained.status == 0, trained.err
     check = shlex.split(header(name)["Check"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool import backend, build, changes, names, recipe, runs, tables
-from dltool.data import Data, differing_fact, reading
+from dltool.data import Data, differing_fact, reading, selected
 from dltool.errors import DataError, RequirementError, UsageError
 from dltool.predictions import (
     Evaluated,
@@ -181,7 +181,8 @@ def other_dataset(text: str, one: Recipe, facts: dict[str, Any]) -> Any:
         return build.dataset(value, "--data")
     added = recipe.from_text(to_text(_unsaid(name, build.parameters(target), one, facts)), "--data")
     body = Value({**added.data, **(given.data if given is not None else {})}, value.place)
-    return build.dataset(Value({name: body}, value.place), "--data")
+    other = build.dataset(Value({name: body}, value.place), "--data")
+    return selected(one, other) if name == recipe.object_name(one.section("data", "dataset")) else other
 
 
 def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +194,8 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
         "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
     }
     own = changes.dataset_arguments(one.section("data", "dataset"))
+    if one.setting("data", "classes") is not None and recipe.object_name(one.section("data", "dataset")) == name:
+        del found["classes"]  # they are selected once the dataset is there
     if isinstance(own, dict) and name in own and isinstance(own[name], dict):
         found |= own[name]
     files = {argument for argument in parameters if argument == "path" or argument.endswith("_path")}
@@ -203,7 +206,7 @@ def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None) -> tuple
     """The data of a run's recipe and the split to evaluate."""
     dataset = changes.own_dataset(one, directory)
     if split == "all":
-        return _whole(dataset), "train"
+        return _whole(selected(one, dataset)), "train"
     return _split_of(Data.of(one, dataset), split)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dltool import backend, build, changes, recipe, runs, tables
-from dltool.data import reading
+from dltool.data import reading, selected
 from dltool.errors import DltoolError, UsageError
 from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
 from dltool.runs import RunDirectory
@@ -77,7 +77,7 @@ def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
     dataset = build.dataset(one.section("data", "dataset"))
     try:
         with reading():
-            return dict(dataset.facts())
+            return dict(selected(one, dataset).facts())
     except DltoolError as error:
         remedy = "Or give --input-shape and --classes, which need no data."
         raise type(error)(f"{error} {remedy}") from error

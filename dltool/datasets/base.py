@@ -48,6 +48,11 @@ class Dataset(ABC):
 
     task: ClassVar[str] = "classification"  # or "regression"; an instance may set its own
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     @abstractmethod
     def sizes(self) -> dict[str, int]:
         """Examples in each stored part; always has "train". Arrays are not read where the format allows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,27 +35,35 @@ class Split:
 
 
 def split(
-    dataset: Dataset, *, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0
+    dataset: Dataset,
+    *,
+    validation_split: float = 0.0,
+    test_split: float | None = None,
+    seed: int = 0,
+    examples_per_class: int | None = None,
 ) -> dict[str, Split]:
     """Splits "train", "validation" and "test" of a dataset; those without examples are absent.
 
     Stored parts are used as they are. Of a dataset without a test part, ceil(test_split * n) of the n train
     examples are held out; then ceil(validation_split * m) of the m that remain. Class shares are kept
-    (stratified) where targets are one class an example. Sizes are known at once; labels are read when
-    `indices()` is first called.
+    (stratified) where targets are one class an example. Of what then remains to train on, `examples_per_class` of each
+    class are drawn; validation and test stay whole. Sizes are known at once; labels are read when `indices()` is
+    first called.
 
     Args:
         dataset: where the parts come from.
         validation_split: fraction in [0, 1). Defaults to 0: no validation split unless one is stored.
         test_split: fraction in [0, 1); 0 means no test split. Defaults to 0.2 where no test part is stored.
         seed: int >= 0; the same seed gives the same splits.
+        examples_per_class: int > 0, None for all. The examples drawn for a smaller number are among those for a larger.
     Raises:
-        ValueError: if a fraction is out of range, leaves nothing to train on or contradicts a stored part,
-            and from `indices()` if a class is too small to be stratified.
+        ValueError: if a fraction is out of range, leaves nothing to train on or contradicts a stored part, if there
+            are no classes to draw from or too few examples, and from `indices()` if a class is too small to be
+            stratified or drawn from.
     """
     validation_split = arguments.fraction("split", "validation_split", validation_split)
     seed = arguments.integer("split", "seed", seed, 0)
-    name, sizes = type(dataset).__name__, dataset.sizes()
+    name, sizes = dataset.title, dataset.sizes()
     if test_split is not None:
         test_split = arguments.fraction("split", "test_split", test_split)
         if "test" in sizes:
@@ -74,6 +83,8 @@ def split(
     plan = _Plan(dataset, n, n_test, n_validation, seed)
 
     splits = {"train": Split("train", n - n_test - n_validation, plan.train if n_test + n_validation else None)}
+    if examples_per_class is not None:
+        splits["train"] = _few(dataset, plan, splits["train"].size, examples_per_class)
     if "validation" in sizes:
         splits["validation"] = Split("validation", sizes["validation"])
     elif n_validation:
@@ -90,6 +101,20 @@ def _held(name: str, word: str, share: float, n: int) -> int:
     if held and held >= n:
         raise ValueError(f"'{word}' of {share} leaves none of the {n} train examples of {name}: make it smaller.")
     return held
+
+
+def _few(dataset: Dataset, plan: _Plan, left: int, examples_per_class: int) -> Split:
+    """A training split of so many examples of each class, of the `left` that there are."""
+    each = arguments.integer("split", "examples_per_class", examples_per_class, 1)
+    classes = dataset.facts().get("num_classes")
+    if classes is None:
+        raise ValueError(f"{dataset.title} has numbers as targets, no classes: remove 'examples_per_class'.")
+    if each * classes > left:
+        raise ValueError(
+            f"'examples_per_class' of {each} asks for {each * classes} examples of {classes} classes, but {left} "
+            f"of {dataset.title} are left to train on: make it smaller."
+        )
+    return Split("train", each * classes, functools.partial(plan.few, each, classes))
 
 
 class _Plan:
@@ -113,15 +138,34 @@ class _Plan:
     def test(self) -> np.ndarray:
         return self._partition["test"]
 
+    def few(self, each: int, classes: int) -> np.ndarray:
+        """So many training examples of each class, drawn by the seed."""
+        labels = self._labels
+        if labels is None:
+            raise ValueError(f"{self.dataset.title} has several classes an example: remove 'examples_per_class'.")
+        train, drawn = self.train(), []
+        generator = np.random.default_rng(self.seed)
+        for label in range(classes):
+            own = train[labels[train] == label]
+            if len(own) < each:
+                raise ValueError(
+                    f"'examples_per_class' of {each}, but class {self._class_name(label)} of {self.dataset.title} has "
+                    f"{len(own)} examples to train on: make it smaller."
+                )
+            drawn.append(generator.permutation(own)[:each])
+        return np.sort(np.concatenate(drawn))
+
+    @cached_property
+    def _labels(self) -> np.ndarray | None:
+        """The class of each example; None where there is not one for each (pixels, boxes): nothing to stratify on."""
+        if self.dataset.task != "classification":
+            return None
+        labels = np.asarray(self.dataset.labels("train"))
+        return labels.reshape(-1) if labels.size == len(labels) else None
+
     @cached_property
     def _partition(self) -> dict[str, np.ndarray]:
-        labels = None
-        if self.dataset.task == "classification":
-            labels = np.asarray(self.dataset.labels("train"))
-            if labels.ndim > 1 and labels.size == len(labels):
-                labels = labels.reshape(-1)
-            if labels.ndim > 1:  # several classes an example (pixels, boxes): nothing to stratify on
-                labels = None
+        labels = self._labels if self.n_test + self.n_validation else None
         rest, test = self._hold_out(np.arange(self.n), self.n_test, labels, "test_split")
         train, validation = self._hold_out(rest, self.n_validation, labels, "validation_split")
         return {"train": np.sort(train), "validation": np.sort(validation), "test": np.sort(test)}
@@ -145,7 +189,7 @@ class _Plan:
 
     def _check_classes(self, labels: np.ndarray, held: int, word: str) -> None:
         values, counts = np.unique(labels, return_counts=True)
-        name, rarest = type(self.dataset).__name__, int(np.argmin(counts))
+        name, rarest = self.dataset.title, int(np.argmin(counts))
         if counts[rarest] < 2:
             raise ValueError(
                 f"'{word}' keeps class shares, but class {self._class_name(values[rarest])} of {name} has "

@@ -154,7 +154,9 @@ def _matches(layer: Any, pattern: str) -> bool:
 
 
 def _has_kernel(layer: Any) -> bool:
-    return isinstance(layer, (*LINEAR, keras.layers.RNN)) and bool(layer.weights)
+    """Whether a layer has weights to start from: those of a pre-trained base are none."""
+    own = isinstance(layer, (*LINEAR, keras.layers.RNN)) and bool(layer.weights)
+    return own and not getattr(layer.weights[0], "learned", False)
 
 
 def _pooled(moments: np.ndarray) -> float:

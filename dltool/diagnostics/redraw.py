@@ -12,7 +12,7 @@ from dltool.diagnostics.layer_tree import Part, holders
 
 
 def redraw(model: Any, parts: Sequence[Part], seed: int) -> list[str]:
-    """Draw every trainable weight anew by its own initialiser, in place.
+    """Draw every trainable weight anew by its own initialiser, in place, but for those of a pre-trained base.
 
     Args:
         parts: the model's layers.
@@ -22,6 +22,8 @@ def redraw(model: Any, parts: Sequence[Part], seed: int) -> list[str]:
     """
     kept, owners = [], holders(parts)
     for index, weight in enumerate(model.trainable_weights):
+        if getattr(weight, "learned", False):
+            continue
         part = owners.get(id(weight))
         number = int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
         value = None if part is None else redrawn(part.layer, weight, number)

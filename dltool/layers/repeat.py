@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from dltool.layers.wiring import Composite, apply, checked, copied
+from dltool.layers.wiring import Composite, apply, checked, copied, refuse_learned
 
 
 def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Composite:  # noqa: N802 - a recipe's word, as a layer's
@@ -25,7 +25,7 @@ def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Compos
         times: copies of the block, int > 0.
     Input shape: the block's.   Output shape: the block's, which must be the input shape of the next copy.
     Raises:
-        ValueError: `times` is no positive int, the block is empty, or it holds a layer that is adapted to data.
+        ValueError: `times` is no positive int, the block is empty, or a layer of it is adapted to data or pre-trained.
     Limits: an initialiser with a seed of its own gives every copy the same weights, as it does to layers
         written out. With layers that keep the sign or the scale of their input badly, depth alone makes the
         signal vanish or explode; see He et al., 2015, arXiv:1502.01852, section 2.2.
@@ -38,6 +38,7 @@ def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Compos
     if not block:
         raise ValueError("'layers' must hold at least one layer. Got an empty list.")
     for layer in checked("Repeat", "layers", block):
+        refuse_learned(layer)
         if hasattr(layer, "adapt"):
             raise ValueError(f"{type(layer).__name__} is adapted to the data, which a repeated layer can't be. "
                              "Put it in front of the repeated layers.")  # fmt: skip

@@ -60,9 +60,18 @@ def checked(owner: str, argument: str, layers: Any) -> list[Any]:
     return items
 
 
+def refuse_learned(layer: Any) -> None:
+    """Raise ValueError if a layer is pre-trained: a copy of the same configuration would have learned nothing."""
+    if any(getattr(weight, "learned", False) for weight in getattr(layer, "weights", ())):
+        raise ValueError(f"'{layer.name}' is pre-trained, and copies of it would have none of what it has learned. "
+                         "Put it outside of the repeated layers.")  # fmt: skip
+
+
 def _fresh(layer: Any) -> Any:
     """A layer of the same configuration; wrapped layers lose their names too, so that each copy has its own."""
     import keras
+
+    refuse_learned(layer)
 
     if isinstance(layer, keras.Sequential):
         return keras.Sequential(copied(layer.layers))

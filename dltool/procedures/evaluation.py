@@ -18,6 +18,11 @@ class Evaluation:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.renew()
+
+    def renew(self) -> None:
+        """Trace anew at the next run: what is traced holds the layers that then were trainable."""
+        model = self.model
 
         def step(x: Any, y: Any) -> tf.Tensor:
             model.test_step((x, y))

@@ -54,6 +54,18 @@ class GradientDescent:
     Reference: lecture slides 66-67 (batch, minibatch and stochastic gradient descent).
     """
 
+    def prepare(self, model: Any, steps_per_epoch: int) -> None:
+        """Make a compiled model ready before its optimizer's slots and metrics are built.
+
+        Args:
+            steps_per_epoch: batches an epoch, int > 0.
+        Raises:
+            ValueError: the model is none for this procedure.
+        """
+
+    def enter(self, model: Any, position: Position) -> None:
+        """Make the model, its optimizer above all, as a state captured at `position` needs it to be put back."""
+
     def fit(
         self,
         model: Any,
@@ -93,16 +105,17 @@ class GradientDescent:
         Raises:
             FloatingPointError: the loss became NaN or infinite.
         """
+        self._begin_fit(model, min(steps_per_epoch or train.steps, train.steps), epochs)
         self.model, self.augment, self.callbacks = model, augment, list(callbacks)
         self.epochs, self.history, self.position = epochs, [], Position()
         self.steps = min(steps_per_epoch or train.steps, train.steps)
         self.epoch_size = min(train.size, self.steps * train.batch_size)
         self.examples_per_second = 0.0  # of the epoch under way, validation left out
-        if not jit_compile:  # XLA fuses by itself
-            fuse(model.optimizer)
-            fused_batch_normalization.fuse(model)
-        step = training_step(model, augment, class_weight, jit_compile)
-        evaluation = evaluation or Evaluation(model)
+        self._execution = (class_weight, jit_compile)
+        self.evaluation = evaluation or Evaluation(model)
+        if state is not None:
+            self.enter(model, state.position)
+        self._renew()
         hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
         model.stop_training = False
         if state is not None and not state.stopped and state.position.epoch < epochs:
@@ -128,9 +141,10 @@ class GradientDescent:
             if self.position.step == 0:
                 model.reset_metrics()
                 self.position.epoch_seconds = 0.0
+            self._begin_epoch(number)
             hooks.on_epoch_begin(number)
             order = train.order(seed if shuffle else None, number)
-            epoch = train.epoch(step, order, self.position.step)
+            epoch = train.epoch(self._step, order, self.position.step)
             while self.position.step < self.steps:
                 hooks.on_train_batch_begin(self.position.step)
                 self._advance(epoch, chunk, periods.steps_left(self.position.total_steps))
@@ -144,7 +158,7 @@ class GradientDescent:
             rates = current_values(model.optimizer)
             if validation is not None and (number + 1) % validation_freq == 0:
                 hooks.on_test_begin()
-                found = evaluation.run(validation, validation_steps)
+                found = self.evaluation.run(validation, validation_steps)
                 logs |= {f"val_{name}": value for name, value in found.items()}
                 hooks.on_test_end(found)
                 self._check_finite(logs["val_loss"], "validation loss")
@@ -154,7 +168,7 @@ class GradientDescent:
                 "step": self.position.total_steps,
                 "seconds": self.position.epoch_seconds,
             }
-            row |= {**rates, **logs}
+            row |= {**self._columns(), **rates, **logs}
             hooks.on_epoch_end(number, logs)
             self.history.append(row)
             self.position.epoch, self.position.step = number + 1, 0
@@ -173,6 +187,25 @@ class GradientDescent:
             history=list(self.history),
             stopped=bool(self.model.stop_training),
         )
+
+    def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
+        """Called first of all."""
+
+    def _begin_epoch(self, number: int) -> None:
+        """Called before an epoch, counted from 0, or the rest of one."""
+
+    def _columns(self) -> dict[str, float]:
+        """What else a row of the history has."""
+        return {}
+
+    def _renew(self) -> None:
+        """Make the step and the evaluation anew, for the model's present optimizer and trainable layers."""
+        class_weight, jit_compile = self._execution
+        if not jit_compile:  # XLA fuses by itself
+            fuse(self.model.optimizer)
+            fused_batch_normalization.fuse(self.model)
+        self._step = training_step(self.model, self.augment, class_weight, jit_compile)
+        self.evaluation.renew()
 
     def _advance(self, epoch: Any, chunk: _Chunk, at_most: int) -> None:
         position = self.position

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-AXIS_COLUMNS = ("epoch", "step", "seconds")
+AXIS_COLUMNS = ("epoch", "step", "seconds", "stage")
 SCHEDULED = ("learning_rate", "momentum", "beta_1", "weight_decay")  # of the optimizer: one curve, no validation
 TRAINING, VALIDATION = "#1f77b4", "#d95f02"  # distinguishable with every common colour blindness
 

@@ -1,0 +1,83 @@
+"""What a recipe's model starts from: pre-trained files, recorded with a run, compared on resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+from dltool import runs
+from dltool.errors import UsageError
+from dltool.layers.learned_file import learned_file
+from dltool.recipe import Recipe
+from dltool.runs import RunDirectory
+from dltool.values import Value, join
+
+LAYER = "Pretrained"
+FILES = (".h5", ".keras")  # as `weights` of a net of keras.applications
+
+
+def records(recipe: Recipe) -> list[dict[str, str]]:
+    """Where in the recipe, which file, and its SHA-256; a file that is not there is left to building the model."""
+    found = []
+    for path, value in _sources(recipe.root["model"], "model"):
+        try:
+            file = learned_file(value.data) if path.rpartition(".")[2] != "weights" else value.data
+            with open(file, "rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        except (OSError, ValueError):
+            continue
+        found.append({"at": path, "source": _absolute(value.data), "sha256": digest})
+    return found
+
+
+def check_same(run: RunDirectory, recipe: Recipe) -> None:
+    """Raise unless the run's bases are what they were when it began.
+
+    Raises:
+        UsageError: a base has changed.
+    """
+    if not (run / runs.BASES).is_file():
+        return
+    before = {one["at"]: one for one in run.read_json(runs.BASES).get("bases", [])}
+    for one in records(recipe):
+        old = before.get(one["at"])
+        if old is not None and old["sha256"] != one["sha256"]:
+            raise UsageError(
+                f"{run}: the base {one['source']} ({one['at']}) has changed since. Train anew with another --out, or "
+                "go on with --accept-changes: the run's own state has all of its weights."
+            )
+
+
+def absolute(model: Any) -> Any:
+    """A recipe's model in plain words with the paths of its bases absolute."""
+    if isinstance(model, list):
+        return [absolute(item) for item in model]
+    if not isinstance(model, dict):
+        return model
+    changed = {key: absolute(value) for key, value in model.items()}
+    body = changed.get(LAYER)
+    if isinstance(body, str):
+        changed[LAYER] = _absolute(body)
+    elif isinstance(body, dict) and isinstance(body.get("source"), str):
+        changed[LAYER] = {**body, "source": _absolute(body["source"])}
+    if isinstance(changed.get("weights"), str) and changed["weights"].endswith(FILES):
+        changed["weights"] = _absolute(changed["weights"])
+    return changed
+
+
+def _sources(value: Value, path: str) -> list[tuple[str, Value]]:
+    """The values below one that name a base's file, with their paths."""
+    found = []
+    for at, one in value.walk(path):
+        above, _, key = at.rpartition(".")
+        if not isinstance(one.data, str):
+            continue
+        within = above.rpartition(".")[2].partition("[")[0]
+        if key == LAYER or (key == "source" and within == LAYER) or (key == "weights" and one.data.endswith(FILES)):
+            found.append((at if key != LAYER else join(at, "source"), one))
+    return found
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolve() would follow links
