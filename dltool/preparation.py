@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dltool import backend, build, changes, predictions, runs
 from dltool import recipe as recipes
 from dltool.data import Data
-from dltool.errors import DltoolError, Problem, RecipeError, UsageError
+from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError
 from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
@@ -75,7 +75,7 @@ class Preparation:
             import tensorflow as tf
 
             tf.config.run_functions_eagerly(True)
-        self.procedure = build.procedure(recipe)
+        self.procedure = self._procedure()
         self.class_weight = self._class_weight()
 
     @classmethod
@@ -106,6 +106,21 @@ class Preparation:
             "jit_compile": self._jit_compile(),
             "seed": self.seed,
         }
+
+    def _procedure(self) -> Any:
+        """The way to fit, ready for the model; what does not fit is told at its line."""
+        procedure, value = build.procedure(self.recipe), self.recipe.get("procedure")
+        if value is None:
+            return procedure
+        name = recipes.object_name(value)
+        place = (value.get(name) or value).place if value.is_mapping else value.place
+        try:
+            procedure.prepare(self.model, runs.load_model, self.data.facts.get("class_names"))
+        except DataError as error:
+            raise DataError(f"{place}: procedure.{name}: {error}") from error
+        except ValueError as error:
+            raise RecipeError([Problem(place, f"procedure.{name}", f"{build.one_line(error)}.")]) from error
+        return procedure
 
     def _validation(self) -> Pipeline | None:
         """The validation split's batches; settings of validation without one are an error."""
@@ -184,7 +199,7 @@ class Preparation:
         from dltool.procedures.execution import xla_pays
 
         asked = self.recipe.setting("compile", "jit_compile", default="auto")
-        return xla_pays(self.model) if asked == "auto" else asked
+        return xla_pays(self.model, *self.procedure.models) if asked == "auto" else asked
 
 
 def _shapes(tensors: Any) -> str:

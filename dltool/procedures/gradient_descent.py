@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -21,8 +22,10 @@ from dltool.procedures.scheduled_optimizer import current_values, reach
 from dltool.procedures.training_state import (
     Position,
     TrainingState,
+    as_part,
     capture_arrays,
     capture_callbacks,
+    own_part,
     restore,
 )
 
@@ -53,6 +56,41 @@ class GradientDescent:
     it then runs one step at a time. A callback that needs only some steps is a `PeriodicCallback`.
     Reference: lecture slides 66-67 (batch, minibatch and stochastic gradient descent).
     """
+
+    models: Sequence[Any] = ()  # that a step calls beside the one it trains
+    metrics: Sequence[keras.Metric] = ()  # of training alone, beside the model's
+
+    def prepare(
+        self,
+        model: Any,
+        load: Callable[[Path], Any] = keras.models.load_model,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """Make ready to train a compiled model; here there is nothing to do.
+
+        Args:
+            load: opens a saved model, for procedures that need one.
+            class_names: of the data, in the order of the model's outputs, where they are known.
+        """
+
+    def figures(self) -> dict[str, float]:
+        """Loss and metrics of the epoch under way as they stand."""
+        return figures_of(self.model) | {metric.name: float(metric.result()) for metric in self.metrics}
+
+    def own_arrays(self) -> dict[str, np.ndarray]:
+        """What the procedure itself goes on from, beside model, optimizer and callbacks."""
+        variables = [variable for metric in self.metrics for variable in metric.variables]
+        return {f"metrics/{index}": np.asarray(variable) for index, variable in enumerate(variables)}
+
+    def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put back what `own_arrays` gave; what is missing (the run began otherwise) stays as it is.
+
+        Raises:
+            ValueError: training can't go on from there.
+        """
+        for index, variable in enumerate(variable for metric in self.metrics for variable in metric.variables):
+            if (array := arrays.get(f"metrics/{index}")) is not None:
+                variable.assign(array)
 
     def fit(
         self,
@@ -114,6 +152,7 @@ class GradientDescent:
         hooks.on_train_begin()
         if state is not None:
             restore(state, model, augment, self.callbacks)
+            self.go_on(own_part(state.arrays))
             self.position, self.history = state.position, list(state.history)
             model.stop_training = state.stopped
         if observer is not None:
@@ -127,6 +166,8 @@ class GradientDescent:
             number = self.position.epoch
             if self.position.step == 0:
                 model.reset_metrics()
+                for metric in self.metrics:
+                    metric.reset_state()
                 self.position.epoch_seconds = 0.0
             hooks.on_epoch_begin(number)
             order = train.order(seed if shuffle else None, number)
@@ -134,13 +175,13 @@ class GradientDescent:
             while self.position.step < self.steps:
                 hooks.on_train_batch_begin(self.position.step)
                 self._advance(epoch, chunk, periods.steps_left(self.position.total_steps))
-                hooks.on_train_batch_end(self.position.step - 1, figures_of(model))
+                hooks.on_train_batch_end(self.position.step - 1, self.figures())
                 periods.call(self.position.total_steps)
                 if observer is not None:
                     observer.advanced(self)
                 if model.stop_training:
                     break
-            logs = figures_of(model)
+            logs = self.figures()
             rates = current_values(model.optimizer)
             if validation is not None and (number + 1) % validation_freq == 0:
                 hooks.on_test_begin()
@@ -168,7 +209,7 @@ class GradientDescent:
         """A snapshot to go on from; valid whenever the observer is called."""
         return TrainingState(
             position=Position(**vars(self.position)),
-            arrays=capture_arrays(self.model, self.augment, self.callbacks),
+            arrays=capture_arrays(self.model, self.augment, self.callbacks) | as_part(self.own_arrays()),
             callbacks=capture_callbacks(self.callbacks),
             history=list(self.history),
             stopped=bool(self.model.stop_training),
