@@ -17,7 +17,7 @@ POINTWISE = (
     "SpatialDropout3D",
 )  # fmt: skip
 OVER_CHANNELS = ("BinaryDense", "Dense", "LayerNormalization", "RMSNormalization", "Softmax",
-                 "UnitNormalization")  # by default; fmt: skip
+                 "UnitNormalization")  # fmt: skip # by default
 PADDED_OR_CUT = ("ZeroPadding", "Cropping")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 
