@@ -12,8 +12,8 @@ import dltool
 
 PACKAGE = Path(dltool.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-LEAVES = ("applications", "callbacks", "datasets", "decoding", "diagnostics", "initializers", "layers", "losses",
-          "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
+LEAVES = ("applications", "callbacks", "constraints", "datasets", "decoding", "diagnostics", "initializers", "layers",
+          "losses", "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
 HOUSE = {"dltool.recipe", "dltool.values", "dltool.overrides", "dltool.names", "dltool.build", "dltool.runs",
          "dltool.objects", "dltool.outlines", "dltool.planning", "dltool.plans_of_runs", "dltool.plan_tables",
          "dltool.preparation", "dltool.starting", "dltool.trial", "dltool.variations", "dltool.data",
@@ -161,6 +161,6 @@ def test_a_word_of_keras_is_one_file_a_class() -> None:
     """A file of a named folder gives one public class of the file's name, or is a helper without any."""
     from dltool import names
 
-    for leaf in ("layers", "losses", "metrics", "optimizers", "callbacks", "schedules", "initializers"):
+    for leaf in ("layers", "losses", "metrics", "optimizers", "callbacks", "constraints", "schedules", "initializers"):
         for name, module in names.own(leaf).items():
             assert module.rpartition(".")[2].replace("_", "") == name.lower()

@@ -28,6 +28,15 @@ def header(name: str) -> dict[str, str]:
     return {match[1]: match[2] for match in re.finditer(r"^([A-Z][a-z]+): +(.+)$", comment, re.MULTILINE)}
 
 
+def firsts(name: str) -> list[list[str]]:
+    """The commands that train what a recipe starts from: its header's "First" and those of the recipe named there."""
+    first = header(name).get("First")
+    if first is None:
+        return []
+    command = shlex.split(first)
+    return [*firsts(command[2]), command]
+
+
 def dataset_of(name: str) -> str:
     """The name of a recipe's data set."""
     return str(recipe.object_name(recipe.load(name).section("data", "dataset")))
@@ -92,6 +101,15 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "First" in header(name)])
+def test_header_names_the_run_that_a_recipe_starts_from(name: str) -> None:
+    """By its own recipe's command, at the place where this recipe looks for it."""
+    command = shlex.split(header(name)["First"])
+    assert command == shlex.split(header(command[2])["Run"])
+    settings = [value.data for _, value in recipe.load(name).root.walk()]
+    assert command[-1] in settings
+
+
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*SIZED}))
 def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path) -> None:
     loaded = recipe.load(name)
@@ -129,6 +147,9 @@ def test_slow_recipe_trains_to_the_figure_of_its_header(
 
 
 def train_and_check(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in firsts(name):
+        before = run(capsys, *command[1:], "--quiet")
+        assert before.status == 0, before.err
     trained = run(capsys, "train", name, "--out", folder / "run", "--quiet")
     assert trained.status == 0, trained.err
     check = shlex.split(header(name)["Check"])
