@@ -170,7 +170,7 @@ def test_the_teacher_stays_as_it_is_and_outside_of_the_saved_student(tmp_path: P
     assert same_weights(wise, teacher())
     model.save(tmp_path / "student.keras")
     again = keras.models.load_model(tmp_path / "student.keras")
-    assert [w.path for w in again.weights] == [w.path for w in student().weights]
+    assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in student().weights]
     assert same_weights(again, model)
 
 
