@@ -63,7 +63,7 @@ class Distill(GradientDescent):
     def prepare(
         self,
         model: Any,
-        load: Callable[[Path], Any] = keras.models.load_model,
+        load: Callable[[Path], Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
         """Open the teacher, check that it fits, and let the model's training loss be the one above.
@@ -76,8 +76,8 @@ class Distill(GradientDescent):
         teacher = self.teacher
         if isinstance(teacher, str | Path):
             path = Path(teacher).expanduser()
-            teacher = load(path)
             file = path / MODEL if path.is_dir() else path
+            teacher = keras.models.load_model(file) if load is None else load(path)
             self._source = f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.absolute()}"
             _check_classes(path / FACTS, class_names)
         check_fit(teacher, model)

@@ -63,13 +63,13 @@ class GradientDescent:
     def prepare(
         self,
         model: Any,
-        load: Callable[[Path], Any] = keras.models.load_model,
+        load: Callable[[Path], Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
         """Make ready to train a compiled model; here there is nothing to do.
 
         Args:
-            load: opens a saved model, for procedures that need one.
+            load: opens a run directory's or file's model, for procedures that need one; by default Keras does.
             class_names: of the data, in the order of the model's outputs, where they are known.
         """
 
