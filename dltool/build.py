@@ -10,7 +10,7 @@ from typing import Any
 
 from dltool import names
 from dltool import recipe as reading
-from dltool.errors import Problem, RecipeError
+from dltool.errors import DataError, Problem, RecipeError
 from dltool.layers.wiring import Composite
 from dltool.objects import Builder, one_line, parameters
 from dltool.recipe import Recipe, Value, join, object_name
@@ -147,8 +147,19 @@ def callbacks(recipe: Recipe, directory: Path) -> list[Any]:
     return built
 
 
-def procedure(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
-    """The way to fit a compiled model, prepared for it: the recipe's `procedure`, by default gradient descent."""
+def procedure(
+    recipe: Recipe,
+    model: Any,
+    steps_per_epoch: int,
+    load: Callable[[Path], Any] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Any:
+    """The way to fit a compiled model, prepared for it: the recipe's `procedure`, by default gradient descent.
+
+    Args:
+        load: opens the model of a run directory or file.
+        class_names: of the data.
+    """
     value = recipe.get("procedure")
     if value is None:
         return names.find("procedures", "GradientDescent")()
@@ -156,10 +167,12 @@ def procedure(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
     built = builder.build("procedures", value, "procedure")
     builder.finish()
     try:
-        built.prepare(model, steps_per_epoch)
+        built.prepare(model, steps_per_epoch, load, class_names)
+    except DataError as error:
+        raise DataError(f"{value.place}: {join('procedure', object_name(value))}: {error}") from error
     except ValueError as error:
         place, path = _wired(value, join("procedure", object_name(value)), getattr(error, "wired", []))
-        raise RecipeError([Problem(place.place, path, one_line(error))]) from error
+        raise RecipeError([Problem(place.place, path, f"{one_line(error).removesuffix('.')}.")]) from error
     return built
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dltool import bases, build, names, runs
+from dltool import bases, build, names, outlines, runs
 from dltool import recipe as recipes
 from dltool.data import Data, differing_fact
 from dltool.errors import DataError, RecipeError, UsageError
@@ -19,20 +19,27 @@ FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", 
 
 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:
-    """The recipe as it runs again from any folder: `extends` merged, paths of data and bases made absolute."""
+    """The recipe as it runs again from any folder: `extends` merged, paths of data, bases and teacher made absolute."""
     plain = recipe.plain()
     plain["model"] = bases.absolute(plain["model"])
     plain["data"]["dataset"] = _absolute(dataset_arguments(recipe.section("data", "dataset")))
+    if (procedure := recipe.get("procedure")) is not None:
+        plain["procedure"] = _absolute(_with_keywords(procedure, "procedures"))
     plain.setdefault("seed", default_seed)
     return Recipe(recipes.from_text(to_text(plain), recipe.file), recipe.file, recipe.purpose)
 
 
 def dataset_arguments(value: Value) -> Any:
     """A dataset in plain words with its first argument named: {Npz: a.npz} -> {Npz: {path: a.npz}}."""
+    return _with_keywords(value, "datasets")
+
+
+def _with_keywords(value: Value, kind: str) -> Any:
+    """An object in plain words with its first argument named; what names none is left as it is."""
     name = recipes.object_name(value)
-    if name is None or not value.is_mapping or value[name].is_mapping or value[name].data is None:
+    if name not in names.own(kind) or not value.is_mapping or value[name].is_mapping or value[name].data is None:
         return value.plain()
-    first = next(iter(build.parameters(names.find("datasets", name))))
+    first = next(iter(build.parameters(outlines.find(kind, name))))
     return {name: {first: value[name].plain()}}
 
 
@@ -120,8 +127,8 @@ def _absolute(plain: Any, key: str = "") -> Any:
 
 
 def _is_path(key: str) -> bool:
-    """Whether an argument of this name is a file's path."""
-    return key == "path" or key.endswith("_path")
+    """Whether an argument of this name is a path; a teacher is a run directory or a file."""
+    return key in ("path", "teacher") or key.endswith("_path")
 
 
 def _same_file(named: str, path: Path) -> bool:

@@ -265,6 +265,7 @@ class _Training:
         known = list(self.prepared.logs)
         if self.prepared.validation is not None:
             known += [f"val_{name}" for name in known]
+        known += [metric.name for metric in self.prepared.procedure.metrics]
         if monitor not in known:
             why = ""
             if monitor.startswith("val_") and self.prepared.validation is None:

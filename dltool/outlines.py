@@ -17,6 +17,7 @@ from typing import Any
 from dltool import names
 
 EMPTY = inspect.Parameter.empty
+WITHOUT_KERAS = ("datasets", "schedules")  # dltool's own, which load at once
 UNREADABLE = object()  # a default that is no literal
 
 
@@ -52,12 +53,12 @@ def find(kind: str, name: str) -> Any:
     Raises:
         UnknownNameError: neither dltool nor Keras has it.
     """
-    if kind not in names.KERAS_NAMESPACES or (kind, name) in names.REFUSED:
+    if kind in WITHOUT_KERAS or (kind, name) in names.REFUSED:
         return names.find(kind, name)
     if not has(kind, name):
         raise names.UnknownNameError(kind, name, known(kind))
-    module, own = names.KERAS_NAMESPACES[kind][0], names.own(kind)
-    return Outline(name, inspect.Signature(list(_parameters(own.get(name, module), name).values())))
+    module = names.own(kind).get(name) or names.KERAS_NAMESPACES[kind][0]
+    return Outline(name, inspect.Signature(list(_parameters(module, name).values())))
 
 
 def has(kind: str, name: str) -> bool:

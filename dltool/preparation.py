@@ -68,7 +68,8 @@ class Preparation:
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
             build.compile(recipe, self.model, data.facts, self.steps)
-            self.procedure = build.procedure(recipe, self.model, self.steps)
+            class_names = data.facts.get("class_names")
+            self.procedure = build.procedure(recipe, self.model, self.steps, runs.load_model, class_names)
             self.augment = build.augmentation(recipe, data.facts)
             self._check_outputs()
             self.logs = self._build_state()  # names of the loss and the metrics
@@ -184,7 +185,7 @@ class Preparation:
         from dltool.procedures.execution import xla_pays
 
         asked = self.recipe.setting("compile", "jit_compile", default="auto")
-        return xla_pays(self.model) if asked == "auto" else asked
+        return xla_pays(self.model, *self.procedure.models) if asked == "auto" else asked
 
 
 def _shapes(tensors: Any) -> str:

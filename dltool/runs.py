@@ -249,30 +249,46 @@ class RunDirectory:
         Raises:
             DataError: there is none, it is damaged, or it holds Python code.
         """
-        import keras
-
-        from dltool import names
-
-        path = self.path / MODEL
-        if not path.is_file():
-            raise DataError(f"{path}: is missing.{self._unfinished()}")
-        names.import_saved_objects()
-        try:
-            return keras.models.load_model(path, safe_mode=True)
-        except Exception as error:  # Keras raises many kinds on a damaged archive
-            if "lambda" in str(error).lower():
-                raise DataError(
-                    f"{path}: holds a Lambda layer, Python code that would run on loading; it is not loaded. "
-                    "Replace the Lambda by a layer and train again."
-                ) from error
-            if not zipfile.is_zipfile(path):
-                raise DataError(f"{path}: is cut short or damaged.{self._unfinished()}") from error
-            raise DataError(f"{path}: is not a readable Keras model ({_first_line(error)}). Train again.") from error
+        return _load(self.path / MODEL, self._unfinished())
 
     def _unfinished(self) -> str:
         if (self.path / STATE).is_file():
             return f" Make it from the run's saved state: dltool train {self.path} --resume"
         return " Train again with --overwrite."
+
+
+def load_model(path: Path) -> Any:
+    """The model of a run directory or of a .keras file.
+
+    Raises:
+        DataError: there is none, it is damaged, or it holds Python code.
+    """
+    if path.suffix == ".keras" and not path.is_dir():
+        return _load(path, "")
+    run = RunDirectory(path)
+    run.check_is_run()
+    return run.load_model()
+
+
+def _load(path: Path, remedy: str) -> Any:
+    import keras
+
+    from dltool import names
+
+    if not path.is_file():
+        raise DataError(f"{path}: is missing.{remedy}")
+    names.import_saved_objects()
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds on a damaged archive
+        if "lambda" in str(error).lower():
+            raise DataError(
+                f"{path}: holds a Lambda layer, Python code that would run on loading; it is not loaded. "
+                "Replace the Lambda by a layer and train again."
+            ) from error
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: is cut short or damaged.{remedy}") from error
+        raise DataError(f"{path}: is not a readable Keras model ({_first_line(error)}). Train again.") from error
 
 
 def _first_line(error: BaseException) -> str:

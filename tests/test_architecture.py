@@ -12,12 +12,12 @@ import dltool
 
 PACKAGE = Path(dltool.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-LEAVES = ("applications", "callbacks", "datasets", "decoding", "diagnostics", "initializers", "layers", "losses",
-          "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
-HOUSE = {"dltool.recipe", "dltool.stage_list", "dltool.bases", "dltool.values", "dltool.overrides", "dltool.names", "dltool.build", "dltool.runs",
-         "dltool.objects", "dltool.outlines", "dltool.planning", "dltool.plans_of_runs", "dltool.plan_tables",
-         "dltool.preparation", "dltool.starting", "dltool.trial", "dltool.variations", "dltool.data",
-         "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
+LEAVES = ("applications", "callbacks", "constraints", "datasets", "decoding", "diagnostics", "initializers", "layers",
+          "losses", "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
+HOUSE = {"dltool.recipe", "dltool.stage_list", "dltool.bases", "dltool.values", "dltool.overrides",
+         "dltool.names", "dltool.build", "dltool.runs", "dltool.objects", "dltool.outlines", "dltool.planning",
+         "dltool.plans_of_runs", "dltool.plan_tables", "dltool.preparation", "dltool.starting", "dltool.trial",
+         "dltool.variations", "dltool.data", "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
 HEAVY = {"tensorflow", "keras", "tf_keras", "torch", "jax"}
 LIGHT = ("bases.py", "layers/learned_file.py", "layers/wiring.py", "stage_list.py", "procedures/stage_plan.py", "errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",
          "cli.py", "interruption.py", "progress.py", "outlines.py", "planning.py", "plans_of_runs.py", "plan_tables.py")  # fmt: skip
@@ -165,6 +165,6 @@ def test_a_word_of_keras_is_one_file_a_class() -> None:
     """A file of a named folder gives one public class of the file's name, or is a helper without any."""
     from dltool import names
 
-    for leaf in ("layers", "losses", "metrics", "optimizers", "callbacks", "schedules", "initializers"):
+    for leaf in ("layers", "losses", "metrics", "optimizers", "callbacks", "constraints", "schedules", "initializers"):
         for name, module in names.own(leaf).items():
             assert module.rpartition(".")[2].replace("_", "") == name.lower()

@@ -93,6 +93,15 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "First" in header(name)])
+def test_header_names_the_run_that_a_recipe_starts_from(name: str) -> None:
+    """By its own recipe's command, at the place where this recipe looks for it."""
+    command = shlex.split(header(name)["First"])
+    assert command == shlex.split(header(command[2])["Run"])
+    settings = [value.data for _, value in recipe.load(name).root.walk()]
+    assert command[-1] in settings
+
+
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*SIZED}))
 def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = recipe.load(name)

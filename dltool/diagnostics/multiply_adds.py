@@ -77,8 +77,9 @@ def _attention(layer: Any, input_shape: Any, output_shape: Any) -> int:
 
 
 _RULES: dict[str, Any] = {
-    "Dense": _dense,
+    **dict.fromkeys(("Dense", "BinaryDense"), _dense),  # a binary layer's products are of bits, and count the same
     **{f"Conv{n}D": _convolution for n in (1, 2, 3)},
+    "BinaryConv2D": _convolution,
     "PartialConv2D": _convolution,  # kernel: (rows, columns, connected pairs)
     **{f"DepthwiseConv{n}D": _convolution for n in (1, 2)},
     **{f"SeparableConv{n}D": _separable for n in (1, 2)},

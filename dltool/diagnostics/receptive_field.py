@@ -11,11 +11,13 @@ import keras
 from dltool.diagnostics.calls import Call
 
 POINTWISE = (
-    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dropout", "ELU", "GaussianDropout",
-    "GaussianNoise", "Identity", "LeakyReLU", "LocalResponseNormalization", "Masking", "Normalization", "PReLU", "ReLU",
-    "Rescaling", "ScaledTanh", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "BinarySign", "Dropout", "ELU",
+    "GaussianDropout", "GaussianNoise", "Identity", "LeakyReLU", "LocalResponseNormalization", "Masking",
+    "Normalization", "PReLU", "ReLU", "Rescaling", "ScaledTanh", "SpatialDropout1D", "SpatialDropout2D",
+    "SpatialDropout3D",
 )  # fmt: skip
-OVER_CHANNELS = ("Dense", "LayerNormalization", "RMSNormalization", "Softmax", "UnitNormalization")  # by default
+OVER_CHANNELS = ("BinaryDense", "Dense", "LayerNormalization", "RMSNormalization", "Softmax",
+                 "UnitNormalization")  # fmt: skip # by default
 PADDED_OR_CUT = ("ZeroPadding", "Cropping")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 

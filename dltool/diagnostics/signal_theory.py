@@ -145,13 +145,15 @@ class SignalTheory:
         Raises:
             Unknown: its mean is not zero, or its initialiser is not known.
         """
+        binary = getattr(layer, "kernel_bits", None) == 1 and weight is layer.kernel  # signs are what is multiplied
         if self.declared:
             initializer = initializer_of(layer, weight)
             promised = None if initializer is None else promise(initializer, tuple(weight.shape))
             if promised is None or promised.mean != 0:
                 raise Unknown
-            return promised.variance
+            return 1.0 if binary else promised.variance
         values = np.asarray(weight, np.float64)
+        values = np.where(values >= 0, 1.0, -1.0) if binary else values
         square = float(np.mean(values**2))
         if values.size > 1 and np.mean(values) ** 2 > max(MEAN_SHARE, 9 / values.size) * square:
             raise Unknown

@@ -23,7 +23,8 @@ def summary(model: Any, batch_size: int) -> tuple[list[dict[str, Any]], dict[str
         Rows of layer, type, input (numbers of the rows that feed it, 0 for the model's input), output_shape,
         parameters (of a shared layer in its first row), multiply_adds (an example), receptive_field and stride
         (input positions along each spatial axis; of equal axes one number), activation_bytes (a batch's outputs);
-        totals of the same, with trainable parameters and the bytes of all weights. None where unknown.
+        totals of the same, with trainable parameters and the bytes of all weights: as trained, and packed, the kernels
+        of binary layers at one bit a weight. None where unknown.
     Raises:
         ValueError: the model's graph is not known.
     """
@@ -33,7 +34,8 @@ def summary(model: Any, batch_size: int) -> tuple[list[dict[str, Any]], dict[str
         "layers": len({id(call.layer) for call in found}),
         "parameters": model.count_params(),
         "trainable_parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        "weight_bytes": sum(math.prod(w.shape) * ITEM_BYTES.get(str(w.dtype), 4) for w in model.weights),
+        "weight_bytes": sum(_weight_bytes(weight) for weight in model.weights),
+        "packed_weight_bytes": sum(_weight_bytes(weight) for weight in model.weights) - _saved_by_packing(found),
         "multiply_adds": _total(rows, "multiply_adds"),
         "activation_bytes": _total(rows, "activation_bytes"),
         "batch_size": batch_size,
@@ -59,6 +61,17 @@ def _row(number: int, call: Call, fields: tuple[Field, ...] | None, batch_size: 
         "stride": _extent([field.jump for field in fields]) if fields else None,
         "activation_bytes": _bytes(call, batch_size),
     }
+
+
+def _weight_bytes(weight: Any) -> int:
+    return math.prod(weight.shape) * ITEM_BYTES.get(str(weight.dtype), 4)
+
+
+def _saved_by_packing(found: Sequence[Call]) -> int:
+    """Bytes less where each kernel takes the bits that its layer says (`kernel_bits`), in whole bytes."""
+    binary = [call.layer for call in found if call.first and hasattr(call.layer, "kernel_bits")]
+    kernels = [(layer.kernel, layer.kernel_bits) for layer in binary]
+    return sum(_weight_bytes(kernel) - math.ceil(math.prod(kernel.shape) * bits / 8) for kernel, bits in kernels)
 
 
 def _bytes(call: Call, batch_size: int) -> int | None:

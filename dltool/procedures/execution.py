@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 
-def xla_pays(model: Any) -> bool:
-    """Whether to compile the training step of a model with XLA: on a GPU, where all its layers allow it.
+def xla_pays(*models: Any) -> bool:
+    """Whether to compile a training step that calls these models with XLA: on a GPU, where all their layers allow it.
 
     On a CPU it is left to the recipe (`jit_compile: true`): mlp/mnist was several times slower with it on a busy
     machine, and it gains too little elsewhere to be a default. Nor is it used under op determinism, which
@@ -18,4 +18,5 @@ def xla_pays(model: Any) -> bool:
 
     if is_op_determinism_enabled() or not tf.config.get_visible_devices("GPU"):
         return False
-    return all(getattr(layer, "supports_jit", True) for layer in model._flatten_layers(include_self=False))
+    layers = [layer for model in models for layer in model._flatten_layers(include_self=False)]
+    return all(getattr(layer, "supports_jit", True) for layer in layers)

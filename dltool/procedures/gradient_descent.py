@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -21,8 +22,10 @@ from dltool.procedures.scheduled_optimizer import current_values, reach
 from dltool.procedures.training_state import (
     Position,
     TrainingState,
+    as_part,
     capture_arrays,
     capture_callbacks,
+    own_part,
     restore,
 )
 
@@ -54,17 +57,47 @@ class GradientDescent:
     Reference: lecture slides 66-67 (batch, minibatch and stochastic gradient descent).
     """
 
-    def prepare(self, model: Any, steps_per_epoch: int) -> None:
-        """Make a compiled model ready before its optimizer's slots and metrics are built.
+    models: Sequence[Any] = ()  # that a step calls beside the one it trains
+    metrics: Sequence[keras.Metric] = ()  # of training alone, beside the model's
+
+    def prepare(
+        self,
+        model: Any,
+        steps_per_epoch: int,
+        load: Callable[[Path], Any] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """Make a compiled model ready before its optimizer's slots and metrics are built; here nothing is to do.
 
         Args:
             steps_per_epoch: batches an epoch, int > 0.
+            load: opens a run directory's or file's model, for procedures that need one; by default Keras does.
+            class_names: of the data, in the order of the model's outputs, where they are known.
         Raises:
             ValueError: the model is none for this procedure.
         """
 
     def enter(self, model: Any, position: Position) -> None:
         """Make the model, its optimizer above all, as a state captured at `position` needs it to be put back."""
+
+    def figures(self) -> dict[str, float]:
+        """Loss and metrics of the epoch under way as they stand."""
+        return figures_of(self.model) | {metric.name: float(metric.result()) for metric in self.metrics}
+
+    def own_arrays(self) -> dict[str, np.ndarray]:
+        """What the procedure itself goes on from, beside model, optimizer and callbacks."""
+        variables = [variable for metric in self.metrics for variable in metric.variables]
+        return {f"metrics/{index}": np.asarray(variable) for index, variable in enumerate(variables)}
+
+    def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put back what `own_arrays` gave; what is missing (the run began otherwise) stays as it is.
+
+        Raises:
+            ValueError: training can't go on from there.
+        """
+        for index, variable in enumerate(variable for metric in self.metrics for variable in metric.variables):
+            if (array := arrays.get(f"metrics/{index}")) is not None:
+                variable.assign(array)
 
     def fit(
         self,
@@ -127,6 +160,7 @@ class GradientDescent:
         hooks.on_train_begin()
         if state is not None:
             restore(state, model, augment, self.callbacks)
+            self.go_on(own_part(state.arrays))
             self.position, self.history = state.position, list(state.history)
             model.stop_training = state.stopped
         if observer is not None:
@@ -140,6 +174,8 @@ class GradientDescent:
             number = self.position.epoch
             if self.position.step == 0:
                 model.reset_metrics()
+                for metric in self.metrics:
+                    metric.reset_state()
                 self.position.epoch_seconds = 0.0
             self._begin_epoch(number)
             hooks.on_epoch_begin(number)
@@ -148,13 +184,13 @@ class GradientDescent:
             while self.position.step < self.steps:
                 hooks.on_train_batch_begin(self.position.step)
                 self._advance(epoch, chunk, periods.steps_left(self.position.total_steps))
-                hooks.on_train_batch_end(self.position.step - 1, figures_of(model))
+                hooks.on_train_batch_end(self.position.step - 1, self.figures())
                 periods.call(self.position.total_steps)
                 if observer is not None:
                     observer.advanced(self)
                 if model.stop_training:
                     break
-            logs = figures_of(model)
+            logs = self.figures()
             rates = current_values(model.optimizer)
             if validation is not None and (number + 1) % validation_freq == 0:
                 hooks.on_test_begin()
@@ -182,7 +218,7 @@ class GradientDescent:
         """A snapshot to go on from; valid whenever the observer is called."""
         return TrainingState(
             position=Position(**vars(self.position)),
-            arrays=capture_arrays(self.model, self.augment, self.callbacks),
+            arrays=capture_arrays(self.model, self.augment, self.callbacks) | as_part(self.own_arrays()),
             callbacks=capture_callbacks(self.callbacks),
             history=list(self.history),
             stopped=bool(self.model.stop_training),

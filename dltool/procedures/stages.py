@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -49,11 +50,18 @@ class Stages(GradientDescent):
         self.stages = stages_of(stages)
         self.model: Any = None
 
-    def prepare(self, model: Any, steps_per_epoch: int) -> None:
+    def prepare(
+        self,
+        model: Any,
+        steps_per_epoch: int,
+        load: Callable[[Path], Any] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         """Check the globs on a compiled model and make it ready for its first stage.
 
         Args:
             steps_per_epoch: batches an epoch, int > 0.
+            load, class_names: not needed.
         Raises:
             ValueError: as the class; its attribute `wired` leads to the stage's entry.
         """

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 SCALARS = (bool, int, float, str, type(None))
+PROCEDURE = "procedure/"  # before the names of a procedure's own arrays
 
 
 @dataclass
@@ -37,7 +38,7 @@ class TrainingState:
 
     Args:
         position: how far training has come.
-        arrays: variables of model, optimizer, metrics and augmentation, and arrays that callbacks keep.
+        arrays: variables of model, optimizer, metrics and augmentation, and what callbacks and the procedure keep.
         callbacks: plain attributes of each callback, in order.
         history: a row an epoch.
         stopped: whether a callback has ended training.
@@ -67,6 +68,16 @@ def capture_arrays(model: Any, augment: Any | None, callbacks: Sequence[Any]) ->
     return arrays
 
 
+def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A procedure's own arrays under the names by which a state keeps them."""
+    return {f"{PROCEDURE}{name}": array for name, array in arrays.items()}
+
+
+def own_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `as_part` was given."""
+    return {name.removeprefix(PROCEDURE): array for name, array in arrays.items() if name.startswith(PROCEDURE)}
+
+
 def capture_callbacks(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
     """Counters, best scores and the like: every attribute that is a plain value or a list or dict of such."""
     return [{name: _plain(value) for name, value in _own(c).items() if _is_plain(value)} for c in callbacks]
@@ -79,7 +90,7 @@ def restore(state: TrainingState, model: Any, augment: Any | None, callbacks: Se
         ValueError: the snapshot is of another model, optimizer or list of callbacks.
     """
     own = variables(model, augment)
-    saved = {name: array for name, array in state.arrays.items() if not name.startswith("callback/")}
+    saved = {name: array for name, array in state.arrays.items() if not name.startswith(("callback/", PROCEDURE))}
     if own.keys() != saved.keys() or len(callbacks) != len(state.callbacks):
         raise ValueError("the saved training state is of another model, optimizer or list of callbacks")
     for name, variable in own.items():

@@ -1,0 +1,1 @@
+"""Constraints: what weights are brought back to after each update."""
