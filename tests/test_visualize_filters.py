@@ -102,6 +102,15 @@ def test_norms_are_those_of_the_model(cnn: Path, show: Show) -> None:
         assert row["norm"] == pytest.approx(np.linalg.norm(kernel[..., row["unit"]]), rel=1e-5)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--mode", "top", "--steps", "2", "--examples", "99", "--layers", "second"]])
+def test_tables_fit_a_terminal_of_80_columns(cnn: Path, show: Show, arguments: list[str]) -> None:
+    done = show(cnn, *arguments, "--units", "0:3")
+    assert done.status == 0, done.err
+    lines = [line for line in done.out.splitlines() if "index.html" not in line]
+    assert max(map(len, lines)) <= 80
+    assert ("orientation_degrees" in done.out) == (not arguments)
+
+
 def test_checkpoints_make_a_film(cnn: Path, show: Show, tmp_path: Path) -> None:
     assert show(cnn, "--checkpoints", "--layers", "first").status == 0
     assert files(tmp_path / "out") == {"kernels-first.png", "kernels-first.gif"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import filters, runs, tables
 from dltool.errors import UsageError
-from dltool.filters import folder
+from dltool.filters import folder, narrow
 from dltool.filters.options import Options, Rows
 from dltool.filters.source import Source
 from dltool.progress import TrainingProgress
@@ -51,6 +51,9 @@ def run(
     pictures, rows = _module(mode).show(source, options, TrainingProgress().say)
     report = {title: _frame(table) for title, table in rows.items()}
     _save(out, source, mode, options, pictures, report)
+    if form == "table":
+        rows = narrow.apart(rows, getattr(_module(mode), "APART", {}))
+        report = {title: _frame(table) for title, table in rows.items()}
     write(tables.render(report, form))
     if terminal:
         for picture in pictures:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dltool.visualization.kernel_pictures import Kernels
 
 TAKES = ("layers", "units", "scaling", "sort", "checkpoints")
+APART = {"Gabor functions": ("orientation_degrees", "frequency_cycles_per_pixel", "gabor_r2")}
 
 
 def show(source: Source, options: Options, say: Say) -> Shown:
