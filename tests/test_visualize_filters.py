@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,12 +104,18 @@ def test_norms_are_those_of_the_model(cnn: Path, show: Show) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--mode", "top", "--steps", "2", "--examples", "99", "--layers", "second"]])
-def test_tables_fit_a_terminal_of_80_columns(cnn: Path, show: Show, arguments: list[str]) -> None:
+def test_no_value_is_broken_on_a_terminal_of_80_columns(
+    cnn: Path, show: Show, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
     done = show(cnn, *arguments, "--units", "0:3")
     assert done.status == 0, done.err
-    lines = [line for line in done.out.splitlines() if "index.html" not in line]
-    assert max(map(len, lines)) <= 80
-    assert ("orientation_degrees" in done.out) == (not arguments)
+    lines = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
+    assert len(lines) >= 6
+    assert all(cells[2].strip() for cells in lines)  # a value that goes on below leaves its neighbours empty
+    assert max(len("│".join(cells)) for cells in lines) <= 80
+    assert ("Gabor functions" in done.out) == (not arguments)
 
 
 def test_checkpoints_make_a_film(cnn: Path, show: Show, tmp_path: Path) -> None:
