@@ -14,25 +14,26 @@ from dltool.visualization.deletion import DeletionScore
 SIDE, PATCH = 32, 8
 
 
-def patches(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Noise with a bright patch of stripes in one quadrant: images, class (the stripes' direction), quadrant."""
+def patches(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Noise with a bright patch of stripes in one quadrant: images, class (the stripes' direction), quadrant, patch."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 0.3, (n, SIDE, SIDE, 1)).astype(np.float32)
     y, quadrant = rng.integers(0, 2, n), rng.integers(0, 4, n)
     rows = np.zeros((PATCH, PATCH, 1))
     rows[::2] = 1
-    half = SIDE // 2
-    for image, kind, where in zip(x, y, quadrant, strict=True):
+    half, inside = SIDE // 2, np.zeros((n, SIDE, SIDE), bool)
+    for image, kind, where, mask in zip(x, y, quadrant, inside, strict=True):
         top, left = rng.integers(2, half - PATCH - 1, 2) + half * np.array(divmod(where, 2))
         image[top : top + PATCH, left : left + PATCH] = rows if kind else rows.transpose(1, 0, 2)
-    return x, y, quadrant
+        mask[top : top + PATCH, left : left + PATCH] = True
+    return x, y, quadrant, inside
 
 
 @pytest.fixture(scope="module")
 def trained() -> keras.Model:
     """A small net, its activations kept sparse so that it looks at the patch alone."""
     keras.utils.set_random_seed(1)
-    x, y, _ = patches(2000, 0)
+    x, y, *_ = patches(2000, 0)
     options = {"padding": "same", "activation": "relu", "activity_regularizer": keras.regularizers.L1(1e-4)}
     model = keras.Sequential(
         [
@@ -80,13 +81,13 @@ def test_every_method_is_found() -> None:
 
 
 def test_the_net_of_the_patches_knows_them(trained: keras.Model) -> None:
-    x, y, _ = patches(200, 1)
+    x, y, *_ = patches(200, 1)
     assert (ClassLogits(trained).predicted(x) == y).mean() >= 0.99
 
 
 @pytest.mark.parametrize("method", methods())
 def test_the_mass_lies_in_the_patch_s_quadrant_and_deletion_finds_it(method: str, trained: keras.Model) -> None:
-    x, y, quadrant = patches(100, 1)
+    x, y, quadrant, _ = patches(100, 1)
     maps = attribute(trained, x, y, method)
     assert maps.shape == (100, SIDE, SIDE)
     quarters = np.abs(maps).reshape(-1, 2, SIDE // 2, 2, SIDE // 2).sum((2, 4)).reshape(-1, 4)

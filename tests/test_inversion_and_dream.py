@@ -109,6 +109,9 @@ def test_total_variation_by_hand() -> None:
     # (down, right) of the four upper left pixels: (4, 3), (1, 0), (3, 0), (3, 0)
     np.testing.assert_allclose(total_variation(tf.constant(z), 2.0), [(25 + 1 + 9 + 9) / 4], rtol=1e-6)
     np.testing.assert_allclose(total_variation(tf.constant(z), 1.0), [(5 + 1 + 3 + 3) / 4], rtol=1e-4)
+    signals = np.array([[[0.0, 9], [1, 9], [4, 9]]], np.float32)  # along positions 1, 3 and 0, 0; channels do not meet
+    np.testing.assert_allclose(total_variation(tf.constant(signals), 2.0), [(1 + 9 + 0 + 0) / 4], rtol=1e-6)
+    np.testing.assert_allclose(total_variation(tf.constant(signals[..., :1]), 2.0), [(1 + 9) / 2], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,14 @@ def test_a_dream_of_a_layer_for_one_size_of_image_needs_one_octave() -> None:
         dream(net(), images(), "head", steps=2)
     found = dream(net(), images(), "head", steps=8, octaves=1)
     assert (found.after > found.before).all()
+
+
+def test_a_dream_of_a_signal_is_refused() -> None:
+    model = keras.Sequential([keras.Input((9, 2)), layers.Conv1D(3, 3, name="layer")])
+    with pytest.raises(
+        ValueError, match=r"dream is for images \(rows, columns, channels\). Got inputs of shape \(9, 2\)"
+    ):
+        dream(model, np.ones((1, 9, 2)), "layer")
 
 
 def test_an_unknown_unit_is_said() -> None:

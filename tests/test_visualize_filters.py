@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,21 @@ def test_norms_are_those_of_the_model(cnn: Path, show: Show) -> None:
         assert row["norm"] == pytest.approx(np.linalg.norm(kernel[..., row["unit"]]), rel=1e-5)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--mode", "top", "--steps", "2", "--examples", "99", "--layers", "second"]])
+def test_no_value_is_broken_on_a_terminal_of_80_columns(
+    cnn: Path, show: Show, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    done = show(cnn, *arguments, "--units", "0:3")
+    assert done.status == 0, done.err
+    lines = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
+    assert len(lines) >= 6
+    assert all(cells[2].strip() for cells in lines)  # a value that goes on below leaves its neighbours empty
+    assert max(len("│".join(cells)) for cells in lines) <= 80
+    assert ("Gabor functions" in done.out) == (not arguments)
+
+
 def test_checkpoints_make_a_film(cnn: Path, show: Show, tmp_path: Path) -> None:
     assert show(cnn, "--checkpoints", "--layers", "first").status == 0
     assert files(tmp_path / "out") == {"kernels-first.png", "kernels-first.gif"}
@@ -142,6 +158,19 @@ def test_feature_maps_of_given_images(cnn: Path, show: Show, tmp_path: Path) -> 
         assert row["max"] == pytest.approx(one.max(), abs=1e-5)
         assert row["share_above_0"] == pytest.approx((one > 0).mean())
     assert files(tmp_path / "out") == {"activations-first-a.png.png", "activations-first-b.png.png"}
+
+
+def test_images_of_one_name_in_two_folders_stay_apart(
+    cnn: Path, show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, level in (("x", 40), ("y", 200)):
+        Path(folder).mkdir()
+        Image.fromarray(np.full((8, 8), level, np.uint8)).save(f"{folder}/a.png")
+    done = show(cnn, "--mode", "activations", "--layers", "first", "--units", 0, "--format", "json",
+                "--images", "x/a.png", "y/a.png", "y/a.png")  # fmt: skip
+    assert [row["image"] for row in rows(done)] == ["x/a.png", "y/a.png"]
+    assert files(tmp_path / "out") == {"activations-first-x-a.png.png", "activations-first-y-a.png.png"}
 
 
 def test_the_strongest_patches_are_of_the_examples_named(cnn: Path, show: Show, tmp_path: Path) -> None:
@@ -228,6 +257,72 @@ def test_a_dense_first_layer_shows_images(mlp: Path, show: Show) -> None:
     assert show(mlp, "--mode", "maximise", "--layers", "dense", "--steps", 8).status == 0
 
 
+def test_a_head_behind_a_recurrent_layer_shows_no_images(tmp_path: Path, show: Show) -> None:
+    """The LSTM's 64 units are as many as the input has pixels, but they are none."""
+    text = QUICK.replace(
+        "  - Flatten\n  - Dense: {units: 16, activation: relu}\n", "  - Reshape: [8, 8]\n  - LSTM: 64\n"
+    )
+    path = trained(tmp_path, text.replace("epochs: 2", "epochs: 1"))
+    done = show(path, "--format", "json")
+    assert [(row["layer"], row["kernel"]) for row in rows(done, "layers")] == [("dense", "1 x 64 x 1")]
+    assert "gabor_r2" not in rows(done)[0]
+
+
+def test_frozen_convolutions_are_looked_at_too(cnn: Path, show: Show, tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "frozen"
+    shutil.copytree(cnn, path)
+    model = keras.models.load_model(path / "model.keras")
+    for name in ("first", "second"):
+        model.get_layer(name).trainable = False
+    model.save(path / "model.keras")
+    done = show(path, "--mode", "maximise", "--steps", 2, "--units", 0, "--examples", 64, "--format", "json")
+    assert rows(done)[0]["layer"] == "second"
+
+
+def test_numbers_of_units_are_whole_though_some_units_have_no_other(cnn: Path, show: Show, tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "single"
+    shutil.copytree(cnn, path)
+    x = keras.Input((8, 8, 1))
+    y = keras.layers.Conv2D(3, 3)(keras.layers.Conv2D(1, 3)(x))
+    keras.Model(x, keras.layers.Dense(10)(keras.layers.Flatten()(y))).save(path / "model.keras")
+    done = show(path, "--format", "csv")
+    nearest = [line.split(",")[4] for line in done.out.splitlines()[1:]]
+    assert nearest[0] == "" and all(one in "012" for one in nearest[1:])
+
+
+def test_a_signal_s_maps_lie_as_the_signal_does(tmp_path: Path, show: Show) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 20, 3)).astype(np.float32), rng.integers(0, 2, 80)
+    np.savez(tmp_path / "signals.npz", x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+    text = QUICK.replace(
+        "dataset: Digits\n  validation_split: 0.1", f"dataset: {{Npz: {{path: {tmp_path}/signals.npz}}}}"
+    )
+    text = text.replace("  - Rescaling: 0.0625\n", "  - Conv1D: {filters: 4, kernel_size: 5, activation: relu}\n")
+    path = trained(tmp_path, text)
+    done = show(path, "--mode", "attribution", "--method", "gradient", "--examples", 2, "--terminal")
+    assert done.status == 0, done.err
+    blocks = [line.count("▀") for line in done.out.splitlines() if "▀" in line]
+    # four tiles of 3 channels x 20 positions, so two lines of half blocks of 20 columns each, in one row of pictures
+    assert blocks == [80, 80]
+    done = show(path, "--mode", "dream")
+    assert done.status == 2 and "dream is for images" in done.err.splitlines()[-1]
+
+
+def test_attribution_of_a_regression_is_refused(tmp_path: Path, show: Show) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 8, 8, 1)).astype(np.float32), rng.normal(size=80)
+    np.savez(tmp_path / "numbers.npz", x_train=x, y_train=y)
+    text = QUICK.replace("dataset: Digits", f"dataset: {{Npz: {{path: {tmp_path}/numbers.npz}}}}")
+    text = text.replace("Dense: ${data.num_classes}", "Dense: 1").replace("[accuracy]", "[MeanAbsoluteError]")
+    text = text.replace("{SparseCategoricalCrossentropy: {from_logits: true}}", "MeanSquaredError")
+    done = show(trained(tmp_path, text), "--mode", "attribution")
+    assert done.status == 2 and done.err.count("\n") == 1 and "is no classifier" in done.err
+
+
 def test_pictures_in_the_terminal_come_after_the_table(cnn: Path, show: Show, tmp_path: Path) -> None:
     done = show(cnn, "--terminal", "--layers", "first")
     table, _, rest = done.out.partition("first: kernels (Conv2D, 5 x 5 x 1)\n")
@@ -277,6 +372,12 @@ def test_only_its_own_files_are_replaced(cnn: Path, show: Show, tmp_path: Path) 
         (["--mode", "activations", "--images", "wide.png"], 5, "wide.png: is 4 x 9 x 1, the model takes 8 x 8 x 1"),
         (["--mode", "activations", "--images", "coloured.png"], 5, "is coloured, the model takes grey images"),
         (["--terminal", "--format", "csv"], 2, "--terminal goes with --format table"),
+        (["--mode", "maximise", "--rate", "-1"], 2, "--rate -1: must be above 0"),
+        (["--mode", "maximise", "--rate", "nan"], 2, "--rate nan: must be a finite number"),
+        (["--mode", "maximise", "--l2", "inf"], 2, "--l2 inf: must be a finite number"),
+        (["--mode", "maximise", "--steps", "2", "--snapshots", "3"], 2, "--snapshots 3: are more than --steps 2"),
+        (["--mode", "activations", "--images", "empty.npy"], 5, "empty.npy: is no readable .npy file"),
+        (["--mode", "attribution", "--images", "nan.npy"], 5, "nan.npy: holds NaN"),
         (["--mode", "fourth"], 2, "Invalid value for '--mode'"),
     ],
 )
@@ -286,6 +387,8 @@ def test_mistakes_are_one_line(
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((4, 9), np.uint8)).save("wide.png")
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("coloured.png")
+    Path("empty.npy").write_bytes(b"")
+    np.save("nan.npy", np.full((8, 8, 1), np.nan))
     done = show(cnn, *arguments)
     assert (done.status, done.out) == (status, ""), done.err
     errors = [line for line in done.err.splitlines() if not line.startswith(("looking through", "maximising"))]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import filters, runs, tables
 from dltool.errors import UsageError
-from dltool.filters import folder
-from dltool.filters.options import Options
+from dltool.filters import folder, narrow
+from dltool.filters.options import Options, Rows
 from dltool.filters.source import Source
 from dltool.progress import TrainingProgress
 from dltool.runs import RunDirectory
@@ -40,8 +40,6 @@ def run(
     write: Callable[[str], None],
 ) -> None:
     """Write the pictures, then the table of what they show."""
-    import pandas as pd
-
     if terminal and form != "table":
         raise UsageError("--terminal goes with --format table")
     options.check_taken(mode, _taken())
@@ -51,14 +49,29 @@ def run(
     folder.check_free(out, overwrite)
     source = Source(path, device, options.seed, batch_size)
     pictures, rows = _module(mode).show(source, options, TrainingProgress().say)
-    report = {title: pd.DataFrame(table) for title, table in rows.items()}
+    report = {title: _frame(table) for title, table in rows.items()}
     _save(out, source, mode, options, pictures, report)
+    if form == "table":
+        rows = narrow.apart(rows, getattr(_module(mode), "APART", {}))
+        report = {title: _frame(table) for title, table in rows.items()}
     write(tables.render(report, form))
     if terminal:
         for picture in pictures:
             write(f"{picture.title}\n{_small(picture)}")
     if form == "table":
         write(f"{out / INDEX}\n")
+
+
+def _frame(rows: Rows) -> pd.DataFrame:
+    """Numbers of units stay whole where some rows have none."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows)
+    for name in frame:
+        given = [row[name] for row in rows if row.get(name) is not None]
+        if given and len(given) < len(rows) and all(type(value) is int for value in given):
+            frame[name] = frame[name].astype("Int64")
+    return frame
 
 
 def _taken() -> dict[str, Sequence[str]]:

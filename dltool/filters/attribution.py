@@ -22,10 +22,14 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     from dltool.visualization.deletion import DeletionScore
     from dltool.visualization.randomisation import randomisation, verdicts
 
+    if not source.facts.get("num_classes"):
+        raise UsageError(f"{source}: is no classifier. --mode attribution shows what counts for a class.")
     names, images = choice.images(source, options)
     with usable():
         classifier = ClassLogits(source.model)
-    words = [str(word) for word in source.facts.get("class_names") or range(classifier.classes)]
+    names_of_classes = source.facts.get("class_names") or ()
+    count = classifier.classes
+    words = [str(word) for word in (names_of_classes if len(names_of_classes) == count else range(count))]
     classes = classifier.predicted(images)
     if options.target is not None:
         classes = np.full(len(images), _class(options.target, words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,17 @@ def units(options: Options, path: str, count: int | None) -> list[int]:
 
 def convolutions(source: Source) -> list[Call]:
     """The model's convolutions; of a model without any its first layer with weights."""
-    weighted = [call for call in source.calls if call.first and call.layer.trainable_weights]
+    # frozen layers too: what was trained elsewhere is looked at all the same
+    firsts = [call for call in source.calls if call.first]
+    weighted = [call for call in firsts if call.layer.weights and not hasattr(call.layer, "adapt")]
     return [call for call in weighted if hasattr(call.layer, "kernel_size")] or weighted[:1]
 
 
 def images(source: Source, options: Options) -> tuple[list[str], np.ndarray]:
-    """Names and images float32 (n, *shape): those of --images, else the first test examples."""
+    """Names and images float32 (n, *shape): those of --images, else the first test examples.
+
+    A file's name is its own, with its folders where files of several folders have the same.
+    """
     import numpy as np
 
     from dltool.visualization.given_images import read_images
@@ -57,7 +63,10 @@ def images(source: Source, options: Options) -> tuple[list[str], np.ndarray]:
     shape = source.shape
     if options.images:
         try:
-            return [path.name for path in options.images], read_images(options.images, shape, source.pixels)
+            paths = list(dict.fromkeys(options.images))
+            short = Counter(path.name for path in paths)
+            names = [path.name if short[path.name] == 1 else path.as_posix() for path in paths]
+            return names, read_images(paths, shape, source.pixels)
         except ValueError as error:
             raise DataError(str(error)) from error
     split = "test" if "test" in source.data.splits else "train"

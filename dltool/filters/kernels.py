@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dltool.visualization.kernel_pictures import Kernels
 
 TAKES = ("layers", "units", "scaling", "sort", "checkpoints")
+APART = {"Gabor functions": ("orientation_degrees", "frequency_cycles_per_pixel", "gabor_r2")}
 
 
 def show(source: Source, options: Options, say: Say) -> Shown:
@@ -60,7 +61,7 @@ def _drawn(source: Source, options: Options) -> list[tuple[Call, Kernels]]:
     chosen = choice.layers(source, options, with_any)
     found = []
     for call in chosen:
-        kernels = _of(call.layer, call.path, source, call in with_any[:1])
+        kernels = _of(call.layer, call.path, source, source.acts_on_input(call))
         if kernels is not None:
             found.append((call, kernels))
     if not found:
@@ -76,7 +77,8 @@ def _of(layer: Any, path: str, source: Source, first: bool) -> Kernels | None:
     from dltool.visualization.kernel_pictures import Kernels
     from dltool.visualization.kernels import kernels
 
-    array = kernels(layer, tuple(source.model.inputs[0].shape[1:]))
+    # of a later layer as many weights as the input has pixels would be no picture
+    array = kernels(layer, tuple(source.model.inputs[0].shape[1:]) if first else ())
     if array is None:
         return None
     kind = type(layer).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -62,10 +63,16 @@ class Options:
         Args:
             taken: mode -> names of options.
         """
-        for name in self.given():
+        for name, value in self.given().items():
             if name not in taken[mode]:
                 others = " or ".join(other for other, names in taken.items() if name in names)
                 raise UsageError(f"--{name.replace('_', '-')} goes with --mode {others}, not {mode}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"--{name.replace('_', '-')} {value}: must be a finite number")
+        if self.rate is not None and self.rate <= 0:
+            raise UsageError(f"--rate {self.rate:g}: must be above 0")
+        if self.snapshots and self.snapshots > (self.steps or self.snapshots):
+            raise UsageError(f"--snapshots {self.snapshots}: are more than --steps {self.steps}")
         if self.images and self.examples:
             raise UsageError("--images and --examples exclude each other")
 

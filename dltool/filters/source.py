@@ -61,6 +61,14 @@ class Source:
         fields = self._fields[id(call)]
         return fields if fields and len(fields) == len(self.model.inputs[0].shape) - 2 else None
 
+    def acts_on_input(self, call: Call) -> bool:
+        """Whether nothing before the layer mixes inputs by weights, so that its own weights are of the input."""
+        from dltool.diagnostics.receptive_field import POINTWISE
+
+        before = [self.calls[source] for source in call.sources if source is not None]
+        mixing = any(one.layer.weights and type(one.layer).__name__ not in POINTWISE for one in before)
+        return not mixing and all(map(self.acts_on_input, before))
+
     def class_names(self, call: Call) -> Sequence[str] | None:
         """Of a layer whose units are the classes, None of others."""
         names = self.facts.get("class_names") or range(self.facts.get("num_classes") or 0)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 TAKES = ("layers", "units", "examples", *CLIMBING, "fourier", "bound")
+APART = {"strongest examples": ("examples",)}
 
 
 def show(source: Source, options: Options, say: Say) -> Shown:

@@ -26,14 +26,16 @@ def attribution_picture(
 
     Args:
         classes: of each image, that the maps are about.
-        maps: method -> (n, rows, columns).
+        maps: method -> (n, rows, columns), of signals (n, positions, channels).
         scores: method -> deletion scores (n,).
         verdicts: method -> "pass" or "fail" of the random-weights check.
     """
     rows = []
     for number, image in enumerate(images):
         tiles = [Tile(shown(image, pixels), f"class {classes[number]}")]
-        tiles += [Tile(_drawn(found[number]), f"{scores[method][number]:.3f}") for method, found in maps.items()]
+        for method, found in maps.items():
+            one = found[number].T if image.ndim == 2 else found[number]  # a signal is drawn with a row a channel
+            tiles.append(Tile(_drawn(one), f"{scores[method][number]:.3f}"))
         rows.append(tiles)
     title = "What counts for the class"
     notes = ["below the maps: deletion score, lower is better", "above: verdict of the random-weights check"]

@@ -59,8 +59,8 @@ def dream(
         value_range: (lowest, highest) pixel, that a dream keeps to; by default those of the images.
         seed: of the jitter; equal seeds give equal images on the same machine.
     Raises:
-        ValueError: no such layer or unit, images that the model does not take, a value out of range, a layer that gives
-            the pixels no gradient, or one that needs images of one size.
+        ValueError: no such layer or unit, signals instead of images, images that the model does not take, a value out
+            of range, a layer that gives the pixels no gradient, or one that needs images of one size.
     Limits: it shows what a layer could find in an image, not what made the model decide. Where all ReLUs of a unit are
         off there is no gradient, and the image stays as it is.
     Reference: Mordvintsev, Olah & Tyka, 2015, Inceptionism: going deeper into neural networks.
@@ -68,7 +68,9 @@ def dream(
     graph = Unrolled(model)
     step = graph.steps[graph.number(layer)]
     x0 = np.asarray(images, np.float32)
-    if x0.ndim != 4 or any(a not in (b, None) for a, b in zip(x0.shape[1:], graph.input_shape[1:], strict=True)):
+    if x0.ndim != 4:
+        raise ValueError(f"dream is for images (rows, columns, channels). Got inputs of shape {x0.shape[1:]}.")
+    if any(a not in (b, None) for a, b in zip(x0.shape[1:], graph.input_shape[1:], strict=True)):
         raise ValueError(f"The model takes images of shape {graph.input_shape[1:]}. Got {x0.shape[1:]}.")
     if min(octaves, steps) < 1 or octave_scale <= 1 or step_size <= 0 or jitter < 0 or len(x0) == 0:
         raise ValueError("dream needs images, octaves and steps > 0, octave_scale > 1, step_size > 0 and jitter >= 0.")

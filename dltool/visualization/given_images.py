@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dltool.visualization.pixels import PixelRange
 
 MODES = {1: ("L", "grey"), 3: ("RGB", "colour"), 4: ("RGBA", "colour with transparency")}
-GREY = ("1", "L", "LA", "I", "I;16", "F")
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 
 
 def read_images(paths: Sequence[Path], shape: Sequence[int | None], pixels: PixelRange) -> np.ndarray:
     """Images in the model's own pixels, float32 (n, *shape).
 
-    Bytes of a PNG, JPEG, ... become the data's range; the numbers of an .npy file, one image each, are taken as they
-    are, with any number of channels.
+    What a PNG, JPEG, ... holds, bytes or 16 bits, becomes the data's range; the numbers of an .npy file, one image
+    each, are taken as they are, with any number of channels.
 
     Args:
         shape: of the model's input; None where any size will do.
     Raises:
-        ValueError: a file that is no image, or one of another size or number of channels.
+        ValueError: a file that is no image, holds several or transparent pixels, or one of another size or number of
+            channels.
     """
     read = [_array(path) if path.suffix == ".npy" else _picture(path, shape, pixels) for path in paths]
     for path, image in zip(paths, read, strict=True):
@@ -40,28 +42,58 @@ def read_images(paths: Sequence[Path], shape: Sequence[int | None], pixels: Pixe
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError) as error:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: is no readable .npy file ({error}).") from error
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{path}: holds {array.dtype}, the model takes real numbers.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{path}: holds NaN or infinite numbers. Replace them.")
+    return array.astype(np.float32)
 
 
 def _picture(path: Path, shape: Sequence[int | None], pixels: PixelRange) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
-
     channels = shape[-1]
     if channels not in MODES:
         raise ValueError(f"{path}: the model's images have {channels} channels: give them as .npy files.")
     mode, word = MODES[channels]
+    image = _opened(path)
+    palette = image.mode in ("P", "PA")  # of either kind, by its colours
+    grey = image.mode in GREY or (palette and channels == 1 and _is_grey(image))
+    if grey != (channels == 1):
+        kind = "grey" if grey else "coloured"
+        raise ValueError(f"{path}: is {kind}, the model takes {word} images ({channels} channels). Convert it.")
+    if mode != "RGBA" and image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise ValueError(f"{path}: has transparent pixels, which the model does not know. Flatten the image.")
+    if image.mode.startswith("I;16"):
+        share = np.asarray(image).astype(np.float32) / 65535
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"{path}: holds 32-bit numbers, whose range is not known: give them as an .npy file.")
+    else:
+        share = np.asarray(image.convert(mode), np.float32) / 255
+    return pixels.low + share.reshape(*share.shape[:2], channels) * pixels.extent
+
+
+def _opened(path: Path) -> Any:
+    """The one picture of a file."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(path) as image:
-            if (image.mode in GREY) != (channels == 1):
-                kind = "grey" if image.mode in GREY else "coloured"
-                raise ValueError(f"{path}: is {kind}, the model takes {word} images ({channels} channels). Convert it.")
-            array = np.asarray(image.convert(mode), np.float32)
+            # a camera's MPO is a JPEG with further views of the same
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            image.load()
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: is no image that Pillow can read.") from error
     except FileNotFoundError as error:
         raise ValueError(f"{path}: does not exist.") from error
-    except OSError as error:
+    except Exception as error:  # Pillow raises many kinds on broken files
         raise ValueError(f"{path}: cannot be read ({error}).") from error
-    return pixels.low + array.reshape(*array.shape[:2], channels) / 255 * pixels.extent
+    if frames > 1:
+        raise ValueError(f"{path}: holds {frames} pictures. Save the one that is meant.")
+    return image
+
+
+def _is_grey(image: Any) -> bool:
+    colours = np.asarray(image.convert("RGB"))
+    return bool((colours == colours[..., :1]).all())

@@ -17,7 +17,7 @@ class Inversion:
     """What inversion gave.
 
     Args:
-        images: (n, rows, columns[, channels]), the reconstructions, within the range of the pixels.
+        images: the reconstructions, of the shape of the images, within the range of the pixels.
         errors: (n,), ||Phi(x) - Phi_0|| / ||Phi_0|| of the reconstructions.
         starting_errors: (n,), of the noise that it starts from.
     """
@@ -45,12 +45,13 @@ def inversion(
 
     Phi is the layer's output, Phi_0 that of the given image, z = (x - centre) / half the range of the pixels:
     R_alpha = mean |z|^alpha holds pixels in their range, V_beta = mean (dz_rows^2 + dz_columns^2)^(beta/2) makes them
-    smooth. Adam from noise, its rate falling to zero by a cosine, z kept in [-1, 1] after each step; the paper has
-    gradient descent with momentum.
+    smooth; signals (positions, channels) along the positions alone. Adam from noise, its rate falling to zero by a
+    cosine, z kept in [-1, 1] after each step; the paper has gradient descent with momentum.
 
     Args:
-        model: a built Sequential or functional model of one input, images (rows, columns[, channels]).
-        images: (n, rows, columns[, channels]), as the model takes them.
+        model: a built Sequential or functional model of one input, images (rows, columns, channels) or signals
+            (positions, channels).
+        images: (n, rows, columns, channels) or (n, positions, channels), as the model takes them.
         layer: path of the layer.
         steps: int > 0.
         learning_rate: of the first step, in units of z.
@@ -119,7 +120,13 @@ def inversion(
 
 
 def total_variation(z: Any, beta: float) -> Any:
-    """V_beta (n,) = mean of (dz_rows^2 + dz_columns^2)^(beta/2) over pixels with a lower and a right neighbour."""
-    down, right = z[:, 1:, :-1] - z[:, :-1, :-1], z[:, :-1, 1:] - z[:, :-1, :-1]
+    """V_beta (n,) = mean of (dz_rows^2 + dz_columns^2)^(beta/2) over pixels with a lower and a right neighbour.
+
+    Of signals z (n, positions, channels) the mean of |dz_positions|^beta: channels are no neighbours.
+    """
+    if len(z.shape) == 3:
+        squares = (z[:, 1:] - z[:, :-1]) ** 2
+    else:
+        squares = (z[:, 1:, :-1] - z[:, :-1, :-1]) ** 2 + (z[:, :-1, 1:] - z[:, :-1, :-1]) ** 2
     small = 1e-8 if beta < 2 else 0.0  # the root's gradient at zero
-    return tf.reduce_mean((down**2 + right**2 + small) ** (beta / 2), axis=list(range(1, len(z.shape))))
+    return tf.reduce_mean((squares + small) ** (beta / 2), axis=list(range(1, len(z.shape))))

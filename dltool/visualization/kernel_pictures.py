@@ -12,7 +12,7 @@ from dltool.visualization.gabor import SMALLEST, fit_gabor
 from dltool.visualization.kernels import ALIKE, dead, nearest
 from dltool.visualization.picture import Picture, file_name
 from dltool.visualization.pixels import signed
-from dltool.visualization.sheet import Tile, in_rows, sheet
+from dltool.visualization.sheet import Tile, in_rows, of_one_size, sheet
 
 SHOWN_CHANNELS = 16  # input channels of a deeper layer's kernel that are drawn
 TOLD = 0.5  # share of a kernel's variance that its Gabor function must explain to be told of on the sheet
@@ -109,9 +109,7 @@ def kernel_film(
     limits = np.stack([_limits(one, units, scaling) for one in kernels]).max(axis=0)
     labels = [f"{kernels[0].word} {unit}" for unit in units]
     sheets = [_draw(one, units, labels, scaling, (word,), limits)[0] for one, word in zip(kernels, words, strict=True)]
-    rows, columns = (max(one.shape[axis] for one in sheets) for axis in (0, 1))
-    ends = [((0, rows - one.shape[0]), (0, columns - one.shape[1]), (0, 0)) for one in sheets]
-    return [np.pad(one, end, constant_values=255) for one, end in zip(sheets, ends, strict=True)]
+    return of_one_size(sheets)
 
 
 def _draw(
@@ -153,7 +151,8 @@ def _title(kernels: Kernels) -> str:
 
 def _note(kernels: Kernels, drawn: int, scaling: str) -> str:
     count, channels = kernels.array.shape[:2]
-    parts = [f"{drawn} of {count} {kernels.word}s" if drawn < count else f"{count} {kernels.word}s"]
+    words = f"{count} {kernels.word}" + ("s" if count > 1 else "")
+    parts = [f"{drawn} of {words}" if drawn < count else words]
     if channels > SHOWN_CHANNELS:
         parts.append(f"the first {SHOWN_CHANNELS} of {channels} input channels")
     parts.append("grey is 0")

@@ -53,11 +53,15 @@ class Maximised:
         images: (units, copies, *shape), in the data's pixels.
         activations: what each unit gives for them, nothing moved, (units, copies).
         snapshots: images on the way, (snapshots, units, copies, *shape).
+        snapshot_activations: that they give, (snapshots, units, copies).
+        snapshot_steps: that had been made then.
     """
 
     images: np.ndarray
     activations: np.ndarray
     snapshots: np.ndarray
+    snapshot_activations: np.ndarray
+    snapshot_steps: Sequence[int]
 
 
 def maximise(
@@ -130,11 +134,12 @@ def maximise(
     # traced here: TensorFlow takes a function called once for each of many layers for a mistake, and says so
     first = tf.constant(0)
     compiled = climb.get_concrete_function(state[0], state[1:], first, first)
-    kept = []
+    kept, answers = [], []
     for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
         state, images, active = compiled(state[0], state[1:], tf.constant(start), tf.constant(stop))
         kept.append(images.numpy().reshape(len(units), copies, *parameters.shape))
-    return Maximised(kept[-1], active.numpy().reshape(len(units), copies), np.stack(kept))
+        answers.append(active.numpy().reshape(len(units), copies))
+    return Maximised(kept[-1], answers[-1], np.stack(kept), np.stack(answers), [int(step) for step in bounds[1:]])
 
 
 def _at(activations: tf.Tensor, objective: str) -> tf.Tensor:

@@ -15,7 +15,7 @@ from dltool.visualization.maximisation import Ascent, Maximised, maximise, middl
 from dltool.visualization.patches import cropped, mask, window
 from dltool.visualization.picture import Picture, file_name
 from dltool.visualization.pixels import PixelRange, shown
-from dltool.visualization.sheet import Tile, in_rows, sheet
+from dltool.visualization.sheet import Tile, in_rows, of_one_size, sheet
 from dltool.visualization.strongest import Strongest
 
 
@@ -101,27 +101,27 @@ def maximised_picture(
     words = "its units" if climb.objective == "unit" else "the mean of its channels"
     title = f"{target.path}: images that maximise {words}"
     ascent = climb.ascent
-    notes = [
-        f"{ascent.steps} steps, l2 {ascent.l2:g}, total variation {ascent.total_variation:g}, blur {ascent.blur:g}, "
-        f"jitter {ascent.jitter}, rotation {ascent.rotation:g}°, scale {ascent.scale:g}",
-        "activation" + (" / of the best training image" if comparable else "") + ", before the nonlinearity",
-    ]
-    labels = [
-        [_value(row) for row in rows[start : start + climb.copies]] for start in range(0, len(rows), climb.copies)
-    ]
+    beyond, heads = pixels.mean.astype(np.float32), [target.label(unit) for unit in target.units]
 
-    def drawn(images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        beyond = pixels.mean.astype(np.float32)
+    def drawn(images: np.ndarray, values: np.ndarray, steps: str) -> tuple[np.ndarray, list[np.ndarray]]:
+        notes = [
+            f"{steps} steps, l2 {ascent.l2:g}, total variation {ascent.total_variation:g}, blur {ascent.blur:g}, "
+            f"jitter {ascent.jitter}, rotation {ascent.rotation:g}°, scale {ascent.scale:g}",
+            "activation" + (" / of the best training image" if comparable else "") + ", before the nonlinearity",
+        ]
+        bests = [f" / {best.values[unit, 0]:.2f}" if best and comparable else "" for unit in target.units]
+        labels = [[f"{value:.2f}{end}" for value in row] for row, end in zip(values, bests, strict=True)]
         cut = [[shown(cropped(image, seen, beyond), pixels) for image in copies] for copies in images]
-        heads = [target.label(unit) for unit in target.units]
         if climb.copies > 1:
             tiles = [[Tile(*pair) for pair in zip(*row, strict=True)] for row in zip(cut, labels, strict=True)]
             return sheet(title, tiles, notes=notes, row_labels=heads), [one for row in cut for one in row]
         flat = [Tile(row[0], f"{head}\n{text[0]}") for row, head, text in zip(cut, heads, labels, strict=True)]
         return sheet(title, in_rows(flat), notes=notes), [row[0] for row in cut]
 
-    frames = [drawn(images)[0] for images in found.snapshots] if len(found.snapshots) > 1 else []
-    pixels_, tiles_ = drawn(found.images)
+    way = zip(found.snapshots, found.snapshot_activations, found.snapshot_steps, strict=True)
+    frames = [drawn(images, values, f"{step} of {ascent.steps}")[0] for images, values, step in way]
+    frames = of_one_size(frames) if len(frames) > 1 else []
+    pixels_, tiles_ = drawn(found.images, found.activations, str(ascent.steps))
     return Picture(file_name("maximised", target.path), title, pixels_, tiles_, frames), rows
 
 
@@ -134,8 +134,3 @@ def _spatial(layer: Activations, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(size for size in sizes if size is not None)
     traced = tf.function(lambda x: layer(x)[0], autograph=False)
     return tuple(traced.get_concrete_function(tf.TensorSpec((1, *shape), tf.float32)).output_shapes[1:-1])
-
-
-def _value(row: dict[str, Any]) -> str:
-    best = row.get("best_training_image")
-    return f"{row['activation']:.2f}" if best is None else f"{row['activation']:.2f} / {best:.2f}"

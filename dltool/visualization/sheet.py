@@ -91,6 +91,13 @@ def sheet(
     return np.asarray(canvas)
 
 
+def of_one_size(sheets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Sheets as frames of a film: white is added on the right and below."""
+    rows, columns = (max(one.shape[axis] for one in sheets) for axis in (0, 1))
+    ends = [((0, rows - one.shape[0]), (0, columns - one.shape[1]), (0, 0)) for one in sheets]
+    return [np.pad(one, end, constant_values=255) for one, end in zip(sheets, ends, strict=True)]
+
+
 def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
     """Every pixel as a square; a side of 1 at least 6 high, so that single rows are seen."""
     factor = max(1, round(size / max(pixels.shape[:2])))

@@ -146,6 +146,12 @@ def test_snapshots_end_with_the_result() -> None:
     found = climb(ImageParameters(SHAPE, PIXELS), replace(PLAIN, steps=10), snapshots=4)
     assert found.snapshots.shape[0] == 4
     assert (found.snapshots[-1] == found.images).all()
+    assert found.snapshot_steps == [2, 5, 8, 10]
+    layer = Activations(convolution(), ["layer"])
+    for images, given in zip(found.snapshots, found.snapshot_activations, strict=True):
+        values = layer(tf.constant(images[:, 0]))[0].numpy()[range(4), 2, 2, range(4)]
+        np.testing.assert_allclose(given[:, 0], values, rtol=1e-4, atol=1e-5)
+    assert (found.snapshot_activations[-1] > found.snapshot_activations[0]).all()
     whole = climb(ImageParameters(SHAPE, PIXELS), replace(PLAIN, steps=10))
     np.testing.assert_allclose(found.images, whole.images, atol=1e-5)
 

@@ -151,10 +151,29 @@ def test_an_image_s_bytes_become_the_data_s_range(tmp_path: Path) -> None:
     assert (read_images([tmp_path / "b.npy"], (None, None, 5), GREY) == 7).all()
 
 
+def test_sixteen_bits_and_grey_palettes_are_read_as_the_grey_that_they_are(tmp_path: Path) -> None:
+    deep = save(tmp_path / "deep.png", np.array([[0, 32768], [13107, 65535]], np.uint16))
+    found = read_images([deep], (2, 2, 1), PixelRange(0, 1, np.zeros(1), 1.0))
+    np.testing.assert_allclose(found[0, ..., 0], [[0, 32768 / 65535], [0.2, 1]], atol=1e-6)
+    array = np.array([[0, 51], [102, 255]], np.uint8)
+    Image.fromarray(array).convert("P").save(tmp_path / "palette.gif")
+    assert (read_images([tmp_path / "palette.gif"], (2, 2, 1), GREY)[0, ..., 0] == array).all()
+    assert (read_images([tmp_path / "palette.gif"], (2, 2, 3), GREY)[0] == array[..., None]).all()
+
+
 def test_an_image_that_the_model_does_not_take_is_said(tmp_path: Path) -> None:
     grey = save(tmp_path / "grey.png", np.zeros((4, 4), np.uint8))
     coloured = save(tmp_path / "coloured.png", np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    noise = save(tmp_path / "noise.png", np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).read_bytes()
+    (tmp_path / "cut.png").write_bytes(noise[: len(noise) // 2])
+    glass = save(tmp_path / "glass.png", np.full((4, 4, 4), 9, np.uint8))
+    long = save(tmp_path / "long.tif", np.full((4, 4), 70000, np.int32))
+    frames = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (0, 99)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    for name, array in (("nan", np.full((4, 4, 1), np.nan)), ("complex", np.ones((4, 4, 1)) * 1j)):
+        np.save(tmp_path / f"{name}.npy", array)
     cases = [
         (grey, (8, 8, 1), "is 4 x 4 x 1, the model takes 8 x 8 x 1"),
         (grey, (4, 4, 3), "is grey, the model takes colour images"),
@@ -163,6 +182,13 @@ def test_an_image_that_the_model_does_not_take_is_said(tmp_path: Path) -> None:
         (tmp_path / "text.png", (4, 4, 1), "no image that Pillow can read"),
         (tmp_path / "none.png", (4, 4, 1), "does not exist"),
         (tmp_path / "none.npy", (4, 4, 1), "no readable .npy file"),
+        (tmp_path / "empty.npy", (4, 4, 1), "no readable .npy file"),
+        (tmp_path / "nan.npy", (4, 4, 1), "holds NaN or infinite numbers"),
+        (tmp_path / "complex.npy", (4, 4, 1), "holds complex128, the model takes real numbers"),
+        (tmp_path / "cut.png", (4, 4, 1), "cannot be read"),
+        (tmp_path / "film.gif", (4, 4, 1), "holds 2 pictures"),
+        (glass, (4, 4, 3), "has transparent pixels"),
+        (long, (4, 4, 1), "holds 32-bit numbers"),
     ]
     for path, shape, said in cases:
         with pytest.raises(ValueError, match=said):
