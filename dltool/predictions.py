@@ -142,6 +142,7 @@ def outputs_problem(model: Any, classes: int | None) -> str | None:
     """What is wrong with a model's outputs for so many classes: kernels would read beyond their end."""
     loss = cross_entropy(model)
     shape = getattr(model, "output_shape", None)
+    shape = shape[0] if isinstance(shape, list) else shape  # the main output comes first
     if loss is None or not classes or not isinstance(shape, tuple) or not isinstance(shape[-1], int):
         return None
     if loss.targets == SPARSE and shape[-1] < classes:
@@ -152,6 +153,11 @@ def outputs_problem(model: Any, classes: int | None) -> str | None:
             "and SparseCategoricalCrossentropy."
         )
     return None
+
+
+def every_output(model: Any, x: Any) -> Any:
+    """What a model gives at inference for the metrics to judge: a committee also says what each member gives."""
+    return getattr(model, "every_output", model)(x, training=False)
 
 
 def evaluate(
@@ -174,20 +180,20 @@ def evaluate(
     def step(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if columns is not None:
             x = {name: x[name] for name in columns}
-        predicted = model(x, training=False)
-        loss = model.compute_loss(x, y, predicted, None, training=False)
-        model.compute_metrics(x, y, predicted, None)
-        return predicted, loss
+        every = every_output(model, x)
+        loss = model.compute_loss(x, y, every, None, training=False)
+        model.compute_metrics(x, y, every, None)
+        return (every[0] if isinstance(every, list) else every), loss
 
     model.reset_metrics()
-    outputs, targets, total = [], [], 0.0
+    given, targets, total = [], [], 0.0
     for x, y in pipeline.batches():
         predicted, loss = step(x, y)
         total += float(loss) * len(y)
-        outputs.append(np.asarray(predicted, np.float32))
+        given.append(np.asarray(predicted, np.float32))
         targets.append(np.asarray(y))
     figures = _figures(model, total / pipeline.size)
-    return Evaluated(run, split, np.concatenate(targets), np.concatenate(outputs), figures, model, classes)
+    return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes)
 
 
 def average(members: Sequence[Evaluated]) -> Evaluated:

@@ -138,7 +138,7 @@ class Preparation:
 
         model = self.model
         x, y = next(self.train.batches(1))
-        predicted = model(x, training=False)
+        predicted = predictions.every_output(model, x)
         self._fitting("loss", lambda: model.compute_loss(x, y, predicted, None, training=False), predicted, y)
         self._fitting("metrics", lambda: model.compute_metrics(x, y, predicted, None), predicted, y)
         model.optimizer.build(model.trainable_variables)
