@@ -30,7 +30,7 @@ def cut(model: Any, up_to: str | None, without_top: int, name: str | None = None
         output = _before_weights(output, left)
     if output is graph.inputs[0]:
         raise ValueError("nothing of it is left: leave out fewer layers.")
-    return keras.Model(graph.inputs, output, name=name or model.name)
+    return keras.Model(graph.inputs[0], output, name=name or model.name)
 
 
 def _output_of(graph: Any, path: list[str]) -> Any:
@@ -48,8 +48,10 @@ def _output_of(graph: Any, path: list[str]) -> Any:
     inner = _graph(node.operation)
     if inner is None:
         raise ValueError(f"its layer '{path[0]}' is no model with layers inside. Give its name alone.")
-    inside = keras.Model(inner.inputs, _output_of(inner, path[1:]), name=node.operation.name)
-    return inside(node.input_tensors[0] if len(node.input_tensors) == 1 else list(node.input_tensors))
+    if len(inner.inputs) != 1:
+        raise ValueError(f"its layer '{path[0]}' takes {len(inner.inputs)} inputs: give its name alone.")
+    inside = keras.Model(inner.inputs[0], _output_of(inner, path[1:]), name=node.operation.name)
+    return inside(node.input_tensors[0])
 
 
 def _before_weights(tensor: Any, left: int) -> Any:
