@@ -95,7 +95,7 @@ def train(
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
-    data = Data.of(recipe, dataset)
+    data = Data.of(recipe, dataset, changes.own_tokenizer(run) if resume else None)
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():
@@ -113,6 +113,8 @@ def train(
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
             run.write_json(runs.DATA, data.facts)
+            if data.tokenizer is not None:
+                run.write_vocabulary(data.tokenizer.files())
             run.write_json(runs.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
 
         sessions = run.sessions() if resume else []
@@ -336,6 +338,8 @@ class _Training:
             "seconds": seconds,
             "examples": {name: split.size for name, split in self.data.splits.items()},
         }
+        if self.data.is_text:
+            metrics["tokens"] = {name: self.data.facts[f"{name}_tokens"] for name in self.data.splits}
         if self.model.count_params() <= FEW_WEIGHTS:
             metrics["weights"] = {w.path: w.numpy().tolist() for w in self.model.weights}
         self._save(history, selected)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline, Step
-from dltool.procedures import fused_batch_normalization
+from dltool.procedures import fused_batch_normalization, recurrent_state
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
@@ -127,6 +127,7 @@ class GradientDescent:
             number = self.position.epoch
             if self.position.step == 0:
                 model.reset_metrics()
+                recurrent_state.reset(model)
                 self.position.epoch_seconds = 0.0
             hooks.on_epoch_begin(number)
             order = train.order(seed if shuffle else None, number)
