@@ -13,7 +13,7 @@ import dltool
 PACKAGE = Path(dltool.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 LEAVES = ("applications", "callbacks", "datasets", "decoding", "diagnostics", "initializers", "layers", "losses",
-          "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
+          "metrics", "optimizers", "pipelines", "procedures", "schedules", "tokenization", "visualization")  # fmt: skip
 HOUSE = {"dltool.recipe", "dltool.values", "dltool.overrides", "dltool.names", "dltool.build", "dltool.runs",
          "dltool.objects", "dltool.outlines", "dltool.planning", "dltool.plans_of_runs", "dltool.plan_tables",
          "dltool.preparation", "dltool.starting", "dltool.trial", "dltool.variations", "dltool.data",
@@ -89,7 +89,7 @@ def test_recipes_never_need_keras_numpy_or_pandas(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/"))),
+        *(name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/", "tokenization/"))),
         *(
             f"visualization/{name}.py"
             for name in ("history", "percentiles", "schedules", "signal_depth", "terminal_plot")

@@ -39,9 +39,9 @@ def split(
     """Splits "train", "validation" and "test" of a dataset; those without examples are absent.
 
     Stored parts are used as they are, and a dataset that divides itself (`Dataset.divided`) has no others. Of a
-    dataset without a test part, ceil(test_split * n) of the n train examples are held out; then ceil(validation_split * m) of the m that remain. Class shares are kept
-    (stratified) where targets are one class an example. Sizes are known at once; labels are read when
-    `indices()` is first called.
+    dataset without a test part, ceil(test_split * n) of the n train examples are held out; then
+    ceil(validation_split * m) of the m that remain. Class shares are kept (stratified) where targets are one class an
+    example. Sizes are known at once; labels are read when `indices()` is first called.
 
     Args:
         dataset: where the parts come from.
