@@ -104,7 +104,7 @@ def own_tokenizer(run: RunDirectory) -> Tokenizer | None:
     try:
         kind = tokenization.find(facts["tokens"])
         return kind.load({path.name: path.read_bytes() for path in folder.glob("[!.]*")})
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else build.one_line(error)
         raise DataError(f"{folder}: the run's vocabulary can't be read ({said}). Train again.") from error
 

@@ -112,9 +112,9 @@ def train(
             else:
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
-            run.write_json(runs.DATA, data.facts)
             if data.tokenizer is not None:
                 run.write_vocabulary(data.tokenizer.files())
+            run.write_json(runs.DATA, data.facts)
             run.write_json(runs.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
 
         sessions = run.sessions() if resume else []

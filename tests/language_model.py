@@ -30,9 +30,9 @@ seed: 5
 
 def text() -> str:
     """Some 3,000 characters with a little sense."""
-    words = "the cat sat on a mat and that rat ran at the hat".split()
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "that", "rat", "ran", "at", "hat"]
     random = np.random.default_rng(0)
-    return "".join(f"{' '.join(random.choice(words, 6))}.\n" for _ in range(110))
+    return "".join(f"{' '.join(random.choice(words, 6))}.\n" for _ in range(160))
 
 
 def write(folder: Path, recipe: str = RECIPE) -> Path:

@@ -190,7 +190,10 @@ def test_text_streams_and_a_reader_may_leave(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--prompt", "caf\u00e9 \u20ac"), "--prompt: the run does not know the characters 'f', '\u00e9', '\u20ac'. Leave"),
+        (
+            ("--prompt", "caf\u00e9 \u20ac"),
+            "--prompt: the run does not know the characters 'f', '\u00e9', '\u20ac'. Leave",
+        ),
         (("--top-p", "1.5"), "--top-p 1.5: must lie above 0, up to 1"),
         (("--temperature", "nan"), "--temperature nan: must be"),
         (("--score", "x.txt", "--prompt", "a"), "--prompt does not go with --score"),
@@ -266,7 +269,7 @@ def test_training_stopped_in_the_middle_of_an_epoch_goes_on_to_the_same_bits(
 ) -> None:
     again = folder / "again"
     with monkeypatch.context() as patched:
-        interrupt(patched, after=45)
+        interrupt(patched, after=60)
         assert run(capsys, "train", folder / "tiny.yaml", "--out", again, "-q").status == 143
     with np.load(again / "checkpoint" / "state.npz") as state:
         position = json.loads(state["__plain__"].tobytes())["plain"]["position"]

@@ -60,7 +60,7 @@ def _through(model: Any, x: Any, single: bool, pairs: list[tuple[Any, Any]]) -> 
 
     def replaced(layer: Any) -> Any:
         if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
-            return lambda inner: _through(layer, inner, single, pairs)
+            return lambda inner, **_: _through(layer, inner, single, pairs)
         if isinstance(layer, keras.layers.Bidirectional):
             raise ValueError(f"{layer.name} is bidirectional: it reads what is still to be written")
         if not isinstance(layer, keras.layers.RNN):

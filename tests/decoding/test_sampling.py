@@ -61,7 +61,10 @@ def test_equal_seeds_draw_equal_tokens_and_others_do_not() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("values", [(-1.0, None, None), (float("nan"), None, None), (1.0, 0, None), (1.0, None, 0.0), (1.0, None, 1.5)])  # fmt: skip
+@pytest.mark.parametrize(
+    "values",
+    [(-1.0, None, None), (float("nan"), None, None), (1.0, 0, None), (1.0, None, 0.0), (1.0, None, 1.5)],
+)
 def test_values_out_of_range_are_refused(values: tuple) -> None:
     with pytest.raises(ValueError, match="must"):
         sampler(*values)

@@ -85,7 +85,11 @@ def test_files_give_the_same_tokenizer_again(pieces: Pieces) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "files"),
-    [("characters", {"characters.json": b'"ba"'}), ("words", {"words.json": b"{}"}), ("pieces", {"pieces.model": b"x"})],
+    [
+        ("characters", {"characters.json": b'"ba"'}),
+        ("words", {"words.json": b"{}"}),
+        ("pieces", {"pieces.model": b"x"}),
+    ],
 )
 def test_damaged_files_are_an_error(kind: str, files: dict[str, bytes]) -> None:
     with pytest.raises(ValueError, match="holds no|is no"):
