@@ -195,7 +195,7 @@ def test_text_streams_and_a_reader_may_leave(trained: Path) -> None:
             "--prompt: the run does not know the characters 'f', '\u00e9', '\u20ac'. Leave",
         ),
         (("--top-p", "1.5"), "--top-p 1.5: must lie above 0, up to 1"),
-        (("--temperature", "nan"), "--temperature nan: must be"),
+        (("--temperature", "inf"), "--temperature inf: must be"),
         (("--score", "x.txt", "--prompt", "a"), "--prompt does not go with --score"),
     ],
 )
