@@ -82,7 +82,8 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
     """The recipe's model, built for the data's shape; layers with `adapt` are adapted.
 
     Args:
-        facts: the dataset's facts; `input_shape` without the batch axis, or `features` of a table.
+        facts: the dataset's facts; `input_shape` without the batch axis, or `features` of a table; `rows`: the batch
+            size of layers that keep their state.
         batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
     """
     names.import_saved_objects()  # a pre-trained model may hold any of them
@@ -115,6 +116,9 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
     builder = Builder(facts)
     if facts.get("input_shape") is None:
         builder.problem(value.place, "data.augment", "the data are columns of a table, which layers can't augment")
+        builder.finish()
+    if "sequence_length" in facts:
+        builder.problem(value.place, "data.augment", "the data are the tokens of a text, which layers can't augment")
         builder.finish()
     layers = builder.listed("layers", value, "data.augment")
     builder.finish()
@@ -198,7 +202,8 @@ def _sequential(
         for index, layer in enumerate(layers[1:], start=1):
             x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
         return keras.Model(inputs, x, name=name)
-    inputs = x = keras.Input(tuple(facts["input_shape"]), dtype=facts.get("input_dtype", "float32"))
+    shape, dtype = tuple(facts["input_shape"]), facts.get("input_dtype", "float32")
+    inputs = x = keras.Input(shape, batch_size=facts.get("rows"), dtype=dtype)
     for index, layer in enumerate(layers):
         if isinstance(layer, keras.utils.FeatureSpace):
             message = "encodes the columns of a table; these data are arrays. Remove it."

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dltool import bases, build, names, outlines, runs
 from dltool import recipe as recipes
 from dltool.data import Data, differing_fact
+from dltool.datasets import locate
 from dltool.errors import DataError, RecipeError, UsageError
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.values import to_text
 
+if TYPE_CHECKING:
+    from dltool.tokenization.base import Tokenizer
+
 FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "selected_classes",
-                   "examples_per_class")  # fmt: skip
+                   "examples_per_class", "text_sha256")  # fmt: skip
 
 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:
@@ -94,6 +98,26 @@ def own_dataset(recipe: Recipe, run: RunDirectory) -> Any:
         raise
 
 
+def own_tokenizer(run: RunDirectory) -> Tokenizer | None:
+    """The vocabulary that a run of a text keeps, None of other runs.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    from dltool.tokenization import base as tokenization
+
+    facts = run.read_json(runs.DATA) if (run / runs.DATA).is_file() else {}
+    if "sequence_length" not in facts:
+        return None
+    folder = run / runs.VOCABULARY
+    try:
+        kind = tokenization.find(facts["tokens"])
+        return kind.load({path.name: path.read_bytes() for path in folder.glob("[!.]*")})
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else build.one_line(error)
+        raise DataError(f"{folder}: the run's vocabulary can't be read ({said}). Train again.") from error
+
+
 def check_same_data(run: RunDirectory, data: Data) -> None:
     """Raise unless the data are those that the run was trained on, as far as their facts tell."""
     if not (run / runs.DATA).is_file():
@@ -122,7 +146,7 @@ def _absolute(plain: Any, key: str = "") -> Any:
     if isinstance(plain, dict):
         return {name: _absolute(value, str(name)) for name, value in plain.items()}
     if isinstance(plain, str) and _is_path(key):
-        return os.path.abspath(os.path.expanduser(plain))  # noqa: PTH100, PTH111 - resolve() would follow links
+        return os.path.abspath(locate.placed(plain))  # noqa: PTH100 - resolve() would follow links
     return plain
 
 

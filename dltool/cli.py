@@ -552,6 +552,62 @@ def percentiles(
     command.run(runs, file=file, plot=plot, overwrite=overwrite, form=form.value, write=_write)
 
 
+@app.command()
+def generate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory of a language model.")],
+    prompt: Annotated[str | None, typer.Option("--prompt", help="What the text begins with.")] = None,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", min=1, help="Tokens (characters, words or pieces) to write.", show_default="1000"),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", min=0, help="Below 1 bolder, above 1 wilder; 0: the likeliest.", show_default="1"
+        ),
+    ] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Draw from the K likeliest tokens.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Draw from the fewest tokens that together reach probability P.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=2**31 - 1, help="Equal seeds give equal texts.", show_default="0"),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Texts to write, drawn side by side.", show_default="1")
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option("--score", metavar="FILE", help="In place of writing: nats a character of a text; - reads stdin."),
+    ] = None,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Let a language model write: text on stdout as it is drawn. Or score a text with --score.
+
+    With --format csv or json, and with several samples, all is written at the end.
+    """
+    from dltool.commands import generate as command
+
+    if score is not None:
+        writing: dict[str, Any] = {"--prompt": prompt, "--length": length, "--temperature": temperature}
+        writing |= {"--top-k": top_k, "--top-p": top_p, "--seed": seed, "--samples": samples}
+        _refuse(writing, "does not go with --score")
+        command.score(run, score, form=form.value, device=device.value, write=_write)
+        return
+    sampling = command.Sampling(
+        length=length or 1000,
+        temperature=1.0 if temperature is None else temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed or 0,
+        samples=samples or 1,
+    )
+    command.run(run, prompt=prompt or "", sampling=sampling, form=form.value, device=device.value, write=_write)
+
+
 class Mode(StrEnum):
     """What visualize-filters shows."""
 

@@ -11,13 +11,15 @@ from dltool import build
 from dltool.datasets import splits
 from dltool.datasets.base import Dataset, StreamedDataset
 from dltool.datasets.class_selection import with_classes
-from dltool.errors import DataError, DltoolError, Problem, RecipeError
+from dltool.datasets.texts import TextDataset
+from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError
 from dltool.recipe import Recipe
 
 if TYPE_CHECKING:
     from dltool.pipelines.base import Pipeline
-    from dltool.pipelines.in_memory import DeviceArrays
+    from dltool.tokenization.base import Tokenizer
 
+DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
 EVALUATION_BATCH = 512  # examples, for evaluation of arrays in memory; results do not depend on it
 SPLIT_ARGUMENTS = {  # key of the recipe's data section -> argument of splits.split
     "validation_split": "validation_split",
@@ -32,26 +34,42 @@ class Data:
 
     Args:
         dataset: the dataset.
+        rows: of a text, how many parts of it a model with a state reads side by side; None: it has no state.
+        tokenizer: of a text, the vocabulary to read it in; by default that of its training split.
         split_arguments: those of `splits.split`.
     """
 
-    def __init__(self, dataset: Dataset, **split_arguments: Any) -> None:
-        self.dataset = dataset
+    def __init__(
+        self, dataset: Dataset, *, rows: int | None = None, tokenizer: Tokenizer | None = None, **split_arguments: Any
+    ) -> None:
+        fractions = {key: value for key, value in split_arguments.items() if key != "seed"}
         with reading():
-            self.splits = splits.split(dataset, **split_arguments)
+            if tokenizer is not None and isinstance(dataset, TextDataset):
+                dataset = dataset.with_tokenizer(tokenizer)
+            self.dataset = dataset.divided(**fractions) or dataset
+            self.splits = splits.split(self.dataset, **split_arguments)
+        self.rows = rows
         self._each = split_arguments.get("examples_per_class")
-        self._arrays: dict[str, DeviceArrays] = {}
+        self._arrays: dict[str, Any] = {}  # of each stored part what its pipelines share
 
     @classmethod
-    def of(cls, recipe: Recipe, dataset: Dataset) -> Data:
-        """The dataset of a recipe with the classes that its `data` section selects, as that splits it."""
+    def of(cls, recipe: Recipe, dataset: Dataset, tokenizer: Tokenizer | None = None) -> Data:
+        """The dataset of a recipe with the classes that its `data` section selects, as that splits it.
+
+        Args:
+            tokenizer: a run's own, for its text; None: it is learned from the training split.
+        """
         dataset = selected(recipe, dataset)
         section = recipe.section("data")
+        if isinstance(dataset, TextDataset) and "split_seed" in section.data:
+            message = "a text is cut in order, nothing is drawn. Remove it."
+            raise RecipeError([Problem(section["split_seed"].place, "data.split_seed", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
+        rows = rows_of(recipe) if isinstance(dataset, TextDataset) else None
         with reading():
             dataset.sizes()  # what is wrong with the files is not about the section's fractions
         try:
-            return cls(dataset, **arguments)
+            return cls(dataset, rows=rows, tokenizer=tokenizer, **arguments)
         except DataError as error:
             if isinstance(error.__cause__, ValueError) and arguments:
                 raise RecipeError([Problem(section.place, "data", str(error))]) from error
@@ -64,12 +82,38 @@ class Data:
             facts = dict(self.dataset.facts())
         if self._each is not None:
             facts["examples_per_class"] = self._each
+        if self.rows is not None:
+            facts["rows"] = self.rows  # the batch size that a model with a state is built for
         return facts | {f"{name}_size": split.size for name, split in self.splits.items()}
 
-    def pipeline(self, name: str, batch_size: int) -> Pipeline:
-        """The batches of a split that the data have."""
-        split = self.splits[name]
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.dataset, TextDataset)
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Of a text, None of other data."""
+        if not isinstance(self.dataset, TextDataset):
+            return None
         with reading():
+            return self.dataset.tokenizer
+
+    def pipeline(self, name: str, batch_size: int, training: bool = False) -> Pipeline:
+        """The batches of a split that the data have.
+
+        Args:
+            training: whether they are to train on: of a text then windows of equal length, cut elsewhere each epoch.
+        Raises:
+            UsageError: a model with a state takes batches of another size.
+        """
+        split = self.splits[name]
+        if self.rows is not None and batch_size != self.rows:
+            raise UsageError(
+                f"a batch size of {batch_size} does not fit: the model keeps the state of {self.rows} rows."
+            )
+        with reading():
+            if isinstance(self.dataset, TextDataset):
+                return self._windows(self.dataset, split.part, batch_size, training)
             indices = split.indices()
             if isinstance(self.dataset, StreamedDataset):
                 from dltool.pipelines.streamed import Streamed
@@ -81,9 +125,21 @@ class Data:
                 self._arrays[split.part] = DeviceArrays(self.dataset.read(split.part))
             return InMemory(self._arrays[split.part], indices, batch_size)
 
+    def _windows(self, text: TextDataset, part: str, batch_size: int, training: bool) -> Pipeline:
+        from dltool.pipelines.windows import Rows, Windows, on_device
+
+        if part not in self._arrays:
+            self._arrays[part] = on_device(text.encoded(part))
+        kind = Windows if self.rows is None else Rows
+        try:
+            return kind(self._arrays[part], text.sequence_length, batch_size, training)
+        except ValueError as error:
+            raise ValueError(f"{text.source}: the {part} split has {error}") from error
+
     def evaluation_batch(self, batch_size: int) -> int:
         """Examples at a time where nothing is trained."""
-        return batch_size if isinstance(self.dataset, StreamedDataset) else max(batch_size, EVALUATION_BATCH)
+        as_trained = isinstance(self.dataset, StreamedDataset | TextDataset)  # outputs of tokens are large
+        return batch_size if as_trained else max(batch_size, EVALUATION_BATCH)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -122,6 +178,14 @@ def selected(recipe: Recipe, dataset: Dataset) -> Dataset:
         return with_classes(dataset, value.plain())
     except ValueError as error:
         raise RecipeError([Problem(value.place, "data.classes", str(error))]) from error
+
+
+def rows_of(recipe: Recipe) -> int | None:
+    """The batch size of a recipe whose model has a layer with `stateful: true`, else None."""
+    stateful = any(
+        path.rpartition(".")[2] == "stateful" and value.data is True for path, value in recipe.section("model").walk()
+    )
+    return recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE) if stateful else None
 
 
 @contextmanager

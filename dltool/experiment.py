@@ -95,7 +95,7 @@ def train(
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
-    data = Data.of(recipe, dataset)
+    data = Data.of(recipe, dataset, changes.own_tokenizer(run) if resume else None)
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():
@@ -114,6 +114,8 @@ def train(
             else:
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
+            if data.tokenizer is not None:
+                run.write_vocabulary(data.tokenizer.files())
             run.write_json(runs.DATA, data.facts)
             if found:
                 run.write_json(runs.BASES, {"bases": found})
@@ -343,6 +345,8 @@ class _Training:
             "seconds": seconds,
             "examples": {name: split.size for name, split in self.data.splits.items()},
         }
+        if self.data.is_text:
+            metrics["tokens"] = {name: self.data.facts[f"{name}_tokens"] for name in self.data.splits}
         if self.model.count_params() <= FEW_WEIGHTS:
             metrics["weights"] = {w.path: w.numpy().tolist() for w in self.model.weights}
         self._save(history, selected)

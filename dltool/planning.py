@@ -11,12 +11,11 @@ from typing import Any
 
 from dltool import changes, outlines, overrides, runs, stage_list
 from dltool import recipe as reading
-from dltool.data import Data
+from dltool.data import DEFAULT_BATCH_SIZE, Data, rows_of
 from dltool.diagnostics import plateau
 from dltool.errors import DataError, Problem, RecipeError, UsageError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
 from dltool.outlines import UNREADABLE, Outlined
-from dltool.preparation import DEFAULT_BATCH_SIZE
 from dltool.procedures.stage_plan import Stage, rate_of_all, stages_of
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
@@ -198,25 +197,32 @@ def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | No
     asked = recipe.get("fit", "steps_per_epoch")
     given = None if asked is None else asked.data
     try:
-        size = _size(recipe, dataset, recorded)
+        batches = _batches(recipe, dataset, recorded)
     except DataError:
         if given is None:
             raise
-        size = None
-    if size is None:
+        batches = None
+    if batches is None:
         return int(given or 1)
-    batches = -(-size // recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
     if given is not None and asked is not None and given > batches:
         message = f"must be at most {batches}, the batches of the training split. Got {given}."
         raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
     return batches if given is None else int(given)
 
 
-def _size(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
-    """Examples in the training split, None where they cannot be known."""
+def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
+    """Batches of the training split, None where they cannot be known."""
     if recorded is not None:
-        return int(recorded["train_size"])
-    return None if dataset is None else Data.of(recipe, dataset).splits["train"].size
+        size, is_text = int(recorded["train_size"]), "sequence_length" in recorded
+    elif dataset is not None:
+        data = Data.of(recipe, dataset)
+        size, is_text = data.splits["train"].size, data.is_text
+    else:
+        return None
+    rows = rows_of(recipe) if is_text else None
+    if rows is not None:
+        return max(size // rows, 1)  # each row has as many windows
+    return -(-size // recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
 
 
 def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dict[str, Any]:

@@ -102,6 +102,22 @@ class Evaluated:
         return self.targets.shape == self.outputs.shape and bool(one_hot)
 
 
+@dataclass
+class EvaluatedText(Evaluated):
+    """A language model's figures on a split; its outputs, a number for each token that could follow, are not kept.
+
+    Args:
+        tokens: of the split.
+    """
+
+    tokens: int = 0
+
+    @property
+    def is_classification(self) -> bool:
+        """One class an example: no, one a token."""
+        return False
+
+
 def cross_entropy(model: Any) -> CrossEntropy | None:
     """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
     from keras import losses
@@ -194,6 +210,14 @@ def evaluate(
         targets.append(np.asarray(y))
     figures = _figures(model, total / pipeline.size)
     return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes)
+
+
+def evaluate_text(model: Any, pipeline: Pipeline, run: str, split: str, tokens: int) -> EvaluatedText:
+    """One pass over a text, as training evaluates it: loss and metrics, means over tokens."""
+    from dltool.procedures.evaluation import Evaluation
+
+    nothing = np.zeros((0,), np.float32)
+    return EvaluatedText(run, split, nothing, nothing, Evaluation(model).run(pipeline), model, tokens=tokens)
 
 
 def average(members: Sequence[Evaluated]) -> Evaluated:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import backend, build, changes, predictions, runs
 from dltool import recipe as recipes
-from dltool.data import Data
-from dltool.errors import DltoolError, Problem, RecipeError, UsageError
+from dltool.data import DEFAULT_BATCH_SIZE, Data
+from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError
 from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
     from dltool.pipelines.base import Pipeline
+    from dltool.tokenization.base import Tokenizer
 
-DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
 DEFAULT_SEED = 0
 
 
@@ -35,7 +35,7 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
         return Preparation.of(build.load(source, overrides), device)
     one = recipes.load(run / runs.RECIPE, overrides)
     changes.own_dataset(one, run)
-    prepared = Preparation.of(one, device)
+    prepared = Preparation.of(one, device, changes.own_tokenizer(run))
     weights = run.load_model().get_weights()
     try:
         prepared.model.set_weights(weights)
@@ -62,7 +62,7 @@ class Preparation:
         self.recipe, self.data, self.seed = recipe, data, seed
         self.batch_size: int = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         self.epochs = recipe.epochs
-        self.train = data.pipeline("train", self.batch_size)
+        self.train = data.pipeline("train", self.batch_size, training=True)
         self.validation = self._validation()
         self.steps = self._steps_per_epoch()
         with data.explained():
@@ -80,13 +80,17 @@ class Preparation:
         self.class_weight = self._class_weight()
 
     @classmethod
-    def of(cls, recipe: Recipe, device: str = "auto") -> Preparation:
-        """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model."""
+    def of(cls, recipe: Recipe, device: str = "auto", tokenizer: Tokenizer | None = None) -> Preparation:
+        """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
+
+        Args:
+            tokenizer: a run's own, for its text.
+        """
         dataset = build.dataset(recipe.section("data", "dataset"))
         seed = recipe.setting("seed", default=DEFAULT_SEED)
         backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
         build.check(recipe)
-        data = Data.of(recipe, dataset)
+        data = Data.of(recipe, dataset, tokenizer)
         backend.begin_anew(seed, recipe.setting("dtype_policy"))
         return cls(recipe, data, seed)
 
@@ -121,7 +125,14 @@ class Preparation:
         if size is None:  # validation_steps counts batches of batch_size, as Keras does
             counted = self.recipe.setting("fit", "validation_steps") is not None
             size = self.batch_size if counted else self.data.evaluation_batch(self.batch_size)
+        elif self.data.rows is not None and size != self.data.rows:
+            message = f"the model's state has {self.data.rows} rows, those of fit.batch_size. Remove this."
+            raise RecipeError([Problem(self._place("validation_batch_size"), "fit.validation_batch_size", message)])
         return self.data.pipeline("validation", size)
+
+    def _place(self, key: str) -> Place:
+        value = self.recipe.section("fit", key)
+        return value.key or value.place
 
     def _steps_per_epoch(self) -> int:
         asked = self.recipe.get("fit", "steps_per_epoch")
@@ -172,6 +183,9 @@ class Preparation:
         value = self.recipe.get("fit", "class_weight")
         if value is None or value.data is None:
             return None
+        if self.data.is_text:
+            message = "weighs classes of examples; of a text each token is one. Remove it."
+            raise RecipeError([Problem(value.place, "fit.class_weight", message)])
         try:
             return class_weights(value.plain(), self.data.facts.get("num_classes") or 0)
         except ValueError as error:

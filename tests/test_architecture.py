@@ -13,7 +13,8 @@ import dltool
 PACKAGE = Path(dltool.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 LEAVES = ("applications", "callbacks", "constraints", "datasets", "decoding", "diagnostics", "initializers", "layers",
-          "losses", "metrics", "optimizers", "pipelines", "procedures", "schedules", "visualization")  # fmt: skip
+          "losses", "metrics", "optimizers", "pipelines", "procedures", "schedules", "tokenization",
+          "visualization")  # fmt: skip
 HOUSE = {"dltool.recipe", "dltool.stage_list", "dltool.bases", "dltool.values", "dltool.overrides",
          "dltool.names", "dltool.build", "dltool.runs", "dltool.objects", "dltool.outlines", "dltool.planning",
          "dltool.plans_of_runs", "dltool.plan_tables", "dltool.preparation", "dltool.starting", "dltool.trial",
@@ -89,7 +90,7 @@ def test_recipes_never_need_keras_numpy_or_pandas(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/"))),
+        *(name for name in FILES if name.startswith(("datasets/", "schedules/", "commands/", "tokenization/"))),
         *(
             f"visualization/{name}.py"
             for name in ("history", "percentiles", "schedules", "signal_depth", "terminal_plot")

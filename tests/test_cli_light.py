@@ -68,6 +68,7 @@ def watched(*arguments: str, limit: float, cwd: Path | None = None) -> tuple[int
         "lr-schedule --help",
         "summary --help",
         "percentiles --help",
+        "generate --help",
         "--version",
         "-h",
     ],

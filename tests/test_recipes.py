@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from dltool import build, recipe
-from dltool.data import selected
+from dltool.data import Data, selected
 from dltool.datasets.splits import split
+from dltool.datasets.texts import TextDataset
 from tests.command_line import run
 
 NAMES = recipe.bundled_names()
@@ -35,7 +36,8 @@ def dataset_of(name: str) -> str:
 
 
 SIZED = [name for name in NAMES if "dltool summary" in header(name)["Check"]]  # at a paper's size, never trained here
-NEEDS_DATA = [name for name in NAMES if dataset_of(name) in IMAGES]
+TEXTS = [name for name in NAMES if dataset_of(name) == "TextFile"]
+NEEDS_DATA = [name for name in NAMES if dataset_of(name) in IMAGES or name in TEXTS]
 SLOW = sorted(set(NEEDS_DATA) - set(SIZED))  # minutes each on 2 cores: make slow
 QUICK = sorted(set(NAMES) - set(SLOW) - set(SIZED))
 
@@ -72,13 +74,17 @@ def test_header_of_what_was_never_trained_says_its_size_as_counted(
     assert recipe.purpose(recipe.bundled() / f"{name}.yaml").endswith(".")
     assert found["Run"] == f"dltool train {name} --out runs/{name.replace('/', '-')}"
     assert found["Needs"].endswith("not trained here.")
+    if name in TEXTS and "DLTOOL_DATA" not in os.environ:
+        pytest.skip("needs DLTOOL_DATA")
     command = shlex.split(found["Check"])
     assert command[:3] == ["dltool", "summary", name]
     done = run(capsys, *command[1:], "--format", "json")
     assert done.status == 0, done.err
     (total,) = json.loads(done.out)["total"]
     counts = (total[key] for key in ("parameters", "trainable_parameters", "multiply_adds"))
-    assert found["Expect"] == "{:,} parameters, {:,} of them trainable; {:,} multiply-adds an image.".format(*counts)
+    example = "window" if name in TEXTS else "image"
+    expected = "{:,} parameters, {:,} of them trainable; {:,} multiply-adds a".format(*counts)
+    assert found["Expect"] == f"{expected}{'n' * (example == 'image')} {example}."
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*SIZED}))
@@ -89,7 +95,7 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     out = f"runs/{name.replace('/', '-')}"
     assert found["Run"] == f"dltool train {name} --out {out}"
     assert found["Check"].startswith(f"dltool eval {out} --require ")
-    measured = r"test (accuracy 0\.\d+|RMSE \d+\.\d+)|w = \d\.\d+"
+    measured = r"test (accuracy 0\.\d+|RMSE \d+\.\d+|loss \d\.\d+ nats)|w = \d\.\d+"
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
 
 
@@ -110,8 +116,14 @@ def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: p
             pytest.skip("what it begins with needs DLTOOL_DATA")
         train_first(name, capsys, "fit.steps_per_epoch=1")
     build.check(loaded)
+    if name in TEXTS and "DLTOOL_DATA" not in os.environ:
+        pytest.skip("needs DLTOOL_DATA")
     dataset = selected(loaded, build.dataset(loaded.get("data", "dataset")))
-    if name in NEEDS_DATA and "DLTOOL_DATA" not in os.environ:
+    if isinstance(dataset, TextDataset):
+        data = Data.of(loaded, dataset)
+        facts, size = data.facts, data.rows or 16
+        x, y = (tokens[:size, :8] for tokens in vars(data.dataset.read("train")).values())
+    elif name in NEEDS_DATA and "DLTOOL_DATA" not in os.environ:
         shape = IMAGES[dataset_of(name)]
         facts = {"input_shape": shape, "num_classes": 10}
         x, y = np.random.default_rng(0).integers(0, 256, (64, *shape), np.uint8), np.arange(64) % 10
@@ -122,7 +134,8 @@ def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: p
     batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
     model = build.model(loaded, facts, lambda: batches)
     build.compile(loaded, model, facts, steps_per_epoch=10)
-    first: Any = model.train_on_batch(tf.nest.map_structure(lambda a: a[:16], x), y[:16], return_dict=True)
+    count = facts.get("rows", 16)
+    first: Any = model.train_on_batch(tf.nest.map_structure(lambda a: a[:count], x), y[:count], return_dict=True)
     assert np.isfinite(first["loss"])
 
 

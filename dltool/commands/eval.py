@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ from dltool.data import Data, differing_fact, reading, selected
 from dltool.errors import DataError, RequirementError, UsageError
 from dltool.predictions import (
     Evaluated,
+    EvaluatedText,
     average,
     classification,
     cross_entropy,
     evaluate,
+    evaluate_text,
     outputs_problem,
     regression,
 )
@@ -68,6 +70,8 @@ def run(
     section = "classes" if per_class else "confusion" if confusion else "scores"
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
+    if predictions is not None and any(isinstance(one, EvaluatedText) for one in evaluated):
+        raise UsageError("--predictions: the runs are of a text, of which outputs for each token are not kept")
     if predictions is not None:
         with runs.atomic(predictions) as file:
             file.write(prediction_table(evaluated[-1]).to_csv(index=False, lineterminator="\n").encode())
@@ -93,9 +97,10 @@ def evaluate_runs(
     sources: dict[str, tuple[Data, str]] = {}
     for directory, one, facts in zip(directories, recipes, trained, strict=True):
         model = directory.load_model()
-        key = to_text(one.setting("data"))
+        key = to_text(one.setting("data")) + (str(directory) if "sequence_length" in facts else "")
         if key not in sources:
-            sources[key] = _of_recipe(one, directory, split) if other is None else _of_other(other, split)
+            read = {"rows": facts.get("rows"), "tokenizer": changes.own_tokenizer(directory)}
+            sources[key] = _of_recipe(one, directory, split, read) if other is None else _of_other(other, split, read)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
         size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
@@ -103,9 +108,13 @@ def evaluate_runs(
         whole = source.splits.keys() == {"train"} and (split == "all" or other is not None)
         with source.explained(), _fitting(directory):
             split_ = "all" if whole else name
+            if source.is_text:
+                tokens = source.facts[f"{name}_tokens"]
+                evaluated.append(evaluate_text(model, pipeline, str(directory), split_, tokens))
+                continue
             columns, classes = facts.get("features"), facts.get("num_classes")
             evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
-    if len(evaluated) > 1:
+    if len(evaluated) > 1 and not any(isinstance(one, EvaluatedText) for one in evaluated):
         evaluated.append(average(evaluated))
     first = evaluated[0]
     named = trained[0].get("class_names")
@@ -120,7 +129,8 @@ def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: 
 
     rows, tables_, matrices = [], [], []
     for one in evaluated:
-        row = {"run": one.run, "split": one.split, "examples": len(one.targets), **one.figures}
+        counted = {"tokens": one.tokens} if isinstance(one, EvaluatedText) else {"examples": len(one.targets)}
+        row = {"run": one.run, "split": one.split, **counted, **one.figures}
         if one.is_classification:
             summary, table, matrix = classification(one, classes)
             row |= summary
@@ -202,21 +212,21 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
     return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
 
 
-def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None) -> tuple[Data, str]:
-    """The data of a run's recipe and the split to evaluate."""
+def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
+    """The data of a run's recipe and the split to evaluate; `read`: how a text is read, as `Data` takes it."""
     dataset = changes.own_dataset(one, directory)
     if split == "all":
-        return _whole(selected(one, dataset)), "train"
-    return _split_of(Data.of(one, dataset), split)
+        return _whole(selected(one, dataset), read), "train"
+    return _split_of(Data.of(one, dataset, read["tokenizer"]), split)
 
 
-def _of_other(dataset: Any, split: str | None) -> tuple[Data, str]:
+def _of_other(dataset: Any, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
     """Other data and the split to evaluate: by default their test part, or all where they have none."""
     with reading():
         parts = dataset.sizes()
     if split == "all" or (split is None and "test" not in parts):
-        return _whole(dataset), "train"
-    return _split_of(Data(dataset), split)
+        return _whole(dataset, read), "train"
+    return _split_of(Data(dataset, **read), split)
 
 
 def _split_of(source: Data, split: str | None) -> tuple[Data, str]:
@@ -226,13 +236,13 @@ def _split_of(source: Data, split: str | None) -> tuple[Data, str]:
     return source, name
 
 
-def _whole(dataset: Any) -> Data:
+def _whole(dataset: Any, read: Mapping[str, Any]) -> Data:
     """Everything as one split."""
     with reading():
         parts = dataset.sizes()
     if set(parts) != {"train"}:
         raise UsageError(f"--split all: the data come in parts; choose one of {', '.join(parts)}")
-    return Data(dataset, test_split=0.0)
+    return Data(dataset, **read, test_split=0.0)
 
 
 def _check_fits(directory: RunDirectory, model: Any, old: dict[str, Any], new: dict[str, Any]) -> None:

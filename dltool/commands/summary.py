@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dltool import backend, build, changes, recipe, runs, tables
-from dltool.data import reading, selected
-from dltool.errors import DltoolError, UsageError
-from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
+from dltool.data import DEFAULT_BATCH_SIZE, Data, reading, selected
+from dltool.datasets.texts import TextDataset
+from dltool.errors import DltoolError, RecipeError, UsageError
+from dltool.preparation import DEFAULT_SEED
 from dltool.runs import RunDirectory
 from dltool.writing import PICTURES, check_target
 
@@ -76,8 +77,13 @@ def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
 def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
     dataset = build.dataset(one.section("data", "dataset"))
     try:
+        if isinstance(dataset, TextDataset):  # whose vocabulary is that of the training split; counted for a window
+            facts = Data.of(one, dataset).facts
+            return facts | {"input_shape": (facts["sequence_length"],)}
         with reading():
             return dict(selected(one, dataset).facts())
+    except RecipeError:
+        raise
     except DltoolError as error:
         remedy = "Or give --input-shape and --classes, which need no data."
         raise type(error)(f"{error} {remedy}") from error

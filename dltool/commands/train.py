@@ -64,7 +64,8 @@ def report(trained: experiment.TrainedRun) -> dict[str, pd.DataFrame]:
     metrics = trained.metrics
     run_ = str(trained.run)
     splits = [name for name in ("train", "validation", "test") if name in metrics]
-    rows = [{"run": run_, "split": name, "examples": metrics["examples"][name], **metrics[name]} for name in splits]
+    counted = "tokens" if "tokens" in metrics else "examples"
+    rows = [{"run": run_, "split": name, counted: metrics[counted][name], **metrics[name]} for name in splits]
     summary = {
         "run": run_,
         "epochs": metrics["epochs"],

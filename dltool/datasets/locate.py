@@ -21,6 +21,14 @@ def data_folders(*names: str) -> list[Path]:
     return [Path(root).expanduser() / name for name in names] if root else []
 
 
+def placed(path: str | os.PathLike) -> Path:
+    """A path as it is given if it exists; else, where it is relative, below $DLTOOL_DATA if it exists there."""
+    own = Path(path).expanduser()
+    if own.is_absolute() or not os.fspath(path) or own.exists():
+        return own
+    return next((found for found in data_folders(os.fspath(own)) if found.exists()), own)
+
+
 def keras_cache() -> Path:
     """Keras's folder of downloaded datasets, found as Keras finds it ($KERAS_HOME, else ~/.keras)."""
     own = os.environ.get("KERAS_HOME")

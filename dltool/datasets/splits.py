@@ -44,11 +44,11 @@ def split(
 ) -> dict[str, Split]:
     """Splits "train", "validation" and "test" of a dataset; those without examples are absent.
 
-    Stored parts are used as they are. Of a dataset without a test part, ceil(test_split * n) of the n train
-    examples are held out; then ceil(validation_split * m) of the m that remain. Class shares are kept
-    (stratified) where targets are one class an example. Of what then remains to train on, `examples_per_class` of each
-    class are drawn; validation and test stay whole. Sizes are known at once; labels are read when `indices()` is
-    first called.
+    Stored parts are used as they are, and a dataset that divides itself (`Dataset.divided`) has no others. Of a
+    dataset without a test part, ceil(test_split * n) of the n train examples are held out; then
+    ceil(validation_split * m) of the m that remain. Class shares are kept (stratified) where targets are one class an
+    example. Of what then remains to train on, `examples_per_class` of each class are drawn; validation and test stay
+    whole. Sizes are known at once; labels are read when `indices()` is first called.
 
     Args:
         dataset: where the parts come from.
@@ -63,6 +63,11 @@ def split(
     """
     validation_split = arguments.fraction("split", "validation_split", validation_split)
     seed = arguments.integer("split", "seed", seed, 0)
+    divided = dataset.divided(validation_split, test_split)
+    if divided is not None:
+        if examples_per_class is not None:
+            raise ValueError(f"{dataset.title} divides itself and has no classes: remove 'examples_per_class'.")
+        return {part: Split(part, size) for part, size in divided.sizes().items()}
     name, sizes = dataset.title, dataset.sizes()
     if test_split is not None:
         test_split = arguments.fraction("split", "test_split", test_split)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline, Step
-from dltool.procedures import fused_batch_normalization
+from dltool.procedures import fused_batch_normalization, recurrent_state
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
@@ -176,6 +176,7 @@ class GradientDescent:
                 model.reset_metrics()
                 for metric in self.metrics:
                     metric.reset_state()
+                recurrent_state.reset(model)
                 self.position.epoch_seconds = 0.0
             self._begin_epoch(number)
             hooks.on_epoch_begin(number)

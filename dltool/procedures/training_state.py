@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dltool.procedures import recurrent_state
+
 SCALARS = (bool, int, float, str, type(None))
 PROCEDURE = "procedure/"  # before the names of a procedure's own arrays
 
@@ -38,7 +40,8 @@ class TrainingState:
 
     Args:
         position: how far training has come.
-        arrays: variables of model, optimizer, metrics and augmentation, and what callbacks and the procedure keep.
+        arrays: variables of model, optimizer, metrics and augmentation, states that recurrent layers keep, and what
+            callbacks and the procedure keep.
         callbacks: plain attributes of each callback, in order.
         history: a row an epoch.
         stopped: whether a callback has ended training.
@@ -55,6 +58,7 @@ def variables(model: Any, augment: Any | None) -> dict[str, Any]:
     """Every variable of training under a name that is the same in each process."""
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     groups["metrics"] = [variable for metric in model.metrics for variable in metric.variables]
+    groups["state"] = recurrent_state.variables(model)
     groups["augment"] = augment.variables if augment is not None else []
     return {f"{group}/{index}": v for group, members in groups.items() for index, v in enumerate(members)}
 

@@ -74,6 +74,11 @@ def _npz(folder):
     return {"path": folder / "a.npz"}
 
 
+def _text(folder):
+    (folder / "a.txt").write_text("To be, or not to be: that is the question.\n" * 20)
+    return {"path": folder / "a.txt", "sequence_length": 16}
+
+
 FINE = sorted(importlib.import_module("dltool.datasets.cifar100").COARSE_OF)
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SAMPLES = {
@@ -84,6 +89,7 @@ SAMPLES = {
     "ImageFolder": _images,
     "Csv": _csv,
     "Npz": _npz,
+    "TextFile": _text,
 }
 
 
@@ -105,7 +111,7 @@ def dataset(request, tmp_path):
 
 
 def test_the_datasets_of_this_folder_are_discovered():
-    assert set(SAMPLES) | {"Digits", "Line"} <= set(CLASSES)
+    assert set(SAMPLES) | {"Digits", "Line", "PythonDocs"} <= set(CLASSES)
 
 
 def test_sizes_and_labels_agree_with_what_is_read(dataset):
@@ -127,8 +133,13 @@ def test_facts_agree_with_what_is_read(dataset):
         assert set(facts["features"]) == set(examples.x) == set(facts["input_columns"])
     else:
         assert isinstance(facts["input_shape"], tuple)
-        assert facts["input_shape"] == examples.x.shape[1:]
-    if dataset.task == "classification":
+        pairs = zip(facts["input_shape"], examples.x.shape[1:], strict=True)
+        assert all(said in (size, None) for said, size in pairs)
+    if dataset.task == "language":
+        assert examples.x.dtype == examples.y.dtype == np.int32
+        assert 0 <= examples.x.min() <= examples.x.max() < facts["vocabulary_size"] == facts["num_classes"]
+        assert examples.y.shape == examples.x.shape
+    elif dataset.task == "classification":
         assert examples.y.dtype == np.int32
         assert 0 <= examples.y.min() <= examples.y.max() < facts["num_classes"]
         assert len(facts.get("class_names", range(facts["num_classes"]))) == facts["num_classes"]
@@ -164,6 +175,7 @@ def test_a_part_that_is_not_stored_is_an_error_of_one_line(dataset):
 
 def test_split_promises_the_sizes_it_keeps(dataset):
     splits = split(dataset, seed=3)
+    dataset = dataset.divided() or dataset
     assert {"train", "test"} <= set(splits)
     for part in splits.values():
         indices = part.indices()

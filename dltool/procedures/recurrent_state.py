@@ -1,0 +1,22 @@
+"""What recurrent layers with `stateful: true` carry from batch to batch; Keras does not count it among variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def variables(model: Any) -> list[Any]:
+    """The state variables of a model's recurrent layers, (rows, units) each, in the order of the layers."""
+    found = []
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:
+            found += keras.tree.flatten(layer.states)
+    return found
+
+
+def reset(model: Any) -> None:
+    """Forget what came before."""
+    for variable in variables(model):
+        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
