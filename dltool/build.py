@@ -166,12 +166,15 @@ def procedure(
     builder = Builder({}, steps_per_epoch)
     built = builder.build("procedures", value, "procedure")
     builder.finish()
+    name = object_name(value)
     try:
         built.prepare(model, steps_per_epoch, load, class_names)
     except DataError as error:
-        raise DataError(f"{value.place}: {join('procedure', object_name(value))}: {error}") from error
+        raise DataError(f"{value.place}: {join('procedure', name)}: {error}") from error
     except ValueError as error:
-        place, path = _wired(value, join("procedure", object_name(value)), getattr(error, "wired", []))
+        place, path = (value.get(name) or value) if value.is_mapping else value, join("procedure", name)
+        if keys := getattr(error, "wired", []):
+            place, path = _wired(value, path, keys)
         raise RecipeError([Problem(place.place, path, f"{one_line(error).removesuffix('.')}.")]) from error
     return built
 
