@@ -215,10 +215,10 @@ def _sequential(
                 layer.adapt(data.map(before) if before is not None else data)
 
         x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
-    built = keras.Model(inputs, x, name=name)  # wirings, such as Residual, are no layers
-    if all(isinstance(layer, keras.layers.Layer) for layer in layers):
-        built = builder.attempt(lambda: keras.Sequential([inputs, *layers], name=name), value, "model")
-        builder.finish()  # two layers of one name
+    built = builder.attempt(lambda: keras.Model(inputs, x, name=name), value, "model")
+    builder.finish()  # two layers of one name
+    if all(isinstance(layer, keras.layers.Layer) for layer in layers):  # wirings, such as Residual, are none
+        return keras.Sequential([inputs, *layers], name=name)
     return built
 
 
@@ -231,15 +231,13 @@ def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: 
         return layer(x)
     except Exception as error:  # of Keras: told at the innermost layer that the recipe names
         value, path = _wired(value, path, getattr(error, "wired", []))
-        if not hasattr(error, "wired"):
-            layer, x, value, path = _failing(layer, x, value, path)
     y = builder.attempt(lambda: layer(x), value, path)
     builder.finish()
     return y
 
 
 def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, str]:
-    """The layer inside a wiring (Residual, Branches) that `keys` lead to, with its place in the recipe."""
+    """The layer inside a wiring (Residual, Branches, Repeat) that `keys` lead to, with its place in the recipe."""
     for key in keys:
         if isinstance(key, str):
             name = object_name(value)
@@ -250,24 +248,6 @@ def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, s
             value, path = value.data[key], f"{path}[{key}]"
             path = join(path, object_name(value)) if object_name(value) else path
     return value, path
-
-
-def _failing(layer: Any, x: Any, value: Value, path: str) -> tuple[Any, Any, Value, str]:
-    """Of a list of layers as one (Repeat), the one that fails on what comes before it, with its place in the recipe."""
-    import keras
-
-    block = value.get(object_name(value), "layers")
-    if not isinstance(layer, keras.Sequential) or block is None or not block.is_list:
-        return layer, x, value, path
-    inside = x
-    for index, inner in enumerate(layer.layers):
-        place = index % len(block.data)
-        try:
-            inside = inner(inside)
-        except Exception:
-            item = block.data[place]
-            return _failing(inner, inside, item, join(f"{path}.layers[{place}]", object_name(item)))
-    return layer, x, value, path
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:
