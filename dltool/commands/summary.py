@@ -90,6 +90,8 @@ def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
     try:
         with reading():
             return dict(selected(one, dataset).facts())
+    except RecipeError:
+        raise
     except DltoolError as error:
         remedy = "Or give --input-shape and --classes, which need no data."
         raise type(error)(f"{error} {remedy}") from error
