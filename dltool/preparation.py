@@ -68,7 +68,7 @@ class Preparation:
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
             build.compile(recipe, self.model, data.facts, self.steps)
-            self.augment = build.augmentation(recipe, data.facts)
+            self.augment = build.augmentation(recipe, data.facts, self.train.inputs, self.model.loss)
             self._check_outputs()
             self.logs = self._build_state()  # names of the loss and the metrics
         if recipe.setting("compile", "run_eagerly", default=False):
