@@ -105,8 +105,15 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
     return built
 
 
-def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
-    """`data.augment` as one Sequential of images or other inputs, or None."""
+def augmentation(
+    recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] | None = None, loss: Any = None
+) -> Any | None:
+    """`data.augment` as one Sequential of images or other inputs, or None; layers with `adapt` are adapted.
+
+    Args:
+        batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
+        loss: the compiled loss, which must suit layers that mix examples.
+    """
     import keras
 
     value = recipe.get("data", "augment")
@@ -118,9 +125,17 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
         builder.finish()
     layers = builder.listed("layers", value, "data.augment")
     builder.finish()
-    x = keras.Input(tuple(facts["input_shape"]))
+    inputs = x = keras.Input(tuple(facts["input_shape"]))
     for index, (layer, item) in enumerate(zip(layers, value.data, strict=True)):
-        x = builder.attempt(functools.partial(layer, x), item, f"data.augment[{index}]")
+        path = f"data.augment[{index}]"
+        if batches is not None and hasattr(layer, "adapt") and not _given_state(item):
+            before = functools.partial(keras.Model(inputs, x), training=False) if index else None
+            _adapt(builder, functools.partial(_adapt_to, layer, before, batches), item, path)
+        x = builder.attempt(functools.partial(layer, x), item, path)
+        if hasattr(layer, "mix"):
+            from dltool.procedures.augmentation import check_loss
+
+            builder.attempt(functools.partial(check_loss, loss), item, path)
         builder.finish()
     return keras.Sequential([keras.Input(tuple(facts["input_shape"])), *layers], name="augment")
 
@@ -206,13 +221,13 @@ def _sequential(
         if isinstance(layer, keras.utils.FeatureSpace):
             message = "encodes the columns of a table; these data are arrays. Remove it."
             raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
-        adapt = None
+        if hasattr(layer, "mix"):
+            message = "mixes examples and their targets, which a model can't: put it in data.augment"
+            raise RecipeError([Problem(value.data[index].place, f"model[{index}].{type(layer).__name__}", message)])
+        adapt: Callable[[], None] | None = None
         if batches is not None and hasattr(layer, "adapt") and not _given_state(value.data[index]):
             before = keras.Model(inputs, x) if index else None
-
-            def adapt(layer: Any = layer, before: Any = before, batches: Callable[[], Any] = batches) -> None:
-                data = batches()
-                layer.adapt(data.map(before) if before is not None else data)
+            adapt = functools.partial(_adapt_to, layer, before, batches)
 
         x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
     built = builder.attempt(lambda: keras.Model(inputs, x, name=name), value, "model")
@@ -248,6 +263,11 @@ def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, s
             value, path = value.data[key], f"{path}[{key}]"
             path = join(path, object_name(value)) if object_name(value) else path
     return value, path
+
+
+def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable[[], Any]) -> None:
+    """Adapt a layer to what the layers before it make of the data."""
+    layer.adapt(batches() if before is None else batches().map(before))
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:
