@@ -106,8 +106,15 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
     return built
 
 
-def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
-    """`data.augment` as one Sequential of images or other inputs, or None."""
+def augmentation(
+    recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] | None = None, loss: Any = None
+) -> Any | None:
+    """`data.augment` as one Sequential of images or other inputs, or None; layers with `adapt` are adapted.
+
+    Args:
+        batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
+        loss: the compiled loss, which must suit layers that mix examples.
+    """
     import keras
 
     value = recipe.get("data", "augment")
@@ -122,9 +129,17 @@ def augmentation(recipe: Recipe, facts: Mapping[str, Any]) -> Any | None:
         builder.finish()
     layers = builder.listed("layers", value, "data.augment")
     builder.finish()
-    x = keras.Input(tuple(facts["input_shape"]))
+    inputs = x = keras.Input(tuple(facts["input_shape"]))
     for index, (layer, item) in enumerate(zip(layers, value.data, strict=True)):
-        x = builder.attempt(functools.partial(layer, x), item, f"data.augment[{index}]")
+        path = f"data.augment[{index}]"
+        if batches is not None and hasattr(layer, "adapt") and not _given_state(item):
+            before = functools.partial(keras.Model(inputs, x), training=False) if index else None
+            _adapt(builder, functools.partial(_adapt_to, layer, before, batches), item, path)
+        x = builder.attempt(functools.partial(layer, x), item, path)
+        if hasattr(layer, "mix"):
+            from dltool.procedures.augmentation import check_loss
+
+            builder.attempt(functools.partial(check_loss, loss), item, path)
         builder.finish()
     return keras.Sequential([keras.Input(tuple(facts["input_shape"])), *layers], name="augment")
 
@@ -170,12 +185,15 @@ def procedure(
     builder = Builder({}, steps_per_epoch)
     built = builder.build("procedures", value, "procedure")
     builder.finish()
+    name = object_name(value)
     try:
         built.prepare(model, steps_per_epoch, load, class_names)
     except DataError as error:
-        raise DataError(f"{value.place}: {join('procedure', object_name(value))}: {error}") from error
+        raise DataError(f"{value.place}: {join('procedure', name)}: {error}") from error
     except ValueError as error:
-        place, path = _wired(value, join("procedure", object_name(value)), getattr(error, "wired", []))
+        place, path = (value.get(name) or value) if value.is_mapping else value, join("procedure", name)
+        if keys := getattr(error, "wired", []):
+            place, path = _wired(value, path, keys)
         raise RecipeError([Problem(place.place, path, f"{one_line(error).removesuffix('.')}.")]) from error
     return built
 
@@ -208,19 +226,19 @@ def _sequential(
         if isinstance(layer, keras.utils.FeatureSpace):
             message = "encodes the columns of a table; these data are arrays. Remove it."
             raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
-        adapt = None
+        if hasattr(layer, "mix"):
+            message = "mixes examples and their targets, which a model can't: put it in data.augment"
+            raise RecipeError([Problem(value.data[index].place, f"model[{index}].{type(layer).__name__}", message)])
+        adapt: Callable[[], None] | None = None
         if batches is not None and hasattr(layer, "adapt") and not _given_state(value.data[index]):
             before = keras.Model(inputs, x) if index else None
-
-            def adapt(layer: Any = layer, before: Any = before, batches: Callable[[], Any] = batches) -> None:
-                data = batches()
-                layer.adapt(data.map(before) if before is not None else data)
+            adapt = functools.partial(_adapt_to, layer, before, batches)
 
         x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
-    built = keras.Model(inputs, x, name=name)  # wirings, such as Residual, are no layers
-    if all(isinstance(layer, keras.layers.Layer) for layer in layers):
-        built = builder.attempt(lambda: keras.Sequential([inputs, *layers], name=name), value, "model")
-        builder.finish()  # two layers of one name
+    built = builder.attempt(lambda: keras.Model(inputs, x, name=name), value, "model")
+    builder.finish()  # two layers of one name
+    if all(isinstance(layer, keras.layers.Layer) for layer in layers):  # wirings, such as Residual, are none
+        return keras.Sequential([inputs, *layers], name=name)
     return built
 
 
@@ -233,15 +251,13 @@ def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: 
         return layer(x)
     except Exception as error:  # of Keras: told at the innermost layer that the recipe names
         value, path = _wired(value, path, getattr(error, "wired", []))
-        if not hasattr(error, "wired"):
-            layer, x, value, path = _failing(layer, x, value, path)
     y = builder.attempt(lambda: layer(x), value, path)
     builder.finish()
     return y
 
 
 def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, str]:
-    """The layer inside a wiring (Residual, Branches) that `keys` lead to, with its place in the recipe."""
+    """The layer inside a wiring (Residual, Branches, Repeat) that `keys` lead to, with its place in the recipe."""
     for key in keys:
         if isinstance(key, str):
             name = object_name(value)
@@ -254,22 +270,9 @@ def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, s
     return value, path
 
 
-def _failing(layer: Any, x: Any, value: Value, path: str) -> tuple[Any, Any, Value, str]:
-    """Of a list of layers as one (Repeat), the one that fails on what comes before it, with its place in the recipe."""
-    import keras
-
-    block = value.get(object_name(value), "layers")
-    if not isinstance(layer, keras.Sequential) or block is None or not block.is_list:
-        return layer, x, value, path
-    inside = x
-    for index, inner in enumerate(layer.layers):
-        place = index % len(block.data)
-        try:
-            inside = inner(inside)
-        except Exception:
-            item = block.data[place]
-            return _failing(inner, inside, item, join(f"{path}.layers[{place}]", object_name(item)))
-    return layer, x, value, path
+def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable[[], Any]) -> None:
+    """Adapt a layer to what the layers before it make of the data."""
+    layer.adapt(batches() if before is None else batches().map(before))
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:

@@ -390,7 +390,7 @@ def init_stats(
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layers", help="Show the layers that a glob matches: 'conv*', 'repeat/*'; may be repeated."),
+        typer.Option("--layers", help="Show the layers that a glob matches: 'conv*', 'encoder/*'; may be repeated."),
     ] = None,
     batches: Annotated[
         int | None, typer.Option("--batches", min=1, help="Training batches to measure on.", show_default="4")

@@ -79,3 +79,9 @@ class RecipeError(UsageError):
         unique = dict.fromkeys(problems)
         self.problems = sorted(unique, key=lambda problem: problem.place)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says in its first line, without the full stop; its class if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -70,7 +70,7 @@ class Preparation:
             build.compile(recipe, self.model, data.facts, self.steps)
             class_names = data.facts.get("class_names")
             self.procedure = build.procedure(recipe, self.model, self.steps, runs.load_model, class_names)
-            self.augment = build.augmentation(recipe, data.facts)
+            self.augment = build.augmentation(recipe, data.facts, self.train.inputs, self.model.loss)
             self._check_outputs()
             self.logs = self._build_state()  # names of the loss and the metrics
         if recipe.setting("compile", "run_eagerly", default=False):

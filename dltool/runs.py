@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool.errors import DataError, DltoolError, UsageError
+from dltool.errors import DataError, DltoolError, UsageError, first_line
 from dltool.writing import atomic, write_rows, writing
 
 HOME = Path("runs")  # where runs go by default
@@ -220,7 +220,7 @@ class RunDirectory:
         except FileNotFoundError:
             raise DataError(f"{path}: is missing. Train again with --overwrite.") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{path}: is damaged ({_first_line(error)}). Train again with --overwrite.") from error
+            raise DataError(f"{path}: is damaged ({first_line(error)}). Train again with --overwrite.") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -229,7 +229,7 @@ class RunDirectory:
         except FileNotFoundError:
             raise DataError(f"{path}: is missing.{self._unfinished()}") from None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: is damaged ({_first_line(error)}). Train again with --overwrite.") from error
+            raise DataError(f"{path}: is damaged ({first_line(error)}). Train again with --overwrite.") from error
         if not isinstance(value, dict):
             raise DataError(f"{path}: is damaged (not a JSON object). Train again with --overwrite.")
         return value
@@ -295,12 +295,7 @@ def _load(path: Path, remedy: str) -> Any:
             ) from error
         if not zipfile.is_zipfile(path):
             raise DataError(f"{path}: is cut short or damaged.{remedy}") from error
-        raise DataError(f"{path}: is not a readable Keras model ({_first_line(error)}). Train again.") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise DataError(f"{path}: is not a readable Keras model ({first_line(error)}). Train again.") from error
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from dltool.diagnostics.layer_tree import parts
@@ -153,7 +154,8 @@ def test_a_frozen_base_keeps_every_bit_and_the_head_learns(folder: Path, tuned: 
     assert len(found) == 3 + 2 + 2 + 4 + 4  # normalisation, two convolutions, batch normalisation, two dense layers
     assert all(np.array_equal(*pair) for pair in zip(kept, found, strict=True))
     assert {weight.path.split("/")[-2] for weight in base.trainable_weights} == {"dense"}
-    assert json.loads((tuned / "metrics.json").read_text())["train"]["accuracy"] > 0.3  # chance is 0.2
+    losses = pd.read_csv(tuned / "history.csv")["loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
 
 
 def test_a_tuned_run_needs_its_base_no_more(

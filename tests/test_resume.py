@@ -21,6 +21,8 @@ data:
   validation_split: 0.2
   augment:
     - RandomTranslation: {height_factor: 0.1, width_factor: 0.1}
+    - PCAColor: {value_range: [0, 16]}
+    - MixUp: {alpha: 0.2, rate: 0.3}
 model:
   - Normalization: {axis: null}
   - Conv2D: {filters: 24, kernel_size: 3, activation: relu}

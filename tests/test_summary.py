@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from dltool.diagnostics.calls import calls
 from dltool.diagnostics.multiply_adds import multiply_adds
@@ -88,6 +89,53 @@ def test_receptive_fields_are_the_supports_of_gradients(items: object) -> None:
             assert fields[0].size == support(model, call.layer), call.path
 
 
+@pytest.mark.parametrize(
+    ("kernel", "strides", "padding"), [(2, 2, "valid"), (3, 2, "same"), (4, 2, "same"), (5, 3, "valid"), (3, 1, "same")]
+)
+def test_transposed_convolutions_see_what_gradients_reach(kernel: int, strides: int, padding: str) -> None:
+    """From the unit that sees most, as the number differs from unit to unit; `start` is where the first one is."""
+    model = chain((12, 12, 1), layers.Conv2DTranspose(2, kernel, strides=strides, padding=padding))
+    ((rows, _),) = [fields for fields in receptive_fields(calls(model)) if fields is not None]
+    reached = reaches(model)
+    middle = range(3 * strides, 3 * strides + 2 * strides)
+    assert rows.size == max(len(reached[unit]) for unit in middle)
+    assert [rows.first(unit) for unit in middle] == [reached[unit][0] for unit in middle]
+
+
+def reaches(model: keras.Model) -> list[np.ndarray]:
+    """For each row of the output, the rows of the input on which its sum's gradient is not zero."""
+    for weight in model.trainable_weights:
+        weight.assign(tf.ones(weight.shape))
+    x = tf.ones((1, *model.input_shape[1:]))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(model(x), axis=(0, 2, 3))
+    return [np.flatnonzero(np.abs(one).sum((1, 2))) for one in np.asarray(tape.jacobian(y, x))[:, 0]]
+
+
+def test_fields_after_upsampling_are_whole_positions() -> None:
+    """Twice 2 pixels alike, then 2 of them: at most 2 positions of the input; 4 of them: 3."""
+    for kernel, size in ((2, "2"), (4, "3")):
+        model = chain((6, 6, 1), layers.UpSampling2D(2), layers.Conv2D(1, kernel))
+        assert summary(model, 1)[0][-1]["receptive_field"] == size
+
+
+def test_embeddings_and_added_axes_keep_positions() -> None:
+    text = keras.Input((10,), dtype="int32")
+    model = keras.Model(text, layers.Conv1D(4, 3)(layers.Embedding(9, 8)(text)))
+    assert sizes(model) == [1, 3]
+    assert sizes(chain((28, 28), layers.Reshape((28, 28, 1)), layers.Conv2D(2, 5))) == [1, 5]
+    assert sizes(chain((28, 28), layers.Reshape((14, 56, 1)), layers.Conv2D(2, 5))) == [None, None]
+
+
+def test_paths_whose_units_do_not_lie_alike_have_no_field() -> None:
+    x = keras.Input((8, 8, 2))
+    pooled = layers.AveragePooling2D(8)(x)
+    assert sizes(keras.Model(x, layers.Add()([x, pooled])))[-1] is None  # broadcast: each unit sees all
+    assert sizes(keras.Model(x, layers.Concatenate(axis=1)([x, x]))) == [None]
+    assert sizes(chain((6, 9, 8, 3), layers.ConvLSTM2D(4, 3))) == [None]
+
+
 def test_units_after_a_dense_layer_see_all_and_have_no_field() -> None:
     model = chain((8, 8, 1), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(3))
     assert sizes(model) == [3, None, None]
@@ -110,21 +158,73 @@ def test_multiply_adds_are_half_of_tensorflow_s_float_operations(shape: tuple[in
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
     options["output"] = "none"
     counted = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
-    found = [multiply_adds(call.layer, call.input_shapes[0], call.output_shapes[0]) for call in calls(model)]
+    found = [multiply_adds(call.layer, call.input_shapes, call.output_shapes[0]) for call in calls(model)]
     assert 2 * sum(count or 0 for count in found) == counted
 
 
-def test_multiply_adds_worked_by_hand() -> None:
-    """LSTM: 6 steps of 4 gates of (5 inputs + 3 states) x 3 units; grouped convolution: 2 channels a group."""
-    lstm = layers.LSTM(3)
-    model = chain((6, 5), lstm)
-    assert multiply_adds(lstm, (None, 6, 5), (None, 3)) == 6 * 4 * (5 + 3) * 3
-    grouped = layers.Conv2D(6, 3, groups=2)
-    model = chain((5, 5, 4), grouped)
-    assert multiply_adds(grouped, *model.layers[0].output.shape and ((None, 5, 5, 4), (None, 3, 3, 6))) == 9 * 9 * 2 * 6
-    both = layers.Bidirectional(layers.GRU(2))
-    chain((6, 5), both)
-    assert multiply_adds(both, (None, 6, 5), (None, 4)) == 2 * 6 * 3 * (5 + 2) * 2
+def worked(model: keras.Model) -> int | None:
+    """Multiply-adds of a whole model."""
+    found = [multiply_adds(call.layer, call.input_shapes, call.output_shapes[0]) for call in calls(model)]
+    return None if None in found else sum(found)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("shape", "make", "expected"),
+    [
+        ((6, 5), lambda: layers.LSTM(3), 6 * 4 * (5 + 3) * 3),  # 6 steps of 4 gates
+        ((6, 5), lambda: layers.Bidirectional(layers.GRU(2)), 2 * 6 * 3 * (5 + 2) * 2),
+        ((6, 5), lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(4)]), 6 * (4 * (5 + 3) * 3 + 3 * (3 + 4) * 4)),
+        ((5, 5, 4), lambda: layers.Conv2D(6, 3, groups=2), 9 * 9 * 2 * 6),  # 2 channels a group
+        ((3, 8, 9), lambda: layers.Conv2D(4, 3, data_format="channels_first"), 6 * 7 * 9 * 3 * 4),
+        ((8, 8, 3), lambda: layers.SpectralNormalization(layers.Conv2D(4, 3)), 36 * 9 * 3 * 4),
+        ((5, 5, 2), lambda: layers.Conv2DTranspose(3, 4, strides=2), 25 * 16 * 2 * 3),  # each input once a weight
+        ((6, 9, 8, 3), lambda: layers.ConvLSTM2D(4, 3), 6 * (7 * 6) * 9 * (3 + 4) * 4 * 4),
+        ((6, 5), lambda: layers.EinsumDense("...d,dk->...k", output_shape=7), 6 * 5 * 7),
+        ((6, 5), lambda: layers.TimeDistributed(keras.Sequential([layers.Dense(4), layers.Dense(3)])), 6 * (20 + 12)),
+    ],
+)
+def test_multiply_adds_worked_by_hand(shape: tuple[int, ...], make: Any, expected: int) -> None:
+    assert worked(chain(shape, make())) == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        # 7 queries of 16 features, 5 keys of 12; 2 heads of 8: projections, scores and their weighted sum
+        (lambda q, v: layers.MultiHeadAttention(2, 8)(q, v), 7 * 16 * 16 * 2 + 2 * 5 * 12 * 16 + 2 * 7 * 5 * 16),
+        (
+            lambda q, v: layers.GroupQueryAttention(4, 4, 2)(q, layers.Dense(16)(v)),
+            5 * 12 * 16 + 7 * 16 * 16 * 2 + 2 * 5 * 16 * 8 + 2 * 7 * 5 * 16,
+        ),
+        (lambda q, v: layers.Attention()([q, layers.Dense(16)(v)]), 5 * 12 * 16 + 2 * 7 * 5 * 16),
+        (lambda q, v: layers.Dot(axes=2)([q, layers.Dense(16)(v)]), 5 * 12 * 16 + 7 * 5 * 16),
+        (lambda q, v: ops.matmul(q, ops.transpose(layers.Dense(16)(v), (0, 2, 1))), 5 * 12 * 16 + 7 * 5 * 16),
+    ],
+    ids=["heads", "groups", "plain", "dot", "operation"],
+)
+def test_attention_to_another_sequence_counts_both_lengths(make: Any, expected: int) -> None:
+    queries, values = keras.Input((7, 16)), keras.Input((5, 12))
+    assert worked(keras.Model([queries, values], make(queries, values))) == expected
+
+
+def test_operations_of_keras_are_rows_too() -> None:
+    """As in keras.applications.MobileNetV3Small and ConvNeXtTiny."""
+    x = keras.Input((8, 8, 3))
+    y = ops.relu(layers.Conv2D(3, 3, padding="same")(x) + x)
+    rows, totals = summary(keras.Model(x, y), batch_size=1)
+    assert [row["type"] for row in rows] == ["Conv2D", "Add", "Relu"]
+    assert [row["receptive_field"] for row in rows] == ["3", "3", "3"]
+    assert totals["multiply_adds"] == 64 * 9 * 3 * 3
+
+
+def test_memory_is_that_of_the_outputs_own_types() -> None:
+    """bfloat16 takes 2 bytes, tokens (int64) 8."""
+    images = chain((8, 8, 3), layers.Conv2D(4, 3, dtype="mixed_bfloat16"), layers.Flatten(dtype="float32"))
+    assert [row["activation_bytes"] for row in summary(images, 5)[0]] == [5 * 144 * 2, 5 * 144 * 4]
+    text = keras.Input((1,), dtype="string")
+    tokens = layers.TextVectorization(vocabulary=["a"], output_sequence_length=6)(text)
+    rows, _ = summary(keras.Model(text, layers.Embedding(3, 2)(tokens)), 5)
+    assert [row["activation_bytes"] for row in rows] == [5 * 6 * 8, 5 * 12 * 4]
 
 
 def test_a_shared_layer_s_parameters_count_once_and_its_work_twice() -> None:
@@ -177,11 +277,31 @@ def test_an_input_shape_takes_the_place_of_data(tmp_path: Path, capsys: pytest.C
         (["--input-shape", "4,x"], "write sizes without the batch"),
         (["--classes", "3"], "--classes goes with --input-shape"),
         (["--plot", "graph.gif"], "must end in .png or .svg"),
-        (["model.0.Rescaling.scal=1"], "no such"),
+        (["model.0.Rescaling.scal=1"], "scal"),
+        (["--input-shape", "8,8,1"], "the data have no fact 'num_classes'. They have: input_shape. To have it, give"),
+        (["--input-shape", "99999999,99999999,3", "--classes", "3"], "must have less than 2,147,483,648 values"),
     ],
 )
 def test_bad_usage_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "summary", "cnn/digits", *arguments)
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1
-    assert said in done.err or "scal" in done.err
+    assert said in done.err
+
+
+def test_a_table_s_columns_are_the_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i},{'uv'[i % 2]},{i}.5\n" for i in range(12)))
+    text = (
+        "data: {dataset: {Csv: {path: '" + str(tmp_path / "t.csv") + "', target: y}}}\n"
+        "model: [FeatureSpace: '${data.features}', {Dense: 3}, {Dense: 1}]\n"
+        "compile: {optimizer: adam, loss: mse}\n"
+    )
+    path = write_quick(tmp_path, text=text)
+    done = run(capsys, "summary", path, "--format", "json", "--plot", tmp_path / "graph.png")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert [row["parameters"] for row in found["layers"] if row["type"] == "Dense"][1] == 3 + 1
+    assert found["total"][0]["parameters"] == sum(row["parameters"] for row in found["layers"])
+    refused = run(capsys, "summary", path, "--input-shape", "3", "--classes", "2")
+    assert refused.status == 2
+    assert "no fact 'features'" in refused.err and "leave out --input-shape" in refused.err

@@ -306,8 +306,8 @@ def test_a_signal_s_maps_lie_as_the_signal_does(tmp_path: Path, show: Show) -> N
     done = show(path, "--mode", "attribution", "--method", "gradient", "--examples", 2, "--terminal")
     assert done.status == 0, done.err
     blocks = [line.count("▀") for line in done.out.splitlines() if "▀" in line]
-    # four tiles of 3 channels x 20 positions, so two lines of half blocks of 20 columns each, in one row of pictures
-    assert blocks == [80, 80]
+    # four tiles of 3 channels x 20 positions: two lines of half blocks each, three tiles beside each other in 80
+    assert blocks == [60, 60, 20, 20]
     done = show(path, "--mode", "dream")
     assert done.status == 2 and "dream is for images" in done.err.splitlines()[-1]
 

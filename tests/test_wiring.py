@@ -74,6 +74,16 @@ def test_option_b_is_a_strided_1x1_convolution_with_batch_normalisation() -> Non
     assert projection.strides == (2, 2)
 
 
+def test_option_b_normalises_as_the_block_does() -> None:
+    """Keras's own epsilon, 1e-3, is a hundred times the residual nets' recipes', and its momentum another."""
+    block = [layers.Conv2D(6, 3, strides=2, padding="same"), layers.BatchNormalization(momentum=0.9, epsilon=1e-5)]
+    model = of(Residual(block, option="B"), (8, 8, 4))
+    found = [(n.momentum, n.epsilon) for n in model.layers if isinstance(n, layers.BatchNormalization)]
+    assert found == [(0.9, 1e-5)] * 2
+    plain = of(Residual([layers.Conv2D(6, 3, strides=2, padding="same")], option="B"), (8, 8, 4))
+    assert [n.epsilon for n in plain.layers if isinstance(n, layers.BatchNormalization)] == [1e-3]
+
+
 def test_an_option_leaves_equal_shapes_alone() -> None:
     model = of(Residual([layers.Conv2D(4, 3, padding="same", use_bias=False)], option="B"), (8, 8, 4))
     assert model.count_params() == 9 * 4 * 4
@@ -115,6 +125,7 @@ def test_copies_have_weights_of_their_own_and_keep_policies() -> None:
         (lambda: Branches([[], []], merge="sum"), "must be one of concatenate, add"),
         (lambda: of(Residual([layers.Dense(2)]), (3,)), r"shape \(2,\) and a shortcut of \(3,\). Give it a shortcut"),
         (lambda: of(Residual([layers.Dense(2)], option="A"), (3,)), "options A and B are for images"),
+        (lambda: of(Residual([layers.Conv2D(2, 3)], option="A"), (8, 8, 1)), "Option A takes every n-th row"),
         (lambda: of(Branches([[layers.Dense(2)], []], merge="add"), (3,)), r"cannot add .* \(2,\), \(3,\)"),
     ],
 )  # fmt: skip

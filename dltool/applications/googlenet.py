@@ -57,7 +57,8 @@ def GoogLeNet(  # noqa: N802, as Keras's own architectures
     inputs = x = keras.Input(shape)
     x = _conv(64, 7, strides=2)(layers.Rescaling(1 / 127.5, offset=-1)(x))
     x = LocalResponseNormalization()(_halved(x))
-    x = _conv(192, 3)(_conv(64, 1)(x))
+    x = _conv(64, 1)(x)
+    x = _conv(192, 3)(x)
     x = _halved(LocalResponseNormalization()(x))
     helpers: list[Any] = []
     for stage, modules in STAGES.items():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from dltool.diagnostics.layer_tree import CELL, OPERATION, parts
 from dltool.pipelines.base import Pipeline
 from dltool.procedures.periodic import PeriodicCallback
 from dltool.visualization.percentiles import plot_percentiles
@@ -29,7 +29,7 @@ class ActivationPercentiles(PeriodicCallback):
     goes on with its rows.
 
     Args:
-        layer: the layer's name, or its path where it is nested (`repeat/activation_3`).
+        layer: the layer's name, or its path where it is nested (`encoder/activation_3`).
         percentiles: which, in percent, each in [0, 100]. Defaults to 15, 50 and 85, as the paper's.
         every: steps between rows, int > 0; the first row is before the first step.
         examples: of the validation split, else of the training split, the first so many in stored order, int > 0.
@@ -156,18 +156,9 @@ def _units(layer: Any, signal: str) -> int | None:
         return None
 
 
-def _layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every layer with its path, nested ones included."""
-    for layer in model.layers:
-        if not isinstance(layer, keras.layers.InputLayer):
-            yield prefix + layer.name, layer
-            if hasattr(layer, "layers"):
-                yield from _layers(layer, f"{prefix}{layer.name}/")
-
-
 def _named(model: Any, name: str) -> Any:
     """The layer of a path, or of a name that only one layer has."""
-    known = dict(_layers(model))
+    known = {part.path: part.layer for part in parts(model) if part.kind not in (CELL, OPERATION)}
     if name in known:
         return known[name]
     paths = [path for path in known if path.rpartition("/")[2] == name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from dltool import backend, build, changes, recipe, runs, tables
 from dltool.data import DEFAULT_BATCH_SIZE, Data, reading, selected
 from dltool.datasets.texts import TextDataset
 from dltool.errors import DltoolError, RecipeError, UsageError
-from dltool.preparation import DEFAULT_SEED
+from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.runs import RunDirectory
 from dltool.writing import PICTURES, check_target
+
+LARGEST_INPUT = 2**31  # values an example: beyond it sizes of weights leave TensorFlow's 64-bit integers
 
 
 def run(
@@ -60,10 +63,19 @@ def _model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tupl
     path = str(directory / runs.RECIPE) if recipe.holds((directory / runs.RECIPE).is_file) else source
     one = build.load(path, overrides) if not given else recipe.load(path, overrides)
     facts = given or _facts_of_data(one)
+    if "features" in facts:  # of a table: its encoding has no shape before it is adapted
+        prepared = Preparation.of(one)
+        return prepared.model, prepared.batch_size
     backend.configure(dtype_policy=one.setting("dtype_policy"))
     build.check(one)
     backend.begin_anew(one.setting("seed", default=DEFAULT_SEED), one.setting("dtype_policy"))
-    return _outline(one, facts), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    try:
+        return _outline(one, facts), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    except RecipeError as error:
+        if not given or " no fact " not in str(error):
+            raise
+        remedy = "leave out --input-shape" if "num_classes" in given else "give --classes, or leave out --input-shape"
+        raise UsageError(f"{error} To have it, {remedy}.") from error
 
 
 def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
@@ -101,4 +113,6 @@ def _facts(input_shape: str | None, classes: int | None) -> dict[str, Any]:
             raise ValueError
     except ValueError:
         raise UsageError(f"--input-shape '{input_shape}': write sizes without the batch, such as 224,224,3") from None
+    if math.prod(shape) >= LARGEST_INPUT:
+        raise UsageError(f"--input-shape '{input_shape}': an example must have less than {LARGEST_INPUT:,} values")
     return {"input_shape": shape, **({"num_classes": classes} if classes is not None else {})}

@@ -9,6 +9,8 @@ from typing import IO
 
 import numpy as np
 
+from dltool.errors import first_line
+
 _REMEDY = "fetch it again, or write it again with numpy.savez"
 
 
@@ -22,7 +24,7 @@ def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
                     with archive.open(info) as member:
                         found[info.filename.removesuffix(".npy")] = _header(member)
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError) as error:
-        raise ValueError(f"{path} is no readable .npz file ({_first_line(error)}): {_REMEDY}.") from error
+        raise ValueError(f"{path} is no readable .npz file ({first_line(error)}): {_REMEDY}.") from error
     return found
 
 
@@ -32,7 +34,7 @@ def array(path: Path, key: str) -> np.ndarray:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays[key]
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: the array '{key}' cannot be read ({_first_line(error)}): {_REMEDY}.") from error
+        raise ValueError(f"{path}: the array '{key}' cannot be read ({first_line(error)}): {_REMEDY}.") from error
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
@@ -40,7 +42,3 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = reader(member)
     return shape, dtype
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -21,6 +21,7 @@ class Call:
         sources: for each input tensor the number of the call that gave it, None for an input of the model.
         input_shapes, output_shapes: with the batch axis, as None.
         first: whether it is the layer's first call; its parameters count once.
+        output_types: names of the outputs' types, such as "float32".
     """
 
     path: str
@@ -29,6 +30,7 @@ class Call:
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
     first: bool
+    output_types: tuple[str, ...] = ()
 
 
 def calls(model: Any) -> list[Call]:
@@ -71,6 +73,7 @@ def _visit(graph: Any, prefix: str, origins: Mapping[int, int | None], found: li
                     _shapes(node.input_tensors),
                     _shapes(node.outputs),
                     id(layer) not in seen,
+                    tuple(str(tensor.dtype) for tensor in node.outputs),
                 )
             )
             seen.add(id(layer))

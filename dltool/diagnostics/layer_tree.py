@@ -19,7 +19,7 @@ class Part:
 
     Args:
         layer: the Keras layer or operation.
-        path: names from the outermost layer inwards, such as "repeat/dense_3".
+        path: names from the outermost layer inwards, such as "encoder/dense_3".
         kind: LEAF (computes by itself), CELL (one time step of a recurrent layer), LOOP (calls another layer many
             times: recurrent layers and TimeDistributed), COMPOSITE (a layer of layers), MODEL (a Sequential or
             functional model, whose tensors pass from layer to layer untouched) or OPERATION (a keras.ops node).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.diagnostics.kernel_axes import LINEAR, kernels
+from dltool.diagnostics.layer_tree import CELL, parts, selected
 from dltool.diagnostics.orthonormal import orthonormal
 
 POWERS = (1.0, 16.0)  # of the kernel's scale, by which an output's variance may be taken to grow
@@ -140,17 +140,12 @@ def _note(variance: float, tolerance: float) -> str:
 
 def _selected(model: Any, patterns: Sequence[str]) -> list[Any]:
     """Layers with kernels whose name or path matches a pattern, those inside others included, each once."""
-    known = {id(layer): layer for layer in model._flatten_layers(include_self=False) if _has_kernel(layer)}
-    layers = list(known.values())
+    known = [part for part in parts(model) if part.kind != CELL and _has_kernel(part.layer)]
     for pattern in patterns:
-        if not any(_matches(layer, pattern) for layer in layers):
-            names = ", ".join(dict.fromkeys(layer.name for layer in layers))
+        if not any(selected(part.path, [pattern]) for part in known):
+            names = ", ".join(dict.fromkeys(part.path for part in known))
             raise ValueError(f"no layer with a kernel matches '{pattern}'. There are: {names or 'none'}.")
-    return [layer for layer in layers if any(_matches(layer, pattern) for pattern in patterns)]
-
-
-def _matches(layer: Any, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(layer.name, pattern) or fnmatch.fnmatchcase(layer.path, pattern)
+    return [part.layer for part in known if selected(part.path, patterns)]
 
 
 def _has_kernel(layer: Any) -> bool:

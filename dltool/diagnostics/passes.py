@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.diagnostics.capture import ROLES, Capture, Recorder, Signal
+from dltool.procedures.augmentation import augmented, sharing
 from dltool.procedures.training_state import variables
 
 
@@ -34,9 +35,8 @@ class Passes:
 
     def run(self, x: Any, y: Any, sample_weight: Any = None) -> Capture:
         """A pass over a batch. Call it within `untouched`: dropout and batch normalisation go on."""
-        if self.augment is not None:
-            x = self.augment(tf.cast(x, tf.float32), training=True)
-        flat = (self._graph if self.compiled else self._run)(x, y, sample_weight)
+        x, mixture = augmented(self.augment, x)
+        flat = (self._graph if self.compiled else self._run)(x, y, sample_weight, mixture)
         key = tuple(tuple(t.shape) for t in tf.nest.flatten((x, y, sample_weight)) if t is not None)
         if not self.compiled or key not in self._traced:
             self._traced[key] = (self.recorder.signals, self.recorder.opaque, list(self.recorder.unseen))
@@ -64,14 +64,15 @@ class Passes:
                 variable.assign(value)
             self.model._clear_losses()
 
-    def _run(self, x: Any, y: Any, sample_weight: Any) -> Any:
+    def _run(self, x: Any, y: Any, sample_weight: Any, mixture: Any) -> Any:
         model, recorder = self.model, self.recorder
         with tf.GradientTape() as tape:
             tape.watch([part for part in tf.nest.flatten(x) if part.dtype.is_floating])
             with recorder.recording():
                 predicted = model(x, training=True)
                 recorder.opaque.update(map(recorder.number, tf.nest.flatten(predicted)))
-            loss = model.compute_loss(x, y, predicted, sample_weight, training=True)
+            with sharing(model, mixture, y, sample_weight):
+                loss = model.compute_loss(x, y, predicted, sample_weight, training=True)
             penalty = tf.add_n([tf.cast(one, tf.float32) for one in model.losses] or [tf.constant(0.0)])
             scaled = model.optimizer.scale_loss(loss)
         weights = model.trainable_weights

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from dltool.diagnostics.calls import Call, Shape, calls
 from dltool.diagnostics.multiply_adds import multiply_adds
 from dltool.diagnostics.receptive_field import Field, receptive_fields
-
-ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "bool": 1}
 
 
 def summary(model: Any, batch_size: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -56,15 +56,15 @@ def _row(number: int, call: Call, fields: tuple[Field, ...] | None, batch_size: 
         "inputs": " ".join(str(0 if source is None else source + 1) for source in call.sources),
         "output_shape": " x ".join("?" if size is None else str(size) for size in shape[1:]),
         "parameters": call.layer.count_params() if call.first and hasattr(call.layer, "count_params") else 0,
-        "multiply_adds": multiply_adds(call.layer, call.input_shapes[0], shape) if call.input_shapes else 0,
-        "receptive_field": _extent([field.size for field in fields]) if fields else None,
+        "multiply_adds": multiply_adds(call.layer, call.input_shapes, shape) if call.input_shapes else 0,
+        "receptive_field": _extent([math.ceil(field.size) for field in fields]) if fields else None,
         "stride": _extent([field.jump for field in fields]) if fields else None,
         "activation_bytes": _bytes(call, batch_size),
     }
 
 
 def _weight_bytes(weight: Any) -> int:
-    return math.prod(weight.shape) * ITEM_BYTES.get(str(weight.dtype), 4)
+    return math.prod(weight.shape) * tf.as_dtype(weight.dtype).size
 
 
 def _saved_by_packing(found: Sequence[Call]) -> int:
@@ -75,10 +75,12 @@ def _saved_by_packing(found: Sequence[Call]) -> int:
 
 
 def _bytes(call: Call, batch_size: int) -> int | None:
-    """Memory of the outputs of a batch in the layer's compute type; None where an axis has no size."""
-    item = ITEM_BYTES.get(str(getattr(call.layer, "compute_dtype", "float32")), 4)
+    """Memory of the outputs of a batch; None where an axis has no size, or for text."""
     sizes = [_size(shape) for shape in call.output_shapes]
-    return None if None in sizes else batch_size * item * sum(sizes)  # type: ignore[arg-type]
+    if None in sizes or "string" in call.output_types:
+        return None
+    items = [tf.as_dtype(name).size for name in call.output_types]
+    return batch_size * sum(size * item for size, item in zip(sizes, items, strict=True))
 
 
 def _size(shape: Shape) -> int | None:

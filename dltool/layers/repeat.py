@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
-from dltool.layers.wiring import Composite, apply, checked, copied, refuse_learned
+from dltool.layers.wiring import Composite, apply, checked, copied, fresh, refuse_learned
 
 
-def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Composite:  # noqa: N802 - a recipe's word, as a layer's
+class Repeat(Composite):
     """The same block of layers `times` times in a row, each copy with weights of its own.
 
-    y = block_times(...block_2(block_1(x))): what writing the layers out `times` times gives, as a nested
-    keras.Sequential, so that a saved model needs nothing but Keras to load. A block with `Residual`, `Branches` or
-    another such block inside is wired into the graph instead, where its layers stand side by side with the others.
+    y = block_times(...block_2(block_1(x))): what writing the layers out `times` times gives, with their names.
 
     Args:
-        layers: the block, a list of layers or one layer. Copies are named after them in turn
-            (`dense_1`, `dense_2`, ...), those of a layer with a name of its own after that.
+        layers: the block, a list of layers or one layer. A layer with a name of its own gives its copies that name
+            with a number (`hidden_1`, `hidden_2`, ...), others Keras's names (`dense_1`, `dense_2`, ...).
         times: copies of the block, int > 0.
     Input shape: the block's.   Output shape: the block's, which must be the input shape of the next copy.
     Raises:
@@ -32,52 +27,47 @@ def Repeat(layers: Sequence[Any] | Any, times: int) -> keras.Sequential | Compos
     Reference: lecture slides 48-50 (a deep net as a chain of equal layers); He et al., 2016, Deep residual learning
         for image recognition, table 1 (blocks times a number).
     """
-    block: list[Any] = list(layers) if isinstance(layers, list | tuple) else [layers]
-    if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-        raise ValueError(f"'times' must be an int >= 1. Got {times!r}.")
-    if not block:
-        raise ValueError("'layers' must hold at least one layer. Got an empty list.")
-    for layer in checked("Repeat", "layers", block):
-        refuse_learned(layer)
-        if hasattr(layer, "adapt"):
-            raise ValueError(f"{type(layer).__name__} is adapted to the data, which a repeated layer can't be. "
-                             "Put it in front of the repeated layers.")  # fmt: skip
-    if any(isinstance(layer, Composite) for layer in block):
-        return _Stack(block, times)
-    counter: Counter[str] = Counter()
-    copies = []
-    for _ in range(times):
-        for layer in block:
-            base = _base_name(layer)
-            counter[base] += 1
-            copies.append(type(layer).from_config({**layer.get_config(), "name": f"{base}_{counter[base]}"}))
-    return keras.Sequential(copies, name=_own_name())
 
-
-def _base_name(layer: Any) -> str:
-    """A layer's name, without the number that Keras adds to the name it makes from the class."""
-    match = re.fullmatch(r"(.+)_\d+", layer.name)
-    automatic = match is not None and match[1].replace("_", "") in (type(layer).__name__.lower(), "repeat")
-    return match[1] if match is not None and automatic else layer.name
-
-
-def _own_name() -> str:
-    """`repeat`, `repeat_1`, ...: numbered as Keras numbers layers without a name."""
-    used = keras.backend.get_uid("repeat") - 1
-    return f"repeat_{used}" if used else "repeat"
-
-
-class _Stack(Composite):
-    """A repeated block that holds wirings."""
-
-    def __init__(self, block: Sequence[Any], times: int) -> None:
-        self.layers, self.times = list(block), times
+    def __init__(self, layers: Sequence[Any] | Any, times: int) -> None:
+        block: list[Any] = list(layers) if isinstance(layers, list | tuple) else [layers]
+        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+            raise ValueError(f"'times' must be an int >= 1. Got {times!r}.")
+        if not block:
+            raise ValueError("'layers' must hold at least one layer. Got an empty list.")
+        for layer in checked("Repeat", "layers", block):
+            refuse_learned(layer)
+            if hasattr(layer, "adapt"):
+                raise ValueError(f"{type(layer).__name__} is adapted to the data, which a repeated layer can't be. "
+                                 "Put it in front of the repeated layers.")  # fmt: skip
+        self.layers, self.times = block, times
+        # Copies made now are numbered, and draw their seeds, before the layers behind; blocks that hold wirings are
+        # copied when they are called, on which the measured figures of the residual nets' recipes rest.
+        wired = any(isinstance(layer, Composite) for layer in block)
+        self.copies: list[list[Any]] | None = None if wired else [_numbered(block, i + 1) for i in range(times)]
 
     def __call__(self, x: Any) -> Any:
-        fresh = [copied(self.layers) for _ in range(self.times - 1)]  # before the first call: built layers share names
-        for layers in [self.layers, *fresh]:
+        blocks = self.copies
+        if blocks is None:
+            others = [copied(self.layers) for _ in range(self.times - 1)]  # before the first: built layers share names
+            blocks = [self.layers, *others]
+        for layers in blocks:
             x = apply(layers, x, "layers")
         return x
 
-    def copy(self) -> _Stack:
-        return _Stack(copied(self.layers), self.times)
+    def copy(self) -> Repeat:
+        twin = Repeat.__new__(Repeat)
+        twin.times = self.times
+        twin.copies = None if self.copies is None else [copied(block) for block in self.copies]
+        twin.layers = copied(self.layers) if self.copies is None else self.layers
+        return twin
+
+
+def _numbered(block: Sequence[Any], number: int) -> list[Any]:
+    """A copy of plain layers, whose own names get a number."""
+    return [fresh(layer, f"{layer.name}_{number}" if _is_own(layer) else None) for layer in block]
+
+
+def _is_own(layer: Any) -> bool:
+    """Whether the recipe named the layer, and not Keras after its class."""
+    automatic = re.fullmatch(r"(.+?)(_\d+)?", layer.name)
+    return automatic is None or automatic[1].replace("_", "") != type(layer).__name__.lower()

@@ -17,7 +17,8 @@ class Residual(Composite):
         layers: F, a list of layers.
         shortcut: layers of the shortcut; by default the identity.
         option: what the identity becomes where F changes the shape: "A", subsampled and padded with zero channels,
-            without parameters; "B", a 1x1 convolution with batch normalisation. None: F must keep the shape.
+            without parameters; "B", a 1x1 convolution with batch normalisation, of the momentum and epsilon of F's
+            last one where it has one. None: F must keep the shape.
         activation: applied to the sum, a name of Keras's or None.
     Input shape: any that F takes; with an `option`, images (batch, rows, columns, channels).
     Output shape: that of F.
@@ -45,15 +46,25 @@ class Residual(Composite):
         y = apply(self.layers, x, "layers")
         identity = apply(self.shortcut, x, "shortcut")
         if self.option is not None and tuple(identity.shape) != tuple(y.shape):
-            identity = _PROJECTIONS[self.option](x, *_change(x, y))
+            strides, channels = _change(x, y)
+            identity = _padded(x, strides, channels) if self.option == "A" else self._projected(x, strides, channels)
         if tuple(identity.shape) != tuple(y.shape):
-            remedy = "Give it a shortcut, or an option (A or B)." if not self.shortcut else "Change the shortcut."
+            remedy = "Change the shortcut." if self.shortcut else "Give it a shortcut, or an option (A or B)."
+            if self.option is not None:
+                remedy = f"Option {self.option} takes every n-th row and column: use padding: same, or give a shortcut."
             raise ValueError(
                 f"Residual adds outputs of shape {tuple(y.shape[1:])} and a shortcut of {tuple(identity.shape[1:])}. "
                 f"{remedy}"
             )
         y = keras.layers.Add()([y, identity])
         return y if self.activation is None else keras.layers.Activation(self.activation)(y)
+
+    def _projected(self, x: Any, strides: tuple[int, int], channels: int) -> Any:
+        """Option B: a 1x1 convolution with batch normalisation."""
+        last = [layer for layer in self.layers if isinstance(layer, keras.layers.BatchNormalization)][-1:]
+        settings = {"momentum": last[0].momentum, "epsilon": last[0].epsilon} if last else {}
+        convolution = keras.layers.Conv2D(channels, 1, strides=strides, use_bias=False, kernel_initializer="he_normal")
+        return keras.layers.BatchNormalization(**settings)(convolution(x))
 
     def copy(self) -> Residual:
         return Residual(copied(self.layers), copied(self.shortcut), self.option, self.activation)
@@ -81,12 +92,3 @@ def _padded(x: Any, strides: tuple[int, int], channels: int) -> Any:
     x = keras.layers.Permute((1, 3, 2))(x)  # (batch, rows, channels, columns): ZeroPadding2D pads axes 1 and 2
     x = keras.layers.ZeroPadding2D(((0, 0), (new // 2, new - new // 2)))(x)
     return keras.layers.Permute((1, 3, 2))(x)
-
-
-def _projected(x: Any, strides: tuple[int, int], channels: int) -> Any:
-    """Option B: a 1x1 convolution with batch normalisation."""
-    convolution = keras.layers.Conv2D(channels, 1, strides=strides, use_bias=False, kernel_initializer="he_normal")
-    return keras.layers.BatchNormalization()(convolution(x))
-
-
-_PROJECTIONS = {"A": _padded, "B": _projected}

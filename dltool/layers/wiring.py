@@ -42,7 +42,7 @@ def apply(layers: Sequence[Any], x: Any, *where: str | int) -> Any:
 
 def copied(layers: Sequence[Any]) -> list[Any]:
     """Layers of the same configurations with names and weights of their own."""
-    return [layer.copy() if isinstance(layer, Composite) else _fresh(layer) for layer in layers]
+    return [layer.copy() if isinstance(layer, Composite) else fresh(layer) for layer in layers]
 
 
 def checked(owner: str, argument: str, layers: Any) -> list[Any]:
@@ -67,15 +67,15 @@ def refuse_learned(layer: Any) -> None:
                          "Put it outside of the repeated layers.")  # fmt: skip
 
 
-def _fresh(layer: Any) -> Any:
+def fresh(layer: Any, name: str | None = None) -> Any:
     """A layer of the same configuration; wrapped layers lose their names too, so that each copy has its own."""
     import keras
 
     refuse_learned(layer)
 
     if isinstance(layer, keras.Sequential):
-        return keras.Sequential(copied(layer.layers))
-    return type(layer).from_config(_nameless(layer.get_config()))
+        return keras.Sequential(copied(layer.layers), name=name)
+    return type(layer).from_config(_nameless(layer.get_config()) | ({"name": name} if name else {}))
 
 
 def _nameless(config: Any) -> Any:

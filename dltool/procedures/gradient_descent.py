@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline, Step
 from dltool.procedures import fused_batch_normalization, recurrent_state
+from dltool.procedures.augmentation import augmented, sharing
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
@@ -124,7 +125,8 @@ class GradientDescent:
 
         Args:
             epochs: passes over the data altogether, those of `state` included.
-            augment: a model applied to the inputs of training batches.
+            augment: a model applied to the inputs of training batches; of a `keras.Sequential` layers that mix examples
+                mix their targets too.
             class_weight: weight of each class in the loss, float (classes,).
             steps_per_epoch: batches an epoch, at most `train.steps`.
             validation_freq: validate after every so many epochs.
@@ -283,14 +285,17 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
     """
     weights = None if class_weight is None else tf.constant(class_weight, tf.float32)
 
-    def update(x: Any, y: Any) -> tf.Tensor:
-        data = (x, y) if weights is None else (x, y, tf.gather(weights, _class_index(y)))
-        return tf.cast(model.train_step(data)["loss"], tf.float32)
+    def update(x: Any, y: Any, mixture: Any) -> tf.Tensor:
+        weight = None if weights is None else tf.gather(weights, _class_index(y))
+        with sharing(model, mixture, y, weight) as (y, weight):
+            data = (x, y) if weight is None else (x, y, weight)
+            return tf.cast(model.train_step(data)["loss"], tf.float32)
 
     compiled = tf.function(update, jit_compile=True) if jit_compile else update
 
     def step(x: Any, y: Any) -> tf.Tensor:
-        return compiled(x if augment is None else augment(tf.cast(x, tf.float32), training=True), y)
+        x, mixture = augmented(augment, x)
+        return compiled(x, y, mixture)
 
     return step
 

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 ROW = 0.5  # inches from layer to layer
 COLUMN = 3.4  # inches from path to path
 MARGIN = 0.4
+LINE = 50  # characters of the ordinary size that surely fit into a box; longer lines are drawn smaller
+LARGEST = 65_000  # pixels a side; matplotlib draws less than 65,536
 COLORS = (("Conv", "#cfe2f3"), ("Dense", "#fce5cd"), ("Pooling", "#d9ead3"), ("Normalization", "#eeeeee"),
           ("LSTM", "#ead1dc"), ("GRU", "#ead1dc"), ("RNN", "#ead1dc"), ("Embedding", "#fff2cc"))  # fmt: skip
 
@@ -38,19 +40,19 @@ def plot_graph(rows: Sequence[Mapping[str, Any]], input_shape: str, file: Binary
     for number, sources in parents.items():
         for source in sources:
             _connect(axes, column[source], depth[source], column[number], depth[number])
-    texts = {0: ("input", f"{input_shape}", "#ffffff")}
+    texts = {0: ("input", input_shape or "one value", "#ffffff")}
     for row in rows:
         color = next((color for word, color in COLORS if word in row["type"]), "#ffffff")
         parameters = f", {row['parameters']:,} parameters" if row["parameters"] else ""
-        texts[row["number"]] = (f"{row['layer']}: {row['type']}", f"{row['output_shape']}{parameters}", color)
+        texts[row["number"]] = (*_lines(row["layer"], row["type"], f"{row['output_shape']}{parameters}"), color)
     for number, (first, second, color) in texts.items():
         left, top = column[number] * COLUMN, -depth[number] * ROW
         box = FancyBboxPatch((left, top - 0.36), COLUMN - 0.3, 0.36, boxstyle="round,pad=0,rounding_size=0.05",
                              facecolor=color, edgecolor="#666666", linewidth=0.8)  # fmt: skip
         axes.add_patch(box)
-        for text, height in ((_cut(first), 0.12), (_cut(second), 0.26)):
-            axes.text(left + 0.06, top - height, text, fontsize=6.5, va="center")
-    figure.savefig(file, format=form, dpi=110)
+        for text, height in ((first, 0.12), (second, 0.26)):
+            axes.text(left + 0.06, top - height, text, fontsize=6.5 * min(1, LINE / max(len(text), 1)), va="center")
+    figure.savefig(file, format=form, dpi=min(110, LARGEST / max(figure.get_size_inches())))
     pyplot.close(figure)
 
 
@@ -84,5 +86,7 @@ def _connect(axes: Any, column: int, depth: int, to_column: int, to_depth: int) 
     axes.annotate("", (xs[3], ys[3]), (xs[2], ys[2]), arrowprops=arrow)
 
 
-def _cut(text: str, length: int = 52) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _lines(layer: str, kind: str, rest: str) -> tuple[str, str]:
+    """A box's two lines; the type moves into the second where the first would be too long."""
+    first = f"{layer}: {kind}"
+    return (first, rest) if len(first) <= LINE else (layer, f"{kind}: {rest}")

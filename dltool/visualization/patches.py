@@ -21,7 +21,7 @@ def window(fields: Sequence[Field] | None, position: Sequence[int], shape: Seque
         return tuple(slice(0, size) for size in shape)
     found = []
     for field, index in zip(fields, position, strict=True):
-        start = math.floor(field.start + index * field.jump)
+        start = field.first(index)
         found.append(slice(start, start + math.ceil(field.size)))
     return tuple(found)
 

@@ -38,7 +38,7 @@ fit:
   epochs: 12
   batch_size: 16
   callbacks:
-    - ActivationPercentiles: {layer: repeat/activation_2, every: 7}
+    - ActivationPercentiles: {layer: activation_2, every: 7}
 deterministic: true
 """
 
@@ -174,8 +174,8 @@ def test_examples_are_the_training_splits_where_there_is_no_validation(tmp_path:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("{layer: actvation_2}", "the model has no layer 'actvation_2'. Did you mean 'repeat/activation_2'?"),
-        ("{layer: xyz}", "the model has no layer 'xyz'. Layers: flatten, repeat, repeat/dense_1, "),
+        ("{layer: actvation_2}", "the model has no layer 'actvation_2'. Did you mean 'activation_2'?"),
+        ("{layer: xyz}", "the model has no layer 'xyz'. Layers: flatten, dense_1, "),
         ("{layer: dense_1, every: 0}", "'every' must be an int >= 1, in steps. Got 0."),
         ("{layer: dense_1, signal: inputs}", "'signal' must be one of output, input. Got 'inputs'."),
         (
@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_told_at_the_callbacks_line_before_training(
     body: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text(RECIPE.replace("{layer: repeat/activation_2, every: 7}", body))
+    path.write_text(RECIPE.replace("{layer: activation_2, every: 7}", body))
     done = run(capsys, "train", path, "--out", tmp_path / "run", "-q")
     assert done.status == 2
     line = f"{path}:18:7: fit.callbacks[0].ActivationPercentiles: {message}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dltool import build, recipe
+from dltool.diagnostics.layer_tree import parts
 from dltool.errors import RecipeError
 from dltool.layers.repeat import Repeat
 from dltool.recipe import Recipe
@@ -36,6 +37,14 @@ fit: {epochs: 2, batch_size: 128}
 """
 
 
+def wired(wiring: Repeat, *behind: keras.layers.Layer) -> keras.Model:
+    """A model of four inputs."""
+    y = wiring(x := keras.Input((4,)))
+    for layer in behind:
+        y = layer(y)
+    return keras.Model(x, y)
+
+
 def model_of(layers: str) -> keras.Model:
     """The model of a recipe whose layers begin at line 4."""
     text = f"data: {{dataset: Digits}}\ncompile: {{optimizer: adam, loss: mse}}\nmodel:\n{layers}\n"
@@ -46,7 +55,7 @@ def model_of(layers: str) -> keras.Model:
 
 def test_equals_the_product_of_its_copies_in_numpy() -> None:
     block = [keras.layers.Dense(6, activation="tanh"), keras.layers.Dense(4)]
-    model = keras.Sequential([keras.Input((4,)), Repeat(block, 3)])
+    model = wired(Repeat(block, 3))
     x = np.random.default_rng(0).normal(size=(5, 4))
     expected = x
     weights = model.get_weights()
@@ -57,26 +66,40 @@ def test_equals_the_product_of_its_copies_in_numpy() -> None:
 
 
 def test_copies_have_weights_of_their_own_and_names_in_turn() -> None:
+    keras.utils.clear_session(free_memory=False)
     block = [keras.layers.Dense(4), keras.layers.Activation("relu"), keras.layers.Dense(4, name="out")]
-    repeated = Repeat(block, 3)
-    names = [layer.name for layer in repeated.layers]
-    assert names == ["dense_1", "activation_1", "out_1", "dense_2", "activation_2", "out_2", "dense_3", "activation_3", "out_3"]  # fmt: skip # noqa: E501
-    repeated.build((None, 4))
-    kernels = [layer.kernel.numpy() for layer in repeated.layers if hasattr(layer, "kernel")]
+    model = wired(Repeat(block, 3), keras.layers.Dense(1))
+    names = [layer.name for layer in model.layers[1:]]
+    assert names == ["dense_1", "activation_1", "out_1", "dense_2", "activation_2", "out_2", "dense_3", "activation_3", "out_3", "dense_4"]  # fmt: skip # noqa: E501
+    kernels = [layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")][:-1]
     assert len(kernels) == 6
     assert all(not np.array_equal(a, b) for i, a in enumerate(kernels) for b in kernels[:i])
 
 
 def test_repeats_nest_and_stand_beside_each_other() -> None:
     inner = Repeat(keras.layers.Dense(4), 2)
-    model = keras.Sequential([keras.Input((4,)), Repeat([inner], 3), Repeat([keras.layers.Dense(4)], 2)])
+    x = keras.Input((4,))
+    model = keras.Model(x, Repeat([keras.layers.Dense(4)], 2)(Repeat([inner], 3)(x)))
     assert len(model.weights) == 2 * (3 * 2 + 2)
     assert len({weight.path for weight in model.weights}) == 16
-    assert [layer.name for layer in model.layers[0].layers] == ["repeat_1", "repeat_2", "repeat_3"]
+
+
+@pytest.mark.parametrize("block", ["[{Dense: 4}]", "[{Residual: [{Dense: 8}]}]"])
+def test_layers_stand_in_the_model_itself(block: str) -> None:
+    """Whether a block holds wirings or not: no model within the model, and each layer once."""
+    model = model_of(f"  - Flatten\n  - Dense: 8\n  - Repeat: {{times: 3, layers: {block}}}\n  - Dense: 2")
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == 5
+    assert all("/" not in part.path for part in parts(model))
+
+
+def test_two_layers_of_one_name_are_told_at_the_model(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"r.yaml:3:1: model: .*used 2 times"):
+        model_of("  - Flatten\n" + "  - Repeat: {times: 2, layers: [{Dense: {units: 4, name: hidden}}]}\n" * 2)
 
 
 def test_a_saved_model_is_loaded_by_keras_alone(tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((4,)), Repeat([keras.layers.Dense(4, activation="gelu")], 3)])
+    model = wired(Repeat([keras.layers.Dense(4, activation="gelu")], 3))
     model.save(tmp_path / "m.keras")
     assert '"module": "dltool' not in model.to_json()
     loaded = keras.models.load_model(tmp_path / "m.keras")
@@ -119,7 +142,7 @@ def test_an_override_and_an_extending_recipe_reach_inside(tmp_path: Path) -> Non
     base.write_text(DEEP)
     changed = recipe.load(base, ["model.1.Repeat.times=7", "model[1].Repeat.layers[0].Dense.units=3"])
     model = build.model(changed, DIGITS, lambda: None)
-    assert [layer.units for layer in model.layers[1].layers if isinstance(layer, keras.layers.Dense)] == [3] * 7
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [3] * 7 + [10]
     extending = tmp_path / "deeper.yaml"
     extending.write_text("# Deeper.\nextends: deep.yaml\nfit: {epochs: 3}\n")
     again = recipe.load(extending, ["model.1.Repeat.times=2"])
