@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import csv
 import inspect
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
