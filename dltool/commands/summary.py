@@ -82,6 +82,8 @@ def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
     """The model, its weights of known shapes but without values: those of VGG-19 would take 575 MB."""
     import keras
 
+    if "rows" in facts:  # the states of recurrent layers are variables that can't be made without values
+        return build.model(one, facts, None)
     with keras.StatelessScope(initialize_variables=False):
         return build.model(one, facts, None)
 

@@ -135,8 +135,9 @@ class TextDataset(Dataset):
 
     def _length(self, part: str) -> int:
         """Tokens of a part, at least those of one window and the token after it."""
-        # characters are counted without making a vocabulary: it is what a learning-rate schedule waits for
-        length = len(self._part(part)) if self.tokens == "characters" else len(self.encoded(part))
+        # counted without a vocabulary where that can be: it is what a learning-rate schedule waits for
+        known = tokenization.find(self.tokens).length(self._part(part))
+        length = len(self.encoded(part)) if known is None else known
         if length <= self.sequence_length:
             where = f"{self.source}: the {part} part has" if self._cuts is not None else f"{self.source}: has"
             least = self.sequence_length + 1

@@ -55,6 +55,11 @@ class Tokenizer(ABC):
             ValueError, KeyError: the files are damaged.
         """
 
+    @classmethod
+    def length(cls, text: str) -> int | None:
+        """Tokens of a text, None where that depends on the vocabulary."""
+        return None
+
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; what is no UTF-8 becomes U+FFFD."""
         return b"".join(self.table[int(token)] for token in tokens).decode("utf-8", "replace")

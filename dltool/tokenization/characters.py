@@ -33,6 +33,10 @@ class Characters(Tokenizer):
         """The characters of a text."""
         return cls("".join(sorted(set(text))))
 
+    @classmethod
+    def length(cls, text: str) -> int:
+        return len(text)
+
     def encode(self, text: str) -> np.ndarray:
         points = _code_points(text)
         places = np.searchsorted(self._points, points).clip(max=max(len(self._points) - 1, 0))

@@ -45,6 +45,10 @@ class Words(Tokenizer):
         counts = Counter(_parts(text)).most_common(None if vocabulary_size is None else vocabulary_size - 1)
         return cls([word for word, _ in counts])
 
+    @classmethod
+    def length(cls, text: str) -> int:
+        return len(TOKEN.findall(text))
+
     def encode(self, text: str) -> np.ndarray:
         tokens = self._tokens
         return np.fromiter((tokens.get(part, UNKNOWN) for part in _parts(text)), np.int32)

@@ -60,6 +60,12 @@ def test_pieces_put_together_are_any_text(pieces: Pieces, text: str) -> None:
     assert UNKNOWN not in pieces.encode(text)
 
 
+def test_tokens_are_counted_without_a_vocabulary_where_that_can_be(pieces: Pieces) -> None:
+    assert Characters.length(VERSE) == len(Characters.fit("ab").encode(VERSE))
+    assert Words.length(VERSE) == len(Words.fit("to be").encode(VERSE)) < len(VERSE)
+    assert pieces.length(VERSE) is None
+
+
 def test_pieces_are_fewer_than_characters(pieces: Pieces) -> None:
     assert pieces.size == 300
     assert len(pieces.encode(VERSE)) < 0.7 * len(VERSE)
