@@ -327,7 +327,7 @@ def test_a_truncated_image_in_the_middle_of_training_is_named_and_its_repair_res
     ("name", "data", "message"),
     [
         ("a.zip", b"PK\x03\x04 cut", "a.zip is cut short or damaged"),
-        ("a.tar.gz", gzip.compress(b"no archive")[:15], "a.tar.gz"),
+        ("a.tar.gz", gzip.compress(b"no archive", mtime=0)[:15], "a.tar.gz"),
     ],
 )
 def test_a_damaged_archive_is_named(
@@ -343,8 +343,8 @@ def test_truncated_mnist_is_named(copy: Path, capsys: pytest.CaptureFixture[str]
     for part, count in (("train", 200), ("t10k", 20)):
         pixels = struct.pack(">IIII", 2051, count, 28, 28) + bytes(count * 784)
         labels = struct.pack(">II", 2049, count) + bytes(i % 10 for i in range(count))
-        Path(f"mnist/{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(pixels))
-        Path(f"mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+        Path(f"mnist/{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(pixels, mtime=0))
+        Path(f"mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels, mtime=0))
     override = "data.dataset={Mnist: mnist}"
     assert run(capsys, "train", "quick.yaml", override, "--out", "whole").status == 0
     truncate(Path("mnist/train-images-idx3-ubyte.gz"))
