@@ -785,6 +785,38 @@ def visualize_filters(
     )
 
 
+@app.command("visualize-augmentation")
+def visualize_augmentation(
+    source: Annotated[
+        str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's file, a bundled recipe's name, or a run directory.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture: FILE.png.")] = Path("augmentation.png"),
+    examples: Annotated[int, typer.Option("--examples", min=1, max=64, help="Training images to show.")] = 6,
+    draws: Annotated[int, typer.Option("--draws", min=1, max=20, help="Augmentations of each.")] = 6,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Draw training images beside what the recipe's data.augment makes of them, with their mixed targets."""
+    from dltool.commands import visualize_augmentation as command
+
+    command.run(
+        source,
+        overrides or [],
+        out=out,
+        examples=examples,
+        draws=draws,
+        overwrite=overwrite,
+        form=form.value,
+        device=device.value,
+        write=_write,
+    )
+
+
 @bundled.callback()
 def recipes(context: typer.Context, form: FormatOption = Format.table, traceback: TracebackOption = False) -> None:
     """List the bundled recipes, or copy one to change it."""

@@ -1,0 +1,69 @@
+"""dltool visualize-augmentation: the sheet, its table, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.command_line import QUICK, run, write_quick
+
+AUGMENT = "  augment: [{Rescaling: 0.0625}, {Cutout: 3}, {MixUp: 1.0}]\nmodel:\n"
+MIXED = QUICK.replace("model:\n", AUGMENT)
+CUT = QUICK.replace("model:\n", "  augment: [{Cutout: 3}]\nmodel:\n")
+
+
+def test_the_table_tells_classes_shares_and_changes_and_equal_seeds_give_equal_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_quick(tmp_path, text=MIXED)
+    asked = ("visualize-augmentation", recipe, "--examples", 3, "--draws", 2, "--format", "json", "--out")
+    done = run(capsys, *asked, tmp_path / "a.png")
+    assert done.status == 0, done.err
+    rows = json.loads(done.out)["augmented"]
+    assert [(row["image"], row["draw"]) for row in rows] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
+    for row in rows:
+        shares = dict(part.split(" ")[::-1] for part in row["targets"].split(" + "))
+        assert sum(map(float, shares.values())) == pytest.approx(1, abs=0.02)
+        assert shares.keys() <= set("0123456789")
+        assert 0 < row["mean_change"] < 1  # of pixels in [0, 1]
+    assert len({row["targets"] for row in rows}) > 3
+    assert run(capsys, *asked, tmp_path / "b.png").status == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_unmixed_images_keep_their_class_and_the_first_column_shows_them_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "cut.png"
+    done = run(capsys, "visualize-augmentation", write_quick(tmp_path, text=CUT), "--out", out, "--format", "json")
+    assert done.status == 0, done.err
+    rows = json.loads(done.out)["augmented"]
+    assert len(rows) == 36
+    assert all(row["targets"] == row["class"] for row in rows)
+    picture = np.asarray(Image.open(out).convert("L"))
+    assert picture.shape[1] > 7 * 96
+    assert np.unique(picture).size > 10  # more than black and white: digits have grey pixels
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "status", "message"),
+    [
+        (QUICK, ["--out", "x.png"], 2, "has no data.augment: training images stay as they are"),
+        (CUT, ["--out", "x.jpg"], 2, "--out x.jpg: must end in .png"),
+        (CUT.replace("Cutout: 3", "Cutout: 0"), ["--out", "x.png"], 2, "'size' parameter of Cutout must be an int > 0"),
+    ],
+)
+def test_what_it_cannot_draw_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    text: str, arguments: list[str], status: int, message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    done = run(capsys, "visualize-augmentation", write_quick(tmp_path, text=text), *arguments)
+    assert done.status == status
+    assert message in done.err
+    assert done.out == ""
+    assert list(tmp_path.glob("*.png")) == []
