@@ -58,7 +58,7 @@ class PCAColor(keras.layers.Layer):
             data: an array (examples, ..., channels), or batches of such: a tf.data.Dataset or another iterable.
         """
         low, high = self.value_range
-        count, total, products = 0, np.float64(0), np.float64(0)
+        count, total, products = 0, np.zeros(()), np.zeros(())
         for batch in [data] if hasattr(data, "shape") else data:
             pixels = (np.asarray(batch, np.float64).reshape(-1, batch.shape[-1]) - low) / (high - low)
             count, total, products = count + len(pixels), total + pixels.sum(axis=0), products + pixels.T @ pixels
@@ -68,7 +68,6 @@ class PCAColor(keras.layers.Layer):
         eigenvalues, eigenvectors = np.linalg.eigh(products / count - np.outer(mean, mean))
         if not self.built:
             self.build((None, len(mean)))
-            self.built = True
         self.components.assign(eigenvectors * np.maximum(eigenvalues, 0))  # rounding gives some below 0
         self.is_adapted = True
 
