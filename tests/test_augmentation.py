@@ -12,12 +12,14 @@ import tensorflow as tf
 
 from dltool import names, preparation
 from dltool.applications.committee import CommitteeModel, MeanProbability
+from dltool.datasets.base import Examples
 from dltool.diagnostics.passes import Passes
 from dltool.errors import RecipeError
 from dltool.layers.cut_mix import CutMix
 from dltool.layers.mix_up import MixUp
+from dltool.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.procedures.augmentation import augmented, check_loss, sharing
-from dltool.procedures.gradient_descent import training_step
+from dltool.procedures.gradient_descent import GradientDescent, training_step
 
 BATCH, FEATURES, CLASSES = 12, 5, 4
 X = np.random.default_rng(0).normal(size=(BATCH, FEATURES)).astype(np.float32)
@@ -136,6 +138,24 @@ def test_the_model_has_its_own_loss_again_even_that_of_a_procedure() -> None:
     with pytest.raises(KeyError), sharing(model, mixture, Y, None):
         raise KeyError
     assert model.compute_loss is taught
+
+
+def test_training_goes_on_from_a_state_as_if_it_had_not_stopped() -> None:
+    train = InMemory(DeviceArrays(Examples(X, Y)), None, 5)
+
+    def fit(epochs: int, state: Any = None) -> tuple[Any, GradientDescent]:
+        model, procedure = classifier(), GradientDescent()
+        model.compute_metrics(X[:2], Y[:2], model(X[:2]), None)
+        model.reset_metrics()
+        procedure.fit(model, train, epochs=epochs, augment=mixers(8, 9), state=state)
+        return model, procedure
+
+    unbroken, _ = fit(3)
+    _, stopped = fit(1)
+    resumed, procedure = fit(3, stopped.state())
+    assert len(procedure.history) == 3
+    for ours, theirs in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_other_layers_augment_before_and_after() -> None:

@@ -26,7 +26,7 @@ def test_the_table_tells_classes_shares_and_changes_and_equal_seeds_give_equal_p
     rows = json.loads(done.out)["augmented"]
     assert [(row["image"], row["draw"]) for row in rows] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
     for row in rows:
-        shares = dict(part.split(" ")[::-1] for part in row["targets"].split(" + "))
+        shares = dict(part.split(" of ")[::-1] for part in row["targets"].split(" + "))
         assert sum(map(float, shares.values())) == pytest.approx(1, abs=0.02)
         assert shares.keys() <= set("0123456789")
         assert 0 < row["mean_change"] < 1  # of pixels in [0, 1]

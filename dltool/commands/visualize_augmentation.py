@@ -95,12 +95,12 @@ def _drawn(augment: Any, x: Any, names: Sequence[str], draws: int) -> tuple[Any,
 
 
 def _target(parts: Sequence[tuple[float, str]]) -> str:
-    """Shares of classes, the largest first: "0.73 cat + 0.27 dog"; "" of what is not mixed."""
+    """Shares of classes, the largest first: "0.73 of cat + 0.27 of dog"; "" of what is not mixed."""
     shares: dict[str, float] = {}
     for share, name in parts:
         shares[name] = shares.get(name, 0.0) + float(share)
     told = sorted((item for item in shares.items() if item[1] >= NAMED), key=lambda item: -item[1])
-    return " + ".join(f"{share:.2f} {name}" for name, share in told)
+    return " + ".join(f"{share:.2f} of {name}" for name, share in told)
 
 
 def _names(y: Any, facts: Mapping[str, Any]) -> list[str]:

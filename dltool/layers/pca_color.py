@@ -66,9 +66,8 @@ class PCAColor(keras.layers.Layer):
             raise ValueError("PCAColor was adapted to no data.")
         mean = total / count
         eigenvalues, eigenvectors = np.linalg.eigh(products / count - np.outer(mean, mean))
-        if not getattr(self, "built", False):
-            self.build((None, mean.size))
-            self.built = True
+        if not self.built:
+            self.build((None, len(mean)))
         self.components.assign(eigenvectors * np.maximum(eigenvalues, 0))  # rounding gives some below 0
         self.is_adapted = True
 
