@@ -42,7 +42,7 @@ class Data:
     def __init__(
         self, dataset: Dataset, *, rows: int | None = None, tokenizer: Tokenizer | None = None, **split_arguments: Any
     ) -> None:
-        fractions = {key: value for key, value in split_arguments.items() if key != "seed"}
+        fractions = {key: split_arguments[key] for key in ("validation_split", "test_split") if key in split_arguments}
         with reading():
             if tokenizer is not None and isinstance(dataset, TextDataset):
                 dataset = dataset.with_tokenizer(tokenizer)

@@ -124,9 +124,8 @@ def test_resume_makes_what_is_missing_but_the_state(copy: Path, capsys: pytest.C
     ):
         (copy / name).unlink()
     assert run(capsys, "train", copy, "--resume", "-q").status == 0
-    assert all(
-        (copy / name).is_file() for name in runs.OWN if name not in ("checkpoint", runs.FILTERS, *runs.PERCENTILES)
-    )
+    of_others = ("checkpoint", runs.FILTERS, runs.BASES, runs.VOCABULARY, *runs.PERCENTILES)
+    assert all((copy / name).is_file() for name in runs.OWN if name not in of_others)
     again = keras.models.load_model(copy / "model.keras").get_weights()
     assert all(map(np.array_equal, weights, again))
 

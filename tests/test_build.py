@@ -291,10 +291,11 @@ BODIES = {  # arguments without which a class makes no sense
     "Repeat": "{layers: [{Dense: 2}], times: 3}", "Resizing": "{height: 2, width: 2}", "Reshape": [4], "ReversibleEmbedding": "{input_dim: 5, output_dim: 2}",
     "SensitivityAtSpecificity": 0.5, "SpecificityAtSensitivity": 0.5, "SpectralNormalization": "{Dense: 2}",
     "Branches": "[[{Dense: 2}], []]", "PartialConv2D": "{connections: [[0], [0, 1]], kernel_size: 1}",
-    "Residual": "[{Dense: 2}]", "StackedRNNCells": "[LSTMCell: 2]",
+    "Residual": "[{Dense: 2}]", "ApplicationPreprocessing": "MobileNetV2", "Cutout": 4, "WidthNormalization": 10,
+    "StackedRNNCells": "[LSTMCell: 2]",
     "TimeDistributed": "{Dense: 2}",
 }  # fmt: skip
-UNITS = ("Dense", "GRU", "GRUCell", "LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell")
+UNITS = ("BinaryDense", "Dense", "GRU", "GRUCell", "LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell")
 FACTORS = ("RandomBrightness", "RandomContrast", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomHue",
            "RandomSaturation", "RandomSharpness", "RandomShear", "RandomPosterization", "RandomColorDegeneration",
            "RandomGrayscale", "RandomPerspective", "RandomElasticTransform", "RandomColorJitter")  # fmt: skip
@@ -305,6 +306,7 @@ EXCEPTIONS = {
     "OptimizerMap": "is filled by method calls",
     "OrbaxCheckpoint": "needs the orbax package",
     "RemoteMonitor": "needs the requests package",
+    "Pretrained": "takes a run that was trained",
 }
 KINDS = ("activations", "callbacks", "constraints", "initializers", "layers", "losses", "metrics", "optimizers",
          "regularizers")  # fmt: skip

@@ -309,7 +309,7 @@ def test_resume_refuses_a_text_that_has_changed(
         ("validation_split: 0.1", "validation_split: 0.1\n  split_seed: 1", "data.split_seed: a text is cut in order"),
         ("batch_size: 4}", "batch_size: 4, validation_batch_size: 8}", "the model's state has 4 rows"),
         ("batch_size: 4}", "batch_size: 4, class_weight: {0: 2.0}}", "fit.class_weight: weighs classes of examples"),
-        ("batch_size: 4}", "batch_size: 400}", "the train split has 2"),
+        ("batch_size: 4}", "batch_size: 400}", "tokens, too few for 400 rows of windows of 16"),
         ("validation_split: 0.1", "validation_split: 0.1\n  augment: [{Rescaling: 2.0}]", "the tokens of a text"),
         ("output_dim: 6}", "output_dim: 6}\n  - Flatten", "model[2]"),
     ],

@@ -83,20 +83,20 @@ def test_a_base_gives_what_the_layer_before_its_head_gave(here: Path) -> None:
     before_head = keras.Model(whole.inputs, whole.layers[-2].output)  # the dropout before the last dense layer
     np.testing.assert_array_equal(Pretrained("base")(images()), before_head(images()))
     np.testing.assert_array_equal(Pretrained("base/model.keras", without_top=0)(images()), whole(images()))
-    inner = Pretrained("base", up_to="repeat/dense_1")
+    inner = Pretrained("base", up_to="dense_1")
     flat = whole.get_layer("flatten").output
-    first = whole.get_layer("repeat").layers[0]
+    first = whole.get_layer("dense_1")
     twin = keras.Model(whole.inputs, keras.layers.Dense(12, activation="relu", name="twin")(flat))
     twin.get_layer("twin").set_weights(first.get_weights())
     np.testing.assert_allclose(inner(images()), twin(images()), rtol=1e-6)
-    assert [layer.name for layer in inner.layers[-2:]] == ["flatten", "repeat"]
+    assert [layer.name for layer in inner.layers[-2:]] == ["flatten", "dense_1"]
 
 
 def test_layers_with_weights_are_counted_from_the_output_and_take_what_follows_with_them(here: Path) -> None:
-    shapes = {count: Pretrained("base", without_top=count).output_shape for count in (1, 2)}
-    assert shapes == {1: (None, 12), 2: (None, 216)}  # without the repeated layers, which count as one: 6 x 6 x 6
+    shapes = {count: Pretrained("base", without_top=count).output_shape for count in (1, 2, 3)}
+    assert shapes == {1: (None, 12), 2: (None, 12), 3: (None, 216)}  # without the repeated layers: 6 x 6 x 6
     with pytest.raises(ValueError, match="paths meet in its layer 'add': say with up_to which layer to keep"):
-        Pretrained("base", without_top=3)
+        Pretrained("base", without_top=4)
 
 
 @pytest.mark.parametrize(

@@ -151,10 +151,10 @@ def test_broken_yaml_is_one_line_with_a_place(text: str) -> None:
 
 def test_a_billion_laughs_end_quickly_in_one_line() -> None:
     text = "a0: &a0 [lol, lol]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30))
-    started = time.perf_counter()
+    started = time.process_time()
     (line,) = problems(text)
     assert "more than 100,000 values once aliases are expanded" in line
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_recursive_alias_ends_in_one_line() -> None:

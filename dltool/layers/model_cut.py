@@ -13,7 +13,7 @@ def cut(model: Any, up_to: str | None, without_top: int, name: str | None = None
 
     Args:
         model: a Sequential or functional model of one input.
-        up_to: the last layer kept, by its name, or by its path inside nested models ("repeat/dense_2"). None: by count.
+        up_to: the last layer kept, by its name, or by its path inside nested models ("base/dense_2"). None: by count.
         without_top: how many layers with weights to leave out, counted from the output backwards, each with all that
             follows it; a nested model counts as one.
         name: of the new model; by default the given one's.

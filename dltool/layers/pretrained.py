@@ -30,7 +30,7 @@ def Pretrained(  # noqa: N802 - a recipe's word, as a layer's
 
     Args:
         source: a run directory, a .keras file, or a .weights.h5 file, relative to the working directory.
-        up_to: the last layer kept, by name, or by path inside nested models ("repeat/dense_2").
+        up_to: the last layer kept, by name, or by path inside nested models ("base/dense_2").
         without_top: layers with weights to leave out, counted from the output backwards, each with all that follows
             it. Defaults to 1, the classifier, unless `up_to` is given; 0 keeps everything.
         trainable: whether its layers learn. If not, their weights stay as they are, and batch normalisation uses its

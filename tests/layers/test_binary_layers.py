@@ -136,7 +136,7 @@ def test_summary_counts_them_and_their_bits() -> None:
     assert totals["weight_bytes"] == 4 * (40 + 2560)
     assert totals["packed_weight_bytes"] == 5 + 4 * 4 + 2560 // 8  # 36 bits in 5 bytes, 4 real biases
     assert [fields and fields[0].size for fields in receptive_fields(calls(model))][:2] == [3, 3]
-    assert multiply_adds(dense, (None, 256), (None, 10)) == 2560
+    assert multiply_adds(dense, [(None, 256)], (None, 10)) == 2560
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     assert summary(plain, 1)[1]["packed_weight_bytes"] == summary(plain, 1)[1]["weight_bytes"] == 32
 
