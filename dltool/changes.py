@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dltool import build, names, runs
 from dltool import recipe as recipes
 from dltool.data import Data, differing_fact
+from dltool.datasets import locate
 from dltool.errors import DataError, RecipeError, UsageError
 from dltool.recipe import Recipe, Value
 from dltool.runs import RunDirectory
 from dltool.values import to_text
 
-FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names")
+if TYPE_CHECKING:
+    from dltool.datasets.sentence_pieces import Vocabularies
+
+FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "text_sha256")
 
 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:
@@ -85,6 +89,25 @@ def own_dataset(recipe: Recipe, run: RunDirectory) -> Any:
         raise
 
 
+def own_vocabularies(run: RunDirectory) -> Vocabularies | None:
+    """The vocabularies that a run of translations keeps, None of other runs.
+
+    Raises:
+        DataError: one is missing or damaged.
+    """
+    facts = run.read_json(runs.DATA) if (run / runs.DATA).is_file() else {}
+    if "directions" not in facts:
+        return None
+    from dltool.datasets.sentence_pieces import Vocabularies
+
+    folder = run / runs.VOCABULARY
+    try:
+        return Vocabularies.load({path.name: path.read_bytes() for path in folder.glob("[!.]*")})
+    except (OSError, ValueError, KeyError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else build.one_line(error)
+        raise DataError(f"{folder}: the run's vocabulary can't be read ({said}). Train again.") from error
+
+
 def check_same_data(run: RunDirectory, data: Data) -> None:
     """Raise unless the data are those that the run was trained on, as far as their facts tell."""
     if not (run / runs.DATA).is_file():
@@ -113,7 +136,7 @@ def _absolute(plain: Any, key: str = "") -> Any:
     if isinstance(plain, dict):
         return {name: _absolute(value, str(name)) for name, value in plain.items()}
     if isinstance(plain, str) and _is_path(key):
-        return os.path.abspath(os.path.expanduser(plain))  # noqa: PTH100, PTH111 - resolve() would follow links
+        return os.path.abspath(locate.placed(plain))  # noqa: PTH100 - resolve() would follow links
     return plain
 
 

@@ -95,7 +95,7 @@ def train(
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
-    data = Data.of(recipe, dataset)
+    data = Data.of(recipe, dataset, changes.own_vocabularies(run) if resume else None)
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():
@@ -113,6 +113,8 @@ def train(
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
             run.write_json(runs.DATA, data.facts)
+            if data.vocabularies is not None:
+                run.write_vocabulary(data.vocabularies.files())
             run.write_json(runs.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
 
         sessions = run.sessions() if resume else []

@@ -17,7 +17,20 @@ from dltool.values import OBJECT_NAME, shown
 EPOCHS = re.compile(r"(\d+(?:\.\d+)?|\.\d+) epochs?")
 STEPS_STAND_IN = 1000  # steps an epoch while the data are not known: a part of an epoch is still some steps
 LAYER_KEYS = frozenset(
-    {"layer", "layers", "backward_layer", "cell", "cells", "body", "shortcut", "branches", "augment"}
+    {
+        "layer",
+        "layers",
+        "backward_layer",
+        "cell",
+        "cells",
+        "body",
+        "shortcut",
+        "branches",
+        "augment",
+        "encoder",
+        "decoder",
+        "attention",
+    }  # fmt: skip
 )
 KINDS = {  # the key of an argument tells the kind of object it takes
     "activation": "activations",

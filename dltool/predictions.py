@@ -23,6 +23,25 @@ PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
 SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
 
 
+@dataclass
+class Measured:
+    """A run's figures on sentences, whose outputs are too many to keep.
+
+    Args:
+        run: the run's path.
+        split: the split's name.
+        examples: pairs of sentences.
+        figures: loss and compiled metrics over all trained directions.
+        directions: a row a direction, with the zero-shot ones: direction, zero_shot, examples, figures.
+    """
+
+    run: str
+    split: str
+    examples: int
+    figures: dict[str, float]
+    directions: list[dict[str, Any]]
+
+
 class CrossEntropy(NamedTuple):
     """What a cross-entropy makes of outputs: how targets are coded, and whether outputs are logits."""
 

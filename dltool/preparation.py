@@ -14,6 +14,7 @@ from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
+    from dltool.datasets.sentence_pieces import Vocabularies
     from dltool.pipelines.base import Pipeline
 
 DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
@@ -35,7 +36,7 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
         return Preparation.of(build.load(source, overrides), device)
     one = recipes.load(run / runs.RECIPE, overrides)
     changes.own_dataset(one, run)
-    prepared = Preparation.of(one, device)
+    prepared = Preparation.of(one, device, changes.own_vocabularies(run))
     weights = run.load_model().get_weights()
     try:
         prepared.model.set_weights(weights)
@@ -79,13 +80,17 @@ class Preparation:
         self.class_weight = self._class_weight()
 
     @classmethod
-    def of(cls, recipe: Recipe, device: str = "auto") -> Preparation:
-        """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model."""
+    def of(cls, recipe: Recipe, device: str = "auto", vocabularies: Vocabularies | None = None) -> Preparation:
+        """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
+
+        Args:
+            vocabularies: a run's own, for its sentences.
+        """
         dataset = build.dataset(recipe.section("data", "dataset"))
         seed = recipe.setting("seed", default=DEFAULT_SEED)
         backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
         build.check(recipe)
-        data = Data.of(recipe, dataset)
+        data = Data.of(recipe, dataset, vocabularies)
         backend.begin_anew(seed, recipe.setting("dtype_policy"))
         return cls(recipe, data, seed)
 
@@ -171,6 +176,9 @@ class Preparation:
         value = self.recipe.get("fit", "class_weight")
         if value is None or value.data is None:
             return None
+        if self.data.is_translation:
+            message = "weighs classes of examples; of sentences each token is one. Remove it."
+            raise RecipeError([Problem(value.place, "fit.class_weight", message)])
         try:
             return class_weights(value.plain(), self.data.facts.get("num_classes") or 0)
         except ValueError as error:

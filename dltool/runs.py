@@ -27,10 +27,11 @@ DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names i
 PICTURE = "history.png"
 FILTERS = "filters"  # what visualize-filters writes unless told otherwise
 STATE = "checkpoint/state.npz"
+VOCABULARY = "vocabulary"  # of a text's tokens: the tokenizer's files
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
 # in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
-OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, *PERCENTILES, "checkpoint", RECIPE)
-LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz)\.\w{8}|writing-\d+\.keras)")
+OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, PICTURE, FILTERS, *PERCENTILES, VOCABULARY, "checkpoint", RECIPE)
+LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz|model)\.\w{8}|writing-\d+\.keras)")
 
 
 class RunDirectory:
@@ -150,7 +151,7 @@ class RunDirectory:
 
     def _clear_leftovers(self) -> None:
         """Remove half-written files of a process that was killed while it wrote."""
-        for folder in (self.path, self.path / "checkpoint"):
+        for folder in (self.path, self.path / "checkpoint", self.path / VOCABULARY):
             for path in folder.glob(".*"):
                 if LEFTOVER.fullmatch(path.name):
                     path.unlink(missing_ok=True)
@@ -163,6 +164,11 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         self.write_text(name, json.dumps(value, indent=2, default=_plain) + "\n")
+
+    def write_vocabulary(self, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            with atomic(self.path / VOCABULARY / name) as file:
+                file.write(content)
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         write_rows(self.path / HISTORY, rows)

@@ -12,6 +12,7 @@ from dltool.data import Data, differing_fact, reading
 from dltool.errors import DataError, RequirementError, UsageError
 from dltool.predictions import (
     Evaluated,
+    Measured,
     average,
     classification,
     cross_entropy,
@@ -28,6 +29,8 @@ from dltool.writing import check_target
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.datasets.sentence_pieces import Vocabularies
 
 SPLITS = ("train", "validation", "test", "all")
 WORDS = ("run", "split")  # columns of the scores that are no figures
@@ -69,8 +72,11 @@ def run(
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
     if predictions is not None:
+        last = evaluated[-1]
+        if isinstance(last, Measured):
+            raise UsageError("--predictions: the runs translate, their outputs are no table. Leave it away.")
         with runs.atomic(predictions) as file:
-            file.write(prediction_table(evaluated[-1]).to_csv(index=False, lineterminator="\n").encode())
+            file.write(prediction_table(last).to_csv(index=False, lineterminator="\n").encode())
     write(tables.render(report, form, section))
     unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
     if unmet:
@@ -79,8 +85,8 @@ def run(
 
 def evaluate_runs(
     paths: Sequence[Path], *, split: str | None, data: str | None, batch_size: int | None, device: str
-) -> tuple[list[Evaluated], list[str]]:
-    """Each run's outputs and figures, then those of the average of several; and the classes' names."""
+) -> tuple[list[Evaluated | Measured], list[str]]:
+    """Each run's outputs and figures, then those of the average of several with outputs; and the classes' names."""
     directories = [RunDirectory(path) for path in paths]
     for directory in directories:
         directory.check_is_run()
@@ -89,13 +95,17 @@ def evaluate_runs(
     other = None if data is None else other_dataset(data, recipes[0], trained[0])
     policies = {one.setting("dtype_policy") for one in recipes}
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
-    evaluated: list[Evaluated] = []
+    evaluated: list[Evaluated | Measured] = []
     sources: dict[str, tuple[Data, str]] = {}
     for directory, one, facts in zip(directories, recipes, trained, strict=True):
         model = directory.load_model()
         key = to_text(one.setting("data"))
         if key not in sources:
-            sources[key] = _of_recipe(one, directory, split) if other is None else _of_other(other, split)
+            vocabularies = changes.own_vocabularies(directory)
+            if other is None:
+                sources[key] = _of_recipe(one, directory, split, vocabularies)
+            else:
+                sources[key] = _of_other(other, split, vocabularies)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
         size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
@@ -103,23 +113,51 @@ def evaluate_runs(
         whole = source.splits.keys() == {"train"} and (split == "all" or other is not None)
         with source.explained(), _fitting(directory):
             split_ = "all" if whole else name
+            if source.is_translation:
+                evaluated.append(_measured(source, name, size, model, str(directory), split_))
+                continue
             columns, classes = facts.get("features"), facts.get("num_classes")
             evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
-    if len(evaluated) > 1:
-        evaluated.append(average(evaluated))
-    first = evaluated[0]
+    outputs = [one for one in evaluated if isinstance(one, Evaluated)]
+    if not outputs:
+        return evaluated, []
+    if len(outputs) > 1 and len(outputs) == len(evaluated):
+        evaluated.append(average(outputs))
+    first = outputs[0]
     named = trained[0].get("class_names")
     if named is None and first.is_classification and first.scores is not None:
         named = range(first.scores.shape[-1])
     return evaluated, [str(name) for name in named or ()]
 
 
-def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: bool) -> dict[str, pd.DataFrame]:
-    """Scores a run; for classifiers also figures a class and, if asked for, the confusion matrix."""
+def _measured(source: Data, name: str, size: int, model: Any, run_: str, split: str) -> Measured:
+    """Figures over a split of sentences and over each direction of it."""
+    from dltool.procedures.evaluation import Evaluation
+
+    evaluation, rows = Evaluation(model), []
+    trained, unseen = source.facts["directions"], source.facts["zero_shot"]
+    figures = evaluation.run(source.pipeline(name, size))
+    for direction in [*trained, *unseen] if len(trained) + len(unseen) > 1 else ():
+        pipeline = source.direction(name, direction, size)
+        found = evaluation.run(pipeline)
+        rows.append({"direction": direction, "zero_shot": direction in unseen, "examples": pipeline.size, **found})
+    return Measured(run_, split, source.splits[name].size, figures, rows)
+
+
+def sections(
+    evaluated: Sequence[Evaluated | Measured], classes: Sequence[str], confusion: bool
+) -> dict[str, pd.DataFrame]:
+    """Scores a run; for classifiers also figures a class and, if asked for, the confusion matrix; for translations
+    of several directions figures a direction.
+    """
     import pandas as pd
 
     rows, tables_, matrices = [], [], []
+    directions = [{"run": one.run, **row} for one in evaluated if isinstance(one, Measured) for row in one.directions]
     for one in evaluated:
+        if isinstance(one, Measured):
+            rows.append({"run": one.run, "split": one.split, "examples": one.examples, **one.figures})
+            continue
         row = {"run": one.run, "split": one.split, "examples": len(one.targets), **one.figures}
         if one.is_classification:
             summary, table, matrix = classification(one, classes)
@@ -134,6 +172,8 @@ def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: 
     report = {"scores": pd.DataFrame(rows)}
     if tables_:
         report["classes"] = pd.concat(tables_, ignore_index=True)
+    if directions:
+        report["directions"] = pd.DataFrame(directions)
     if matrices and confusion:
         report["confusion"] = pd.concat(matrices, ignore_index=True)
     return report
@@ -199,21 +239,23 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
     return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
 
 
-def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None) -> tuple[Data, str]:
+def _of_recipe(
+    one: Recipe, directory: RunDirectory, split: str | None, vocabularies: Vocabularies | None
+) -> tuple[Data, str]:
     """The data of a run's recipe and the split to evaluate."""
     dataset = changes.own_dataset(one, directory)
     if split == "all":
-        return _whole(dataset), "train"
-    return _split_of(Data.of(one, dataset), split)
+        return _whole(dataset, vocabularies), "train"
+    return _split_of(Data.of(one, dataset, vocabularies), split)
 
 
-def _of_other(dataset: Any, split: str | None) -> tuple[Data, str]:
+def _of_other(dataset: Any, split: str | None, vocabularies: Vocabularies | None) -> tuple[Data, str]:
     """Other data and the split to evaluate: by default their test part, or all where they have none."""
     with reading():
         parts = dataset.sizes()
     if split == "all" or (split is None and "test" not in parts):
-        return _whole(dataset), "train"
-    return _split_of(Data(dataset), split)
+        return _whole(dataset, vocabularies), "train"
+    return _split_of(Data(dataset, vocabularies=vocabularies), split)
 
 
 def _split_of(source: Data, split: str | None) -> tuple[Data, str]:
@@ -223,19 +265,21 @@ def _split_of(source: Data, split: str | None) -> tuple[Data, str]:
     return source, name
 
 
-def _whole(dataset: Any) -> Data:
+def _whole(dataset: Any, vocabularies: Vocabularies | None) -> Data:
     """Everything as one split."""
     with reading():
         parts = dataset.sizes()
     if set(parts) != {"train"}:
         raise UsageError(f"--split all: the data come in parts; choose one of {', '.join(parts)}")
-    return Data(dataset, test_split=0.0)
+    return Data(dataset, vocabularies=vocabularies, test_split=0.0)
 
 
 def _check_fits(directory: RunDirectory, model: Any, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise if the data are not of the kind that the run was trained on."""
     if not model.compiled or model.loss is None:
         raise DataError(f"{directory / runs.MODEL}: has no loss to evaluate. Train again.")
+    if ("directions" in old) != ("directions" in new):
+        raise DataError(f"{directory}: either the run or the data are about translation, not both")
     for kind in ("num_classes", "num_targets"):
         if (kind in old) != (kind in new):
             words = " and ".join("classes" if "num_classes" in facts else "numbers" for facts in (old, new))

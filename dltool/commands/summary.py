@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dltool import backend, build, changes, recipe, runs, tables
-from dltool.data import reading
-from dltool.errors import DltoolError, UsageError
+from dltool.data import Data, reading
+from dltool.datasets.translation import TranslationDataset
+from dltool.errors import DltoolError, RecipeError, UsageError
 from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
 from dltool.runs import RunDirectory
 from dltool.writing import PICTURES, check_target
@@ -76,8 +77,12 @@ def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
 def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
     dataset = build.dataset(one.section("data", "dataset"))
     try:
+        if isinstance(dataset, TranslationDataset):  # whose vocabulary is that of the training split
+            return Data.of(one, dataset).facts
         with reading():
             return dict(dataset.facts())
+    except RecipeError:
+        raise
     except DltoolError as error:
         remedy = "Or give --input-shape and --classes, which need no data."
         raise type(error)(f"{error} {remedy}") from error

@@ -46,7 +46,7 @@ class Dataset(ABC):
     one line that names the file and the remedy.
     """
 
-    task: ClassVar[str] = "classification"  # or "regression"; an instance may set its own
+    task: ClassVar[str] = "classification"  # or "regression", "translation"; an instance may set its own
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
@@ -63,6 +63,14 @@ class Dataset(ABC):
     @abstractmethod
     def read(self, part: str) -> Examples:
         """A stored part as arrays in memory, in stored order."""
+
+    def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> Dataset | None:
+        """The dataset with these fractions stored as parts, where drawing examples at random would not do.
+
+        Returns:
+            The dataset cut, such as a text of which the end is held out; None: examples may be drawn.
+        """
+        return None
 
 
 class StreamedDataset(Dataset):

@@ -38,8 +38,9 @@ def split(
 ) -> dict[str, Split]:
     """Splits "train", "validation" and "test" of a dataset; those without examples are absent.
 
-    Stored parts are used as they are. Of a dataset without a test part, ceil(test_split * n) of the n train
-    examples are held out; then ceil(validation_split * m) of the m that remain. Class shares are kept
+    Stored parts are used as they are, and a dataset that divides itself (`Dataset.divided`) has no others. Of any
+    other without a test part, ceil(test_split * n) of the n train examples are held out; then
+    ceil(validation_split * m) of the m that remain. Class shares are kept
     (stratified) where targets are one class an example. Sizes are known at once; labels are read when
     `indices()` is first called.
 
@@ -54,6 +55,9 @@ def split(
     """
     validation_split = arguments.fraction("split", "validation_split", validation_split)
     seed = arguments.integer("split", "seed", seed, 0)
+    divided = dataset.divided(validation_split, test_split, seed)
+    if divided is not None:
+        return {part: Split(part, size) for part, size in divided.sizes().items()}
     name, sizes = type(dataset).__name__, dataset.sizes()
     if test_split is not None:
         test_split = arguments.fraction("split", "test_split", test_split)

@@ -1,0 +1,1 @@
+"""What trained sequence models write: token after token, in compiled loops."""

@@ -1,0 +1,1 @@
+"""Figures of models beside those of Keras, under their names."""
