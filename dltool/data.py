@@ -15,8 +15,8 @@ from dltool.errors import DataError, DltoolError, Problem, RecipeError
 from dltool.recipe import Recipe
 
 if TYPE_CHECKING:
-    from dltool.datasets.pairs import Pairs
     from dltool.datasets.sentence_pieces import Vocabularies
+    from dltool.datasets.token_pairs import Pairs
     from dltool.pipelines.base import Pipeline
 
 EVALUATION_BATCH = 512  # examples, for evaluation of arrays in memory; results do not depend on it

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool.datasets.pairs import Pairs, Ragged
+from dltool.datasets.token_pairs import Pairs, Ragged
 from dltool.pipelines import bucketed
 from dltool.pipelines.bucketed import Bucketed, DevicePairs
 

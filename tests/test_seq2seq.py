@@ -114,7 +114,7 @@ def test_gradients_are_those_of_finite_differences(model: Any) -> None:
 
 def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """product_scan against TensorFlow's own differentiation of an unrolled loop, of each weight alone."""
-    from dltool.layers import attention_decoder
+    from dltool.layers.translation import attention_decoder
 
     def unrolled(step: Any, sequences: Any, state: Any, constants: Any, kernels: Any) -> Any:
         outputs = []

@@ -9,10 +9,10 @@ import keras
 from keras import layers
 
 from dltool.applications.seq2seq_model import BRIDGE, DECODER, ENCODED, SOURCE, TARGET, Translator
-from dltool.layers.attention_decoder import AttentionDecoder
-from dltool.layers.bridge import Bridge
-from dltool.layers.padding_mask import PaddingMask
-from dltool.layers.reversed_tokens import ReversedTokens
+from dltool.layers.translation.attention_decoder import AttentionDecoder
+from dltool.layers.translation.bridge import Bridge
+from dltool.layers.translation.padding_mask import PaddingMask
+from dltool.layers.translation.reversed_tokens import ReversedTokens
 from dltool.layers.wiring import Composite, apply, checked
 
 

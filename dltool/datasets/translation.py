@@ -15,9 +15,9 @@ import numpy as np
 
 from dltool.datasets import arguments, sentence_pieces
 from dltool.datasets.base import PARTS, Dataset
-from dltool.datasets.pairs import Pairs, Ragged
 from dltool.datasets.sentence_pieces import BEGIN, END, Vocabularies, Vocabulary
 from dltool.datasets.splits import TEST_SPLIT
+from dltool.datasets.token_pairs import Pairs, Ragged
 
 DEFAULT_PIECES = 8000
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltool.layers.sequence_attention import Attention, additive_score
+from dltool.layers.translation.sequence_attention import Attention, additive_score
 
 
 @keras.saving.register_keras_serializable("dltool")

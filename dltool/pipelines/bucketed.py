@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dltool.datasets.pairs import Pairs, Ragged
+from dltool.datasets.token_pairs import Pairs, Ragged
 from dltool.pipelines.base import Epoch, Pipeline, Step, run_while_finite
 from dltool.pipelines.in_memory import untuned
 

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltool.layers.gated_steps import gru_step, lstm_step
-from dltool.layers.product_scan import product_scan
-from dltool.layers.sequence_attention import Attention
+from dltool.layers.translation.gated_steps import gru_step, lstm_step
+from dltool.layers.translation.product_scan import product_scan
+from dltool.layers.translation.sequence_attention import Attention
 
 STEPS = {"GRU": gru_step, "LSTM": lstm_step}
 REQUIRED = {  # what `gated_steps` compute
@@ -61,6 +61,7 @@ class AttentionDecoder(keras.layers.Layer):
         config |= {"return_sequences": True, "return_state": False, "name": kind.lower(), "dtype": self.dtype_policy}
         self.recurrent = type(recurrent).from_config(config)
         self.units, self.attention, self.input_feeding = units, attention, bool(input_feeding)
+        self.supports_jit = False  # sentences differ in length: XLA would compile anew for each
         self.width = self.recurrent.units  # Q
         self._advance = STEPS[kind]
         self._reads_context = attention is not None and attention.before
