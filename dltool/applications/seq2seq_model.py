@@ -84,7 +84,7 @@ class Translator(keras.Model):
         if "_source_model" not in vars(self):
             bridge = self.get_layer(BRIDGE)
             outputs = [self.get_layer(ENCODED).output, *_listed(bridge.output)]
-            vars(self)["_source_model"] = keras.Model(self.input["source"], outputs)  # hidden from Keras's tracking
+            self.__dict__["_source_model"] = keras.Model(self.input["source"], outputs)  # hidden from Keras's tracking
         return vars(self)["_source_model"]
 
 

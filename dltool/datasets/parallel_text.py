@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dltool.datasets import arguments, locate, members, text_decoding
 from dltool.datasets.translation import TranslationDataset
@@ -73,7 +74,7 @@ class ParallelText(TranslationDataset):
             return _aligned(paths)
         return _columns(paths[""], self.columns, self.languages)
 
-    def _files(self, name: str, given: str | os.PathLike) -> dict[str, Path]:
+    def _files(self, name: str, given: Any) -> dict[str, Path]:
         """Language -> file; "" stands for all languages in one."""
         if not isinstance(given, str | os.PathLike) or LANGUAGE not in os.fspath(given):
             for language in self.languages:

@@ -60,7 +60,8 @@ class AttentionDecoder(keras.layers.Layer):
             )
         config |= {"return_sequences": True, "return_state": False, "name": kind.lower(), "dtype": self.dtype_policy}
         self.recurrent = type(recurrent).from_config(config)
-        self.units, self.attention, self.input_feeding = units, attention, bool(input_feeding)
+        self.attention: Any = attention
+        self.units, self.input_feeding = units, bool(input_feeding)
         self.supports_jit = False  # sentences differ in length: XLA would compile anew for each
         self.width = self.recurrent.units  # Q
         self._advance = STEPS[kind]

@@ -102,12 +102,12 @@ def _specification(step: ScanStep, inputs: Any, first: Any, fixed: Any, weights:
         return tf.matmul(operand, weights[index])
 
     with tf.Graph().as_default():
-        like = [
+        now, state, constants = (
             tuple(tf.compat.v1.placeholder(one.dtype, one.shape[drop:]) for one in group)
             for group, drop in ((inputs, 1), (first, 0), (fixed, 0))
-        ]
+        )
         weights = [tf.compat.v1.placeholder(one.dtype, one.shape) for one in weights]
-        _, outputs = step(*like, product)
+        _, outputs = step(now, state, constants, product)
         return [tf.TensorSpec(one.shape, one.dtype) for one in (*outputs, *operands)]
 
 
