@@ -266,23 +266,20 @@ class TranslationDataset(Dataset):
 
     def _groups(self) -> np.ndarray:
         """Of each training line the group that has to stay together, int (lines,)."""
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
-
         lines = self._loaded("train")
-        sentences: dict[tuple[str, str], int] = {}
-        sources = list(dict.fromkeys(d.split("-")[0] for d in (*self.directions, *self.zero_shot)))
-        size = len(next(iter(lines.values())))
-        pairs = [
-            (line, sentences.setdefault((language, " ".join(text.split())), len(sentences)))
-            for language in sources
-            for line, text in enumerate(lines[language])
-        ]
-        line, sentence = np.array(pairs).T
-        total = size + len(sentences)
-        graph = coo_matrix((np.ones(len(line), np.int8), (line, size + sentence)), shape=(total, total))
-        _, labels = connected_components(graph, directed=False)
-        return np.unique(labels[:size], return_inverse=True)[1]
+        leader = list(range(len(next(iter(lines.values())))))  # of each line one before it in its group, or itself
+
+        def first(line: int) -> int:
+            while leader[line] != line:
+                leader[line] = line = leader[leader[line]]
+            return line
+
+        for language in dict.fromkeys(d.split("-")[0] for d in (*self.directions, *self.zero_shot)):
+            seen: dict[str, int] = {}
+            for line, text in enumerate(lines[language]):
+                one, other = first(line), first(seen.setdefault(" ".join(text.split()), line))
+                leader[max(one, other)] = min(one, other)
+        return np.unique([first(line) for line in range(len(leader))], return_inverse=True)[1]
 
     def _digest(self) -> str:
         digest = hashlib.sha256()
