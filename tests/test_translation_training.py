@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +106,7 @@ def test_resumed_in_the_middle_of_an_epoch_it_is_the_same_training(
     def stop_once(self: Keeper, procedure: object) -> None:
         seen.append(procedure.position.total_steps)
         if len(seen) == 11:  # of 8 batches an epoch: in the second one
-            import os
-            import signal
-
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
         advanced(self, procedure)
 
     monkeypatch.setattr(Keeper, "advanced", stop_once)
