@@ -31,6 +31,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+SOME = ["without attention", "Bahdanau, fed, LSTM", "Luong concat, fed"]
+
+
 def make(attention: Any = None, cell: str = "GRU", **arguments: Any) -> Any:
     encoder = [keras.layers.Bidirectional(keras.layers.GRU(4, bias_initializer="random_normal"))]
     decoder = getattr(keras.layers, cell)(8, bias_initializer="random_normal")
@@ -92,6 +95,7 @@ def test_padding_changes_nothing(model: Any) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("model", SOME, indirect=True)
 def test_gradients_are_those_of_finite_differences(model: Any) -> None:
     """Along a random direction in the space of all weights: (L(w + e d) - L(w - e d)) / 2e."""
     x, y = sentences()
@@ -229,6 +233,7 @@ def test_an_encoder_may_be_deep_and_residual() -> None:
     assert model.encode(tf.constant(x["source"]))["memory"].shape == (BATCH, 6, 8)
 
 
+@pytest.mark.parametrize("model", SOME, indirect=True)
 def test_a_saved_model_is_the_same_model(tmp_path: Path, model: Any) -> None:
     from dltool import names
 
