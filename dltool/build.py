@@ -100,6 +100,10 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         inputs = keras.Input(facts["input_shape"])
         built = keras.Model(inputs, built(inputs), name=name)
     shape = facts.get("input_shape")
+    if ("directions" in facts) != hasattr(built, "encode"):
+        are = "pairs of sentences" if "directions" in facts else "no sentences and translations"
+        message = f"takes other inputs: the data are {are}. Name another model or other data."
+        raise RecipeError([Problem(value.place, "model", message)])
     if shape is not None and tuple(built.inputs[0].shape[1:]) != tuple(shape):
         message = f"takes inputs of shape {tuple(built.inputs[0].shape[1:])}, the data have {tuple(shape)}"
         raise RecipeError([Problem(value.place, "model", f"{message}. Set input_shape: ${{data.input_shape}}.")])
@@ -122,7 +126,8 @@ def augmentation(
         return None
     builder = Builder(facts)
     if facts.get("input_shape") is None:
-        builder.problem(value.place, "data.augment", "the data are columns of a table, which layers can't augment")
+        are = "sentences" if "directions" in facts else "columns of a table"
+        builder.problem(value.place, "data.augment", f"the data are {are}, which layers can't augment")
         builder.finish()
     if "sequence_length" in facts:
         builder.problem(value.place, "data.augment", "the data are the tokens of a text, which layers can't augment")
@@ -206,6 +211,9 @@ def _sequential(
 
     layers = builder.listed("layers", value, "model")
     builder.finish()
+    if "directions" in facts:
+        message = "the data are sentences and their translations: name an architecture for them, such as Seq2Seq"
+        raise RecipeError([Problem(value.place, "model", message)])
     if "features" in facts:
         if not isinstance(layers[0], keras.utils.FeatureSpace):
             message = "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"

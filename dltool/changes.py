@@ -16,7 +16,7 @@ from dltool.runs import RunDirectory
 from dltool.values import to_text
 
 if TYPE_CHECKING:
-    from dltool.tokenization.base import Tokenizer
+    from dltool.datasets.base import Vocabulary
 
 FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "selected_classes",
                    "examples_per_class", "text_sha256")  # fmt: skip
@@ -98,21 +98,25 @@ def own_dataset(recipe: Recipe, run: RunDirectory) -> Any:
         raise
 
 
-def own_tokenizer(run: RunDirectory) -> Tokenizer | None:
-    """The vocabulary that a run of a text keeps, None of other runs.
+def own_vocabulary(run: RunDirectory) -> Vocabulary | None:
+    """The vocabulary that a run of a text or of sentences keeps, None of other runs.
 
     Raises:
         DataError: it is missing or damaged.
     """
-    from dltool.tokenization import base as tokenization
-
     facts = run.read_json(runs.DATA) if (run / runs.DATA).is_file() else {}
-    if "sequence_length" not in facts:
+    if "directions" not in facts and "sequence_length" not in facts:
         return None
     folder = run / runs.VOCABULARY
     try:
-        kind = tokenization.find(facts["tokens"])
-        return kind.load({path.name: path.read_bytes() for path in folder.glob("[!.]*")})
+        files = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
+        if "directions" in facts:
+            from dltool.datasets.sentence_pieces import Vocabularies
+
+            return Vocabularies.load(files)
+        from dltool.tokenization import base as tokenization
+
+        return tokenization.find(facts["tokens"]).load(files)
     except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else build.one_line(error)
         raise DataError(f"{folder}: the run's vocabulary can't be read ({said}). Train again.") from error

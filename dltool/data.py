@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import build
 from dltool.datasets import splits
-from dltool.datasets.base import Dataset, StreamedDataset
+from dltool.datasets.base import Dataset, StreamedDataset, TokenDataset
 from dltool.datasets.class_selection import with_classes
 from dltool.datasets.texts import TextDataset
+from dltool.datasets.translation import TranslationDataset
 from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError
 from dltool.recipe import Recipe
 
 if TYPE_CHECKING:
+    from dltool.datasets.base import Vocabulary
+    from dltool.datasets.token_pairs import Pairs
     from dltool.pipelines.base import Pipeline
-    from dltool.tokenization.base import Tokenizer
 
 DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
 EVALUATION_BATCH = 512  # examples, for evaluation of arrays in memory; results do not depend on it
@@ -35,29 +37,29 @@ class Data:
     Args:
         dataset: the dataset.
         rows: of a text, how many parts of it a model with a state reads side by side; None: it has no state.
-        tokenizer: of a text, the vocabulary to read it in; by default that of its training split.
+        vocabulary: of text, what to read it in; by default learned from its training split.
         split_arguments: those of `splits.split`.
     """
 
     def __init__(
-        self, dataset: Dataset, *, rows: int | None = None, tokenizer: Tokenizer | None = None, **split_arguments: Any
+        self, dataset: Dataset, *, rows: int | None = None, vocabulary: Vocabulary | None = None, **split_arguments: Any
     ) -> None:
-        fractions = {key: split_arguments[key] for key in ("validation_split", "test_split") if key in split_arguments}
+        drawn = {key: value for key, value in split_arguments.items() if key != "examples_per_class"}
         with reading():
-            if tokenizer is not None and isinstance(dataset, TextDataset):
-                dataset = dataset.with_tokenizer(tokenizer)
-            self.dataset = dataset.divided(**fractions) or dataset
+            if vocabulary is not None and isinstance(dataset, TokenDataset):
+                dataset = dataset.with_vocabulary(vocabulary)
+            self.dataset = dataset.divided(**drawn) or dataset
             self.splits = splits.split(self.dataset, **split_arguments)
         self.rows = rows
         self._each = split_arguments.get("examples_per_class")
         self._arrays: dict[str, Any] = {}  # of each stored part what its pipelines share
 
     @classmethod
-    def of(cls, recipe: Recipe, dataset: Dataset, tokenizer: Tokenizer | None = None) -> Data:
+    def of(cls, recipe: Recipe, dataset: Dataset, vocabulary: Vocabulary | None = None) -> Data:
         """The dataset of a recipe with the classes that its `data` section selects, as that splits it.
 
         Args:
-            tokenizer: a run's own, for its text; None: it is learned from the training split.
+            vocabulary: a run's own, for its text; None: it is learned from the training split.
         """
         dataset = selected(recipe, dataset)
         section = recipe.section("data")
@@ -69,7 +71,7 @@ class Data:
         with reading():
             dataset.sizes()  # what is wrong with the files is not about the section's fractions
         try:
-            return cls(dataset, rows=rows, tokenizer=tokenizer, **arguments)
+            return cls(dataset, rows=rows, vocabulary=vocabulary, **arguments)
         except DataError as error:
             if isinstance(error.__cause__, ValueError) and arguments:
                 raise RecipeError([Problem(section.place, "data", str(error))]) from error
@@ -91,12 +93,16 @@ class Data:
         return isinstance(self.dataset, TextDataset)
 
     @property
-    def tokenizer(self) -> Tokenizer | None:
-        """Of a text, None of other data."""
-        if not isinstance(self.dataset, TextDataset):
+    def is_translation(self) -> bool:
+        return isinstance(self.dataset, TranslationDataset)
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """Of text, None of other data."""
+        if not isinstance(self.dataset, TokenDataset):
             return None
         with reading():
-            return self.dataset.tokenizer
+            return self.dataset.vocabulary
 
     def pipeline(self, name: str, batch_size: int, training: bool = False) -> Pipeline:
         """The batches of a split that the data have.
@@ -115,6 +121,8 @@ class Data:
             if isinstance(self.dataset, TextDataset):
                 return self._windows(self.dataset, split.part, batch_size, training)
             indices = split.indices()
+            if isinstance(self.dataset, TranslationDataset):
+                return self._bucketed(split.part, self.dataset.read(split.part), batch_size)
             if isinstance(self.dataset, StreamedDataset):
                 from dltool.pipelines.streamed import Streamed
 
@@ -124,6 +132,20 @@ class Data:
             if split.part not in self._arrays:
                 self._arrays[split.part] = DeviceArrays(self.dataset.read(split.part))
             return InMemory(self._arrays[split.part], indices, batch_size)
+
+    def direction(self, name: str, direction: str, batch_size: int) -> Pipeline:
+        """The batches of a split of sentences in one direction, such as en-de."""
+        assert isinstance(self.dataset, TranslationDataset)
+        part = self.splits[name].part
+        with reading():
+            return self._bucketed(f"{part} {direction}", self.dataset.pairs(part, direction), batch_size)
+
+    def _bucketed(self, key: str, pairs: Pairs, batch_size: int) -> Pipeline:
+        from dltool.pipelines.bucketed import Bucketed, DevicePairs
+
+        if key not in self._arrays:
+            self._arrays[key] = DevicePairs(pairs)
+        return Bucketed(self._arrays[key], None, batch_size)
 
     def _windows(self, text: TextDataset, part: str, batch_size: int, training: bool) -> Pipeline:
         from dltool.pipelines.windows import Rows, Windows, on_device
@@ -138,7 +160,7 @@ class Data:
 
     def evaluation_batch(self, batch_size: int) -> int:
         """Examples at a time where nothing is trained."""
-        as_trained = isinstance(self.dataset, StreamedDataset | TextDataset)  # outputs of tokens are large
+        as_trained = isinstance(self.dataset, StreamedDataset | TokenDataset)  # outputs of tokens are large
         return batch_size if as_trained else max(batch_size, EVALUATION_BATCH)
 
     @contextmanager

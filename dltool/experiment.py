@@ -95,7 +95,7 @@ def train(
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
-    data = Data.of(recipe, dataset, changes.own_tokenizer(run) if resume else None)
+    data = Data.of(recipe, dataset, changes.own_vocabulary(run) if resume else None)
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():
@@ -114,8 +114,8 @@ def train(
             else:
                 run.start()
             run.write_text(runs.RECIPE, resolved.to_yaml())
-            if data.tokenizer is not None:
-                run.write_vocabulary(data.tokenizer.files())
+            if data.vocabulary is not None:
+                run.write_vocabulary(data.vocabulary.files())
             run.write_json(runs.DATA, data.facts)
             if found:
                 run.write_json(runs.BASES, {"bases": found})

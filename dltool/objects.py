@@ -19,6 +19,7 @@ STEPS_STAND_IN = 1000  # steps an epoch while the data are not known: a part of 
 LAYER_KEYS = frozenset(
     ("layer", "layers", "backward_layer", "cell", "cells", "body", "shortcut", "branches", "augment")
     + ("column", "columns", "preprocessing")  # of MultiColumn
+    + ("encoder", "decoder", "attention")  # of Seq2Seq
 )
 KINDS = {  # the key of an argument tells the kind of object it takes
     "activation": "activations",

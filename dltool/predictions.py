@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,25 @@ AVERAGE_BATCH = 1024  # examples
 EPSILON = 1e-7  # as keras.config.epsilon(): probabilities are kept off 0 and 1 before a logarithm
 PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
 SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
+
+
+@dataclass
+class Measured:
+    """A run's figures on text, whose outputs, a number for each token that could follow, are not kept.
+
+    Args:
+        run: the run's path.
+        split: the split's name.
+        counted: what it was measured on: "tokens", or "examples", pairs of sentences.
+        figures: loss and compiled metrics, of sentences over all trained directions.
+        directions: of sentences a row a direction, with the zero-shot ones: direction, zero_shot, examples, figures.
+    """
+
+    run: str
+    split: str
+    counted: dict[str, int]
+    figures: dict[str, float]
+    directions: list[dict[str, Any]] = field(default_factory=list)
 
 
 class CrossEntropy(NamedTuple):
@@ -102,22 +121,6 @@ class Evaluated:
         return self.targets.shape == self.outputs.shape and bool(one_hot)
 
 
-@dataclass
-class EvaluatedText(Evaluated):
-    """A language model's figures on a split; its outputs, a number for each token that could follow, are not kept.
-
-    Args:
-        tokens: of the split.
-    """
-
-    tokens: int = 0
-
-    @property
-    def is_classification(self) -> bool:
-        """One class an example: no, one a token."""
-        return False
-
-
 def cross_entropy(model: Any) -> CrossEntropy | None:
     """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
     from keras import losses
@@ -176,6 +179,13 @@ def every_output(model: Any, x: Any) -> Any:
     return getattr(model, "every_output", model)(x, training=False)
 
 
+def measure(model: Any, pipeline: Pipeline) -> dict[str, float]:
+    """Loss and compiled metrics of one pass over a split, as training evaluates it."""
+    from dltool.procedures.evaluation import Evaluation
+
+    return Evaluation(model).run(pipeline)
+
+
 def evaluate(
     model: Any,
     pipeline: Pipeline,
@@ -210,14 +220,6 @@ def evaluate(
         targets.append(np.asarray(y))
     figures = _figures(model, total / pipeline.size)
     return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes)
-
-
-def evaluate_text(model: Any, pipeline: Pipeline, run: str, split: str, tokens: int) -> EvaluatedText:
-    """One pass over a text, as training evaluates it: loss and metrics, means over tokens."""
-    from dltool.procedures.evaluation import Evaluation
-
-    nothing = np.zeros((0,), np.float32)
-    return EvaluatedText(run, split, nothing, nothing, Evaluation(model).run(pipeline), model, tokens=tokens)
 
 
 def average(members: Sequence[Evaluated]) -> Evaluated:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from dltool import backend, build, changes, predictions, runs
 from dltool import recipe as recipes
 from dltool.data import DEFAULT_BATCH_SIZE, Data
+from dltool.datasets.base import TokenDataset
 from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError
 from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
+    from dltool.datasets.base import Vocabulary
     from dltool.pipelines.base import Pipeline
-    from dltool.tokenization.base import Tokenizer
 
 DEFAULT_SEED = 0
 
@@ -35,7 +36,7 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
         return Preparation.of(build.load(source, overrides), device)
     one = recipes.load(run / runs.RECIPE, overrides)
     changes.own_dataset(one, run)
-    prepared = Preparation.of(one, device, changes.own_tokenizer(run))
+    prepared = Preparation.of(one, device, changes.own_vocabulary(run))
     weights = run.load_model().get_weights()
     try:
         prepared.model.set_weights(weights)
@@ -80,17 +81,17 @@ class Preparation:
         self.class_weight = self._class_weight()
 
     @classmethod
-    def of(cls, recipe: Recipe, device: str = "auto", tokenizer: Tokenizer | None = None) -> Preparation:
+    def of(cls, recipe: Recipe, device: str = "auto", vocabulary: Vocabulary | None = None) -> Preparation:
         """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
 
         Args:
-            tokenizer: a run's own, for its text.
+            vocabulary: a run's own, for its text.
         """
         dataset = build.dataset(recipe.section("data", "dataset"))
         seed = recipe.setting("seed", default=DEFAULT_SEED)
         backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
         build.check(recipe)
-        data = Data.of(recipe, dataset, tokenizer)
+        data = Data.of(recipe, dataset, vocabulary)
         backend.begin_anew(seed, recipe.setting("dtype_policy"))
         return cls(recipe, data, seed)
 
@@ -183,8 +184,8 @@ class Preparation:
         value = self.recipe.get("fit", "class_weight")
         if value is None or value.data is None:
             return None
-        if self.data.is_text:
-            message = "weighs classes of examples; of a text each token is one. Remove it."
+        if isinstance(self.data.dataset, TokenDataset):
+            message = "weighs classes of examples; of text each token is one. Remove it."
             raise RecipeError([Problem(value.place, "fit.class_weight", message)])
         try:
             return class_weights(value.plain(), self.data.facts.get("num_classes") or 0)

@@ -44,8 +44,8 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
         run.write_json(runs.DATA, prepared.data.facts)
         if found := bases.records(recipe):
             run.write_json(runs.BASES, {"bases": found})
-        if prepared.data.tokenizer is not None:
-            run.write_vocabulary(prepared.data.tokenizer.files())
+        if prepared.data.vocabulary is not None:
+            run.write_vocabulary(prepared.data.vocabulary.files())
         run.write_json(runs.ENVIRONMENT, {"sessions": [environment.describe(device, prepared.seed)]})
         run.save_model(prepared.model)
         callbacks = build.callbacks(recipe, run.path)

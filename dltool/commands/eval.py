@@ -12,12 +12,12 @@ from dltool.data import Data, differing_fact, reading, selected
 from dltool.errors import DataError, RequirementError, UsageError
 from dltool.predictions import (
     Evaluated,
-    EvaluatedText,
+    Measured,
     average,
     classification,
     cross_entropy,
     evaluate,
-    evaluate_text,
+    measure,
     outputs_problem,
     regression,
 )
@@ -70,11 +70,12 @@ def run(
     section = "classes" if per_class else "confusion" if confusion else "scores"
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
-    if predictions is not None and any(isinstance(one, EvaluatedText) for one in evaluated):
-        raise UsageError("--predictions: the runs are of a text, of which outputs for each token are not kept")
     if predictions is not None:
+        last = evaluated[-1]
+        if isinstance(last, Measured):
+            raise UsageError("--predictions: of text and sentences outputs for each token are not kept. Leave it away.")
         with runs.atomic(predictions) as file:
-            file.write(prediction_table(evaluated[-1]).to_csv(index=False, lineterminator="\n").encode())
+            file.write(prediction_table(last).to_csv(index=False, lineterminator="\n").encode())
     write(tables.render(report, form, section))
     unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
     if unmet:
@@ -83,8 +84,8 @@ def run(
 
 def evaluate_runs(
     paths: Sequence[Path], *, split: str | None, data: str | None, batch_size: int | None, device: str
-) -> tuple[list[Evaluated], list[str]]:
-    """Each run's outputs and figures, then those of the average of several; and the classes' names."""
+) -> tuple[list[Evaluated | Measured], list[str]]:
+    """Each run's outputs and figures, then those of the average of several with outputs; and the classes' names."""
     directories = [RunDirectory(path) for path in paths]
     for directory in directories:
         directory.check_is_run()
@@ -93,13 +94,13 @@ def evaluate_runs(
     other = None if data is None else other_dataset(data, recipes[0], trained[0])
     policies = {one.setting("dtype_policy") for one in recipes}
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
-    evaluated: list[Evaluated] = []
+    evaluated: list[Evaluated | Measured] = []
     sources: dict[str, tuple[Data, str]] = {}
     for directory, one, facts in zip(directories, recipes, trained, strict=True):
         model = directory.load_model()
-        key = to_text(one.setting("data")) + (str(directory) if "sequence_length" in facts else "")
+        key = to_text(one.setting("data")) + (str(directory) if (directory / runs.VOCABULARY).is_dir() else "")
         if key not in sources:
-            read = {"rows": facts.get("rows"), "tokenizer": changes.own_tokenizer(directory)}
+            read = {"rows": facts.get("rows"), "vocabulary": changes.own_vocabulary(directory)}
             sources[key] = _of_recipe(one, directory, split, read) if other is None else _of_other(other, split, read)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
@@ -109,28 +110,52 @@ def evaluate_runs(
         with source.explained(), _fitting(directory):
             split_ = "all" if whole else name
             if source.is_text:
-                tokens = source.facts[f"{name}_tokens"]
-                evaluated.append(evaluate_text(model, pipeline, str(directory), split_, tokens))
-                continue
-            columns, classes = facts.get("features"), facts.get("num_classes")
-            evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
-    if len(evaluated) > 1 and not any(isinstance(one, EvaluatedText) for one in evaluated):
-        evaluated.append(average(evaluated))
-    first = evaluated[0]
+                counted = {"tokens": source.facts[f"{name}_tokens"]}
+                evaluated.append(Measured(str(directory), split_, counted, measure(model, pipeline)))
+            elif source.is_translation:
+                evaluated.append(_of_directions(source, name, size, model, str(directory), split_))
+            else:
+                columns, classes = facts.get("features"), facts.get("num_classes")
+                evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
+    outputs = [one for one in evaluated if isinstance(one, Evaluated)]
+    if not outputs:
+        return evaluated, []
+    if len(outputs) > 1 and len(outputs) == len(evaluated):
+        evaluated.append(average(outputs))
+    first = outputs[0]
     named = trained[0].get("class_names")
     if named is None and first.is_classification and first.scores is not None:
         named = range(first.scores.shape[-1])
     return evaluated, [str(name) for name in named or ()]
 
 
-def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: bool) -> dict[str, pd.DataFrame]:
-    """Scores a run; for classifiers also figures a class and, if asked for, the confusion matrix."""
+def _of_directions(source: Data, name: str, size: int, model: Any, run_: str, split: str) -> Measured:
+    """Figures over a split of sentences and over each direction of it."""
+    rows = []
+    trained, unseen = source.facts["directions"], source.facts["zero_shot"]
+    figures = measure(model, source.pipeline(name, size))
+    for direction in [*trained, *unseen] if len(trained) + len(unseen) > 1 else ():
+        pipeline = source.direction(name, direction, size)
+        found = measure(model, pipeline)
+        rows.append({"direction": direction, "zero_shot": direction in unseen, "examples": pipeline.size, **found})
+    return Measured(run_, split, {"examples": source.splits[name].size}, figures, rows)
+
+
+def sections(
+    evaluated: Sequence[Evaluated | Measured], classes: Sequence[str], confusion: bool
+) -> dict[str, pd.DataFrame]:
+    """Scores a run; for classifiers also figures a class and, if asked for, the confusion matrix; for translations
+    of several directions figures a direction.
+    """
     import pandas as pd
 
     rows, tables_, matrices = [], [], []
+    directions = [{"run": one.run, **row} for one in evaluated if isinstance(one, Measured) for row in one.directions]
     for one in evaluated:
-        counted = {"tokens": one.tokens} if isinstance(one, EvaluatedText) else {"examples": len(one.targets)}
-        row = {"run": one.run, "split": one.split, **counted, **one.figures}
+        if isinstance(one, Measured):
+            rows.append({"run": one.run, "split": one.split, **one.counted, **one.figures})
+            continue
+        row = {"run": one.run, "split": one.split, "examples": len(one.targets), **one.figures}
         if one.is_classification:
             summary, table, matrix = classification(one, classes)
             row |= summary
@@ -144,6 +169,8 @@ def sections(evaluated: Sequence[Evaluated], classes: Sequence[str], confusion: 
     report = {"scores": pd.DataFrame(rows)}
     if tables_:
         report["classes"] = pd.concat(tables_, ignore_index=True)
+    if directions:
+        report["directions"] = pd.DataFrame(directions)
     if matrices and confusion:
         report["confusion"] = pd.concat(matrices, ignore_index=True)
     return report
@@ -213,11 +240,11 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> d
 
 
 def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
-    """The data of a run's recipe and the split to evaluate; `read`: how a text is read, as `Data` takes it."""
+    """The data of a run's recipe and the split to evaluate; `read`: how text is read, as `Data` takes it."""
     dataset = changes.own_dataset(one, directory)
     if split == "all":
         return _whole(selected(one, dataset), read), "train"
-    return _split_of(Data.of(one, dataset, read["tokenizer"]), split)
+    return _split_of(Data.of(one, dataset, read["vocabulary"]), split)
 
 
 def _of_other(dataset: Any, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
@@ -249,6 +276,8 @@ def _check_fits(directory: RunDirectory, model: Any, old: dict[str, Any], new: d
     """Raise if the data are not of the kind that the run was trained on."""
     if not model.compiled or model.loss is None:
         raise DataError(f"{directory / runs.MODEL}: has no loss to evaluate. Train again.")
+    if ("directions" in old) != ("directions" in new):
+        raise DataError(f"{directory}: either the run or the data are about translation, not both")
     for kind in ("num_classes", "num_targets"):
         if (kind in old) != (kind in new):
             words = " and ".join("classes" if "num_classes" in facts else "numbers" for facts in (old, new))

@@ -119,9 +119,11 @@ def score(path: Path, file: str, *, form: str, device: str, write: Callable[[str
 
 
 def _tokenizer(directory: RunDirectory) -> Tokenizer:
+    from dltool.tokenization.base import Tokenizer
+
     directory.check_is_run()
-    tokenizer = changes.own_tokenizer(directory)
-    if tokenizer is None:
+    tokenizer = changes.own_vocabulary(directory)
+    if not isinstance(tokenizer, Tokenizer):
         known = "TextFile and PythonDocs are such data"
         raise DataError(f"{directory}: was not trained as a language model on a text ({known})")
     return tokenizer

@@ -10,6 +10,7 @@ from typing import Any
 from dltool import backend, build, changes, recipe, runs, tables
 from dltool.data import DEFAULT_BATCH_SIZE, Data, reading, selected
 from dltool.datasets.texts import TextDataset
+from dltool.datasets.translation import TranslationDataset
 from dltool.errors import DltoolError, RecipeError, UsageError
 from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.runs import RunDirectory
@@ -91,7 +92,9 @@ def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
 def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
     dataset = build.dataset(one.section("data", "dataset"))
     try:
-        if isinstance(dataset, TextDataset):  # whose vocabulary is that of the training split; counted for a window
+        if isinstance(dataset, TranslationDataset):  # whose vocabulary is that of the training split
+            return Data.of(one, dataset).facts
+        if isinstance(dataset, TextDataset):  # counted for a window
             facts = Data.of(one, dataset).facts
             return facts | {"input_shape": (facts["sequence_length"],)}
         with reading():

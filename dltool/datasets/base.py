@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -46,7 +46,8 @@ class Dataset(ABC):
     one line that names the file and the remedy.
     """
 
-    task: ClassVar[str] = "classification"  # or "regression" or "language"; an instance may set its own
+    # or "regression", "language" or "translation"; an instance may set its own
+    task: ClassVar[str] = "classification"
 
     @property
     def title(self) -> str:
@@ -69,13 +70,33 @@ class Dataset(ABC):
     def read(self, part: str) -> Examples:
         """A stored part as arrays in memory, in stored order."""
 
-    def divided(self, validation_split: float = 0.0, test_split: float | None = None) -> Dataset | None:
+    def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> Dataset | None:
         """The dataset with these fractions stored as parts, where drawing examples at random would not do.
 
         Returns:
             The dataset cut, such as a text of which the end is held out; None: examples may be drawn.
         """
         return None
+
+
+class Vocabulary(Protocol):
+    """What text is read in; a run keeps its files."""
+
+    def files(self) -> dict[str, bytes]:
+        """File name -> content."""
+
+
+class TokenDataset(Dataset):
+    """Text in tokens of a vocabulary that is learned from the training part, unless one is given."""
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> Any:
+        """That of the training part, or the one given, a `Vocabulary`."""
+
+    @abstractmethod
+    def with_vocabulary(self, vocabulary: Any) -> TokenDataset:
+        """The text in the tokens of a vocabulary that is there already."""
 
 
 class StreamedDataset(Dataset):

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -22,11 +23,20 @@ def data_folders(*names: str) -> list[Path]:
 
 
 def placed(path: str | os.PathLike) -> Path:
-    """A path as it is given if it exists; else, where it is relative, below $DLTOOL_DATA if it exists there."""
+    """A path as it is given if it exists; else, where it is relative, below $DLTOOL_DATA if it exists there.
+
+    A part in braces, as in train.{language}.gz, stands for any text.
+    """
     own = Path(path).expanduser()
-    if own.is_absolute() or not os.fspath(path) or own.exists():
+    if own.is_absolute() or not os.fspath(path) or _exists(own):
         return own
-    return next((found for found in data_folders(os.fspath(own)) if found.exists()), own)
+    return next((found for found in data_folders(os.fspath(own)) if _exists(found)), own)
+
+
+def _exists(path: Path) -> bool:
+    if "{" not in path.name:
+        return path.exists()
+    return any(path.parent.glob(re.sub(r"\{\w*\}", "*", path.name)))
 
 
 def keras_cache() -> Path:

@@ -63,7 +63,7 @@ def split(
     """
     validation_split = arguments.fraction("split", "validation_split", validation_split)
     seed = arguments.integer("split", "seed", seed, 0)
-    divided = dataset.divided(validation_split, test_split)
+    divided = dataset.divided(validation_split, test_split, seed)
     if divided is not None:
         if examples_per_class is not None:
             raise ValueError(f"{dataset.title} divides itself and has no classes: remove 'examples_per_class'.")

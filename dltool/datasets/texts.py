@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from dltool.datasets import arguments
-from dltool.datasets.base import PARTS, Dataset, Examples
+from dltool.datasets.base import PARTS, Examples, TokenDataset
 from dltool.tokenization import base as tokenization
 from dltool.tokenization.base import Tokenizer
 
 TEST_SPLIT = 0.1  # share of a text that is held out at its end
 
 
-class TextDataset(Dataset):
+class TextDataset(TokenDataset):
     """A text of which each token is to be predicted from those before it.
 
     Examples are windows one after another: x int32 (windows, sequence_length), y the same a token later. As stored
@@ -62,7 +62,7 @@ class TextDataset(Dataset):
     def load(self) -> str:
         """The whole text."""
 
-    def divided(self, validation_split: float = 0.0, test_split: float | None = None) -> TextDataset:
+    def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> TextDataset:
         """The text with its last characters as "test" and those before them as "validation"; once only."""
         if self._cuts is not None:
             return self
@@ -75,18 +75,18 @@ class TextDataset(Dataset):
         cuts = {"train": slice(0, train), "validation": slice(train, size - test), "test": slice(size - test, size)}
         return self._with(_cuts={part: cut for part, cut in cuts.items() if cut.stop > cut.start or part == "train"})
 
-    def with_tokenizer(self, tokenizer: Tokenizer) -> TextDataset:
+    def with_vocabulary(self, vocabulary: Tokenizer) -> TextDataset:
         """The text in the tokens of a vocabulary that is there already.
 
         Raises:
             ValueError: it is of another kind of tokens.
         """
-        if tokenizer.kind != self.tokens:
-            raise ValueError(f"{self.source}: is to be read in {self.tokens}, the vocabulary is of {tokenizer.kind}.")
-        return self._with(_given=tokenizer)
+        if vocabulary.kind != self.tokens:
+            raise ValueError(f"{self.source}: is to be read in {self.tokens}, the vocabulary is of {vocabulary.kind}.")
+        return self._with(_given=vocabulary)
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
+    def vocabulary(self) -> Tokenizer:
         """That of the training part, or the one given."""
         if self._given is not None:
             return self._given
@@ -96,14 +96,14 @@ class TextDataset(Dataset):
         """The tokens of a part, int32 (tokens,)."""
         arguments.stored(type(self).__name__, part, self._parts)
         if part not in self._encoded:
-            self._encoded[part] = self.tokenizer.encode(self._part(part))
+            self._encoded[part] = self.vocabulary.encode(self._part(part))
         return self._encoded[part]
 
     def sizes(self) -> dict[str, int]:
         return {part: (self._length(part) - 1) // self.sequence_length for part in self._parts}
 
     def facts(self) -> dict[str, Any]:
-        size = self.tokenizer.size
+        size = self.vocabulary.size
         facts: dict[str, Any] = {
             "input_shape": (None,),  # of any length, so that a model also reads token by token
             "input_dtype": "int32",
@@ -160,7 +160,7 @@ class TextDataset(Dataset):
 
     def _with(self, **attributes: Any) -> TextDataset:
         twin = copy.copy(self)
-        for name in ("tokenizer", "_encoded"):  # what was computed of other parts or with another vocabulary
+        for name in ("vocabulary", "_encoded"):  # what was computed of other parts or with another vocabulary
             vars(twin).pop(name, None)
         vars(twin).update(attributes)
         return twin

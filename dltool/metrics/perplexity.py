@@ -13,7 +13,7 @@ class Perplexity(keras.metrics.Metric):
 
     Args:
         from_logits: whether predictions are logits rather than probabilities. Defaults to False.
-    Shapes: targets (...), predictions (..., classes).
+    Shapes: targets (...), predictions (..., classes); predictions that a mask leaves out, of padding, do not count.
     Limits: comparable only between models of the same tokens: of characters it lies far below that of words.
     Reference: Jelinek et al., 1977, J. Acoust. Soc. Am. 62(S1), S63.
     """
@@ -25,9 +25,10 @@ class Perplexity(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        mask = getattr(y_pred, "_keras_mask", None)  # lost by the cast
         y_pred = keras.ops.cast(y_pred, self.dtype)
         nats = keras.ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=self.from_logits)
-        weights = keras.ops.ones_like(nats)
+        weights = keras.ops.ones_like(nats) if mask is None else keras.ops.cast(mask, nats.dtype)
         if sample_weight is not None:
             weights = weights * keras.ops.cast(sample_weight, nats.dtype)
         self.nats.assign_add(keras.ops.sum(nats * weights))

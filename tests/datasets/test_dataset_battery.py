@@ -14,6 +14,7 @@ from PIL import Image
 import dltool.datasets
 from dltool.datasets.base import Dataset, StreamedDataset
 from dltool.datasets.splits import split
+from dltool.datasets.translation import TranslationDataset
 
 
 def _discover():
@@ -27,6 +28,7 @@ def _discover():
 
 
 CLASSES = {name: cls for name, cls in _discover().items() if issubclass(cls, Dataset)}
+TRANSLATIONS = {name for name, cls in CLASSES.items() if issubclass(cls, TranslationDataset)}
 
 
 def _idx(path, array):
@@ -79,6 +81,12 @@ def _text(folder):
     return {"path": folder / "a.txt", "sequence_length": 16}
 
 
+def _parallel(folder):
+    for language, word in (("en", "house"), ("de", "Haus")):
+        (folder / f"train.{language}").write_text("".join(f"{word} {i}\n" for i in range(20)))
+    return {"path": folder / "train.{language}", "directions": ["en-de"], "tokens": "char"}
+
+
 FINE = sorted(importlib.import_module("dltool.datasets.cifar100").COARSE_OF)
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SAMPLES = {
@@ -90,6 +98,7 @@ SAMPLES = {
     "Csv": _csv,
     "Npz": _npz,
     "TextFile": _text,
+    "ParallelText": _parallel,
 }
 
 
@@ -105,9 +114,31 @@ def _make(name, folder):
     return CLASSES[name](**SAMPLES[name](folder))
 
 
-@pytest.fixture(params=sorted(CLASSES))
+@pytest.fixture(params=sorted(CLASSES.keys() - TRANSLATIONS))
 def dataset(request, tmp_path):
     return _make(request.param, tmp_path)
+
+
+@pytest.fixture(params=sorted(TRANSLATIONS))
+def translation(request, tmp_path):
+    return _make(request.param, tmp_path).divided()
+
+
+def test_sizes_and_facts_of_translations_agree_with_what_is_read(translation):
+    assert {"ParallelText", "NumberWords"} <= TRANSLATIONS
+    facts = translation.facts()
+    for part, size in translation.sizes().items():
+        pairs = translation.read(part)
+        assert len(pairs) == len(pairs.target) == size > 0
+        assert pairs.source.tokens.dtype == pairs.target.tokens.dtype == np.int32
+        assert pairs.source.tokens.min() > 0 and pairs.source.tokens.max() < facts["source_vocabulary_size"]
+        assert pairs.target.tokens.min() > 0 and pairs.target.tokens.max() < facts["target_vocabulary_size"]
+    again = translation.divided()
+    np.testing.assert_array_equal(again.read("test").source.tokens, translation.read("test").source.tokens)
+    splits = split(translation, seed=3)
+    assert {name: part.size for name, part in splits.items()} == translation.sizes()
+    with pytest.raises(ValueError, match="stores no part 'nonsense'"):
+        translation.read("nonsense")
 
 
 def test_the_datasets_of_this_folder_are_discovered():

@@ -26,7 +26,7 @@ def text_file(folder: Path, text: str = ALPHABET, **options: Any) -> TextFile:
 
 def test_the_end_is_the_test_part_and_what_lies_before_it_the_validation_part(tmp_path: Path) -> None:
     cut = text_file(tmp_path).divided(0.1, 0.2)  # 20 of 100, then ceil(0.1 * 80) = 8
-    read = {part: cut.tokenizer.decode(cut.encoded(part)) for part in cut.sizes()}
+    read = {part: cut.vocabulary.decode(cut.encoded(part)) for part in cut.sizes()}
     assert cut.facts()["train_characters"] == 72
     assert read["train"] == ALPHABET[:72]
     assert len(cut.encoded("validation")) == 8
@@ -42,7 +42,7 @@ def test_a_tenth_is_held_out_unless_said_otherwise(tmp_path: Path) -> None:
 
 def test_what_only_other_parts_have_is_unknown(tmp_path: Path) -> None:
     cut = text_file(tmp_path).divided(0.1, 0.2)
-    assert cut.tokenizer.size == 1 + 11  # a to k
+    assert cut.vocabulary.size == 1 + 11  # a to k
     assert cut.facts()["num_classes"] == cut.facts()["vocabulary_size"] == 12
     assert set(cut.encoded("test").tolist()) == {UNKNOWN}
     assert UNKNOWN not in cut.encoded("train")
@@ -58,11 +58,11 @@ def test_targets_are_the_inputs_a_token_later(tmp_path: Path) -> None:
 
 
 def test_a_given_vocabulary_is_the_one_that_is_used(tmp_path: Path) -> None:
-    whole = text_file(tmp_path).with_tokenizer(Characters("ab"))
+    whole = text_file(tmp_path).with_vocabulary(Characters("ab"))
     assert whole.encoded("train")[:4].tolist() == [1, 2, UNKNOWN, UNKNOWN]
     assert whole.divided(0.1, 0.2).encoded("train")[:2].tolist() == [1, 2]
     with pytest.raises(ValueError, match="is to be read in words, the vocabulary is of characters"):
-        text_file(tmp_path, tokens="words").with_tokenizer(Characters("ab"))
+        text_file(tmp_path, tokens="words").with_vocabulary(Characters("ab"))
 
 
 def test_the_fact_that_tells_texts_apart_changes_with_the_text(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_the_fact_that_tells_texts_apart_changes_with_the_text(tmp_path: Path) -
 def test_gzipped_text_and_line_ends_of_other_systems(tmp_path: Path) -> None:
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress("\ufeffone\r\ntwo\rthree\n".encode()))
     whole = TextFile(tmp_path / "a.txt.gz", sequence_length=3)
-    assert whole.tokenizer.decode(whole.encoded("train")) == "one\ntwo\nthree\n"
+    assert whole.vocabulary.decode(whole.encoded("train")) == "one\ntwo\nthree\n"
 
 
 def test_a_relative_path_is_looked_for_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +131,9 @@ def test_arguments_that_cannot_work_are_one_line(tmp_path: Path, options: dict[s
 
 def test_pieces_of_python_docs_cover_every_part() -> None:
     cut = PythonDocs(tokens="pieces", vocabulary_size=400, sequence_length=32, model_type="bpe").divided(0.05)
-    assert cut.tokenizer.size == 400
+    assert cut.vocabulary.size == 400
     assert UNKNOWN not in cut.encoded("test")
-    assert cut.tokenizer.decode(cut.encoded("test")) == cut.load()[-math.ceil(0.1 * len(cut.load())) :]
+    assert cut.vocabulary.decode(cut.encoded("test")) == cut.load()[-math.ceil(0.1 * len(cut.load())) :]
 
 
 def test_python_docs_need_no_file() -> None:

@@ -1,0 +1,96 @@
+"""A model of translations: trained on whole sentences, decoded token by token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# layers of a Translator, by which it finds its parts again when it has been loaded
+SOURCE, TARGET, ENCODED, BRIDGE, DECODER = "source_embedding", "target_embedding", "encoded", "bridge", "decoder"
+
+
+@keras.saving.register_keras_serializable("dltool")
+class Translator(keras.Model):
+    """A functional model {"source", "target"} -> logits that counts loss by tokens and can go step by step.
+
+    The loss of an epoch or a split is the mean over its tokens, however they fall into batches; Keras would weigh each
+    batch by its sentences.
+
+    Args:
+        inputs, outputs, name: as of `keras.Model`; with layers of the names above.
+    """
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y = data[:2]
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self._compute_loss(x=x, y=y, y_pred=predicted, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        self._loss_tracker.update_state(loss, sample_weight=_tokens(y))
+        variables = self.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
+        return self.compute_metrics(x, y, predicted)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y = data[:2]
+        predicted = self(x, training=False)
+        loss = self._compute_loss(x=x, y=y, y_pred=predicted, training=False)
+        self._loss_tracker.update_state(loss, sample_weight=_tokens(y))
+        return self.compute_metrics(x, y, predicted)
+
+    # -- decoding ------------------------------------------------------------------------------------------
+
+    @property
+    def has_attention(self) -> bool:
+        return self.get_layer(DECODER).attention is not None
+
+    @property
+    def target_size(self) -> int:
+        """Tokens of the target vocabulary."""
+        return int(self.get_layer(TARGET).input_dim)
+
+    def encode(self, source: Any) -> dict[str, Any]:
+        """What is computed of source sentences once.
+
+        Args:
+            source: tokens, int32 (batch, source), padding 0 at the end.
+        Returns:
+            A state for `step`, every tensor of which has a row a sentence: "memory" (batch, source, features), "keys",
+            "held" (batch, source), whether a position holds a token, and "state", a tuple of what changes from step
+            to step. Rows may be repeated or reordered (tf.gather) to follow several continuations of a sentence.
+        """
+        decoder = self.get_layer(DECODER)
+        memory, *states = self._encoder(source, training=False)
+        state = decoder.first(states)
+        return {"memory": memory, "keys": decoder.keys(memory), "held": source != 0, "state": state}
+
+    def step(self, tokens: Any, state: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        """What follows `tokens`: logits float32 (batch, vocabulary), attention (batch, source) or None, the next state.
+
+        Args:
+            tokens: those before, int32 (batch,); at first the begin of a sentence.
+            state: of `encode`, or of the step before.
+        """
+        embedding, decoder = self.get_layer(TARGET), self.get_layer(DECODER)
+        embedded = embedding(tokens)
+        o, weights, after = decoder.step(embedded, state["state"], state["keys"], state["memory"], state["held"])
+        return tf.cast(embedding(o, reverse=True), tf.float32), weights, {**state, "state": after}
+
+    @property
+    def _encoder(self) -> Any:
+        """From source tokens to the encoder's outputs and the decoder's first state."""
+        if "_source_model" not in vars(self):
+            bridge = self.get_layer(BRIDGE)
+            outputs = [self.get_layer(ENCODED).output, *_listed(bridge.output)]
+            self.__dict__["_source_model"] = keras.Model(self.input["source"], outputs)  # hidden from Keras's tracking
+        return vars(self)["_source_model"]
+
+
+def _tokens(y: Any) -> tf.Tensor:
+    return tf.math.count_nonzero(y, dtype=tf.float32)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

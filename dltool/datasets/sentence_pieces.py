@@ -1,0 +1,146 @@
+"""Vocabularies of sentences that are to be translated, by sentencepiece."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+PADDING, UNKNOWN, BEGIN, END = range(4)  # tokens that every vocabulary begins with
+KINDS = ("word", "char", "bpe", "unigram")
+SHARED, SOURCE, TARGET = "shared.model", "source.model", "target.model"  # files of a run's vocabulary/
+LONGEST_LINE = 1 << 20  # bytes; a longer line takes no part in learning
+
+
+class Vocabulary:
+    """Words, characters or subword pieces learned from sentences.
+
+    Args:
+        model: sentencepiece's own model file.
+    Limits: sentencepiece normalises text (its rule nmt_nfkc): white space becomes single spaces, compatibility
+        characters such as ligatures become plain ones. What no piece covers is one unknown token.
+    Reference: Kudo & Richardson, 2018, arXiv:1808.06226; bpe: Sennrich et al., 2016, arXiv:1508.07909; unigram: Kudo,
+        2018, arXiv:1804.10959.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self.model = model
+        try:
+            self._processor = SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise ValueError("is no model of sentencepiece") from error
+
+    @classmethod
+    def learn(cls, sentences: Iterable[str], kind: str, size: int | None, languages: Sequence[str] = ()) -> Vocabulary:
+        """The vocabulary of sentences; the same ones in the same order give the same one.
+
+        Args:
+            kind: "word", "char", "bpe" or "unigram".
+            size: tokens, the four of `PADDING` to `END` and those of `languages` included; None, for words and
+                characters: all that occur.
+            languages: each has a token of its own, which no sentence can hold.
+        Raises:
+            ValueError: the sentences have not so many pieces, or more characters than that.
+        """
+        from sentencepiece import SentencePieceTrainer
+
+        written = io.BytesIO()
+        try:
+            SentencePieceTrainer.train(
+                sentence_iterator=iter(sentences),
+                model_writer=written,
+                model_type=kind,
+                vocab_size=size or 1 << 20,
+                use_all_vocab=size is None,
+                hard_vocab_limit=kind == "bpe",
+                character_coverage=1.0,
+                control_symbols=[_symbol(language) for language in languages],
+                pad_id=PADDING,
+                unk_id=UNKNOWN,
+                bos_id=BEGIN,
+                eos_id=END,
+                num_threads=1,  # sums, and with them the pieces, depend on the threads in the last digits
+                max_sentence_length=LONGEST_LINE,
+                minloglevel=5,
+            )
+        except (RuntimeError, OSError) as error:
+            raise ValueError(_remedy(str(error), size)) from error
+        return cls(written.getvalue())
+
+    @property
+    def size(self) -> int:
+        """Tokens, those of `PADDING` to `END` and of languages included."""
+        return int(self._processor.vocab_size())
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        """The tokens of each sentence, without a beginning and an end."""
+        return self._processor.encode(list(sentences), num_threads=1)
+
+    def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """The sentences of tokens; padding, beginning and end say nothing, the unknown token reads " \\u2047 "."""
+        return self._processor.decode([[int(token) for token in one] for one in tokens], num_threads=1)
+
+    def language(self, language: str) -> int:
+        """The token of a language."""
+        token = self._processor.piece_to_id(_symbol(language))
+        if token == UNKNOWN:
+            raise ValueError(f"the vocabulary has no language '{language}'")
+        return int(token)
+
+    def piece(self, token: int) -> str:
+        """A token as sentencepiece writes it, a space as U+2581."""
+        return str(self._processor.id_to_piece(int(token)))
+
+
+class Vocabularies:
+    """What sentences are read and written in.
+
+    Args:
+        source: of the sentences to translate.
+        target: of the translations; the same object where both share one.
+    """
+
+    def __init__(self, source: Vocabulary, target: Vocabulary) -> None:
+        self.source, self.target = source, target
+
+    def files(self) -> dict[str, bytes]:
+        """File name -> content, from which `load` makes the vocabularies again."""
+        if self.source is self.target:
+            return {SHARED: self.source.model}
+        return {SOURCE: self.source.model, TARGET: self.target.model}
+
+    @classmethod
+    def load(cls, files: Mapping[str, bytes]) -> Vocabularies:
+        """The vocabularies of what `files` gave.
+
+        Raises:
+            ValueError, KeyError: the files are damaged, or one is missing.
+        """
+        if SHARED in files:
+            shared = _loaded(files, SHARED)
+            return cls(shared, shared)
+        return cls(_loaded(files, SOURCE), _loaded(files, TARGET))
+
+
+def _loaded(files: Mapping[str, bytes], name: str) -> Vocabulary:
+    try:
+        return Vocabulary(files[name])
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
+
+
+def _symbol(language: str) -> str:
+    return f"<2{language}>"  # as Johnson et al., 2017, write it
+
+
+def _remedy(said: str, size: int | None) -> str:
+    """What sentencepiece says of a vocabulary that is too large or too small, in a line."""
+    limit = re.search(r"value <= (\d+)", said)
+    if limit is not None:
+        return f"the training sentences have {limit[1]} pieces at most: lower 'vocabulary_size'. Got {size}."
+    needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", said)
+    if needed is not None:
+        return f"the characters of the training sentences need {needed[1]} pieces: raise 'vocabulary_size'. Got {size}."
+    return f"sentencepiece learned no vocabulary of size {size} ({' '.join(said.split())})."

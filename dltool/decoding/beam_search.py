@@ -1,0 +1,163 @@
+"""Translations by beam search: a batch and all its beams in one compiled loop."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from dltool.datasets.sentence_pieces import BEGIN, END, PADDING
+
+NEVER = -1e30  # finite: a score that no hypothesis has
+
+
+class Hypotheses(NamedTuple):
+    """The best translations of each sentence, best first.
+
+    Args:
+        tokens: int32 (batch, beams, length), the end included where it was reached, padding 0 after it.
+        log_probabilities: sum over the tokens of ln p, float32 (batch, beams); of places without a translation -1e30.
+        scores: log-probabilities over the length penalty, by which they are ordered, float32 (batch, beams).
+        attention: weights of the source positions at each token, float32 (batch, beams, length, source); None
+            without attention.
+    """
+
+    tokens: Any
+    log_probabilities: Any
+    scores: Any
+    attention: Any
+
+
+class BeamSearch:
+    """The beam search of a model with `encode` and `step`; a beam of 1 is greedy search.
+
+    At each step the 2K best continuations of the K open hypotheses are looked at. Those among the first K that end the
+    sentence are translations; the K best of the others stay open. A sentence is done once K translations are found or
+    its length is reached, where the open hypotheses are translations as they stand. Translations are ordered by
+
+        score = log-probability / ((5 + length) / 6)^length_penalty,   length in tokens with the end.
+
+    Args:
+        model: with `encode` and `step`, such as `Seq2Seq` gives.
+        beam_size: K, int > 0. Defaults to 5.
+        length_penalty: exponent; 0 prefers short translations, larger values longer ones. Defaults to 1.0.
+    Raises:
+        ValueError: if an argument is out of its range.
+    Limits: not all sequences are looked at; a wider beam may find a more probable but worse translation.
+    Reference: Sutskever et al., 2014, section 3.2; length penalty: Wu et al., 2016, arXiv:1609.08144, eq. 14.
+    """
+
+    def __init__(self, model: Any, beam_size: int = 5, length_penalty: float = 1.0) -> None:
+        if not isinstance(beam_size, int) or beam_size < 1:
+            raise ValueError(f"The 'beam_size' of BeamSearch must be an int > 0. Got {beam_size!r}.")
+        if 2 * beam_size > model.target_size:
+            raise ValueError(f"The 'beam_size' of BeamSearch must be at most half of {model.target_size} tokens.")
+        self.model, self.beam_size, self.length_penalty = model, beam_size, float(length_penalty)
+        self._compiled = tf.function(self._search, reduce_retracing=True)
+
+    def __call__(self, source: Any, max_length: int) -> Hypotheses:
+        """The best `beam_size` translations of each sentence.
+
+        Args:
+            source: tokens, int32 (batch, source), padding 0 at the end.
+            max_length: tokens of a translation, the end included.
+        """
+        tokens, sums, scores, attention = self._compiled(
+            tf.convert_to_tensor(source, tf.int32), tf.constant(max_length, tf.int32)
+        )
+        return Hypotheses(tokens, sums, scores, attention if self.model.has_attention else None)
+
+    # -- in the graph ----------------------------------------------------------------------------------------
+
+    def _search(self, source: tf.Tensor, longest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Shapes: B sentences, K beams, T the longest translation, S source positions."""
+        beams, batch = self.beam_size, tf.shape(source)[0]
+        encoded = tf.nest.map_structure(lambda one: tf.repeat(one, beams, axis=0), self.model.encode(source))
+        constants = {name: one for name, one in encoded.items() if name != "state"}
+        width = tf.shape(source)[1] if self.model.has_attention else 0
+        first = tf.concat([tf.zeros([1]), tf.fill([beams - 1], NEVER)], 0)  # all beams begin alike: one may go on
+        opened = _Kept(
+            tf.zeros([batch, beams, longest], tf.int32),
+            tf.tile(first[tf.newaxis], [batch, 1]),
+            tf.zeros([batch, beams, longest, width]),
+        )
+        found = _Kept(opened.tokens, tf.fill([batch, beams], NEVER), opened.attention)
+        scores, counts = tf.fill([batch, beams], NEVER), tf.zeros([batch], tf.int32)
+        last = tf.fill([batch * beams], BEGIN)
+
+        def body(t: tf.Tensor, last: Any, state: Any, opened: Any, found: Any, scores: Any, counts: Any) -> tuple:
+            logits, weights, after = self.model.step(last, {**constants, "state": state})
+            values, tokens, parents = self._candidates(logits, opened.sums)  # (B, 2K) each
+            weights = tf.reshape(weights, [batch, beams, width]) if self.model.has_attention else None
+            grown = opened.grown(parents, tokens, values, t, weights)
+
+            ended = tf.logical_and(tokens == END, tf.range(2 * beams) < beams)
+            ended = tf.logical_and(ended, (counts < beams)[:, tf.newaxis])
+            final = tf.where(ended & (values > NEVER / 2), values / self._penalty(t + 1), NEVER)
+            found, scores = _best([found, grown], tf.concat([scores, final], 1), beams)
+            counts += tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1)
+
+            going = tf.where(tokens == END, NEVER * 8, values)  # below whatever is open
+            order = tf.math.top_k(going, beams).indices  # (B, K)
+            opened = grown.chosen(order)
+            rows = tf.reshape(tf.range(batch)[:, tf.newaxis] * beams + tf.gather(parents, order, batch_dims=1), [-1])
+            state = tf.nest.map_structure(lambda one: tf.gather(one, rows), after["state"])
+            last = tf.reshape(tf.gather(tokens, order, batch_dims=1), [-1])
+            return t + 1, last, state, opened, found, scores, counts
+
+        t, _, _, opened, found, scores, counts = tf.while_loop(
+            lambda t, *rest: (t < longest) & tf.reduce_any(rest[-1] < beams),
+            body,
+            (tf.constant(0), last, encoded["state"], opened, found, scores, counts),
+            parallel_iterations=1,
+        )
+        open_still = tf.logical_and((counts < beams)[:, tf.newaxis], opened.sums > NEVER / 2)
+        rest = tf.where(open_still, opened.sums / self._penalty(t), NEVER)
+        found, scores = _best([found, opened], tf.concat([scores, rest], 1), beams)
+        found = _Kept(*found)
+        return found.tokens[:, :, :t], found.sums, scores, found.attention[:, :, :t]
+
+    def _candidates(self, logits: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The 2K best continuations of each sentence, best first: log-probability, token and beam, (B, 2K) each."""
+        beams, batch = self.beam_size, tf.shape(sums)[0]
+        places = tf.one_hot([PADDING, BEGIN], logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+        total = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        logits = tf.where(tf.reduce_any(places, 0), NEVER, logits)  # neither is ever a right token
+        values, tokens = tf.math.top_k(logits, 2 * beams)  # of each beam; the best of all are among them
+        values -= total
+        values = tf.reshape(values, [batch, beams, 2 * beams]) + sums[:, :, tf.newaxis]
+        values = tf.reshape(tf.maximum(values, 2 * NEVER), [batch, -1])
+        best, places = tf.math.top_k(values, 2 * beams)
+        tokens = tf.gather(tf.reshape(tokens, [batch, -1]), places, batch_dims=1)
+        return best, tokens, places // (2 * beams)
+
+    def _penalty(self, length: tf.Tensor) -> tf.Tensor:
+        return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** self.length_penalty
+
+
+class _Kept(NamedTuple):
+    """Hypotheses of each sentence: tokens (B, N, T), log-probabilities (B, N), attention (B, N, T, S)."""
+
+    tokens: Any
+    sums: Any
+    attention: Any
+
+    def chosen(self, order: tf.Tensor) -> _Kept:
+        return _Kept(*(tf.gather(one, order, batch_dims=1) for one in self))
+
+    def grown(self, parents: Any, tokens: Any, sums: Any, t: tf.Tensor, weights: Any) -> _Kept:
+        """The hypotheses `parents` with one more token each."""
+        old = self.chosen(parents)
+        here = tf.range(tf.shape(old.tokens)[2]) == t  # (T,)
+        attention = old.attention
+        if weights is not None:
+            weights = tf.cast(tf.gather(weights, parents, batch_dims=1), tf.float32)
+            attention = tf.where(here[:, tf.newaxis], weights[:, :, tf.newaxis], attention)
+        return _Kept(tf.where(here, tokens[:, :, tf.newaxis], old.tokens), sums, attention)
+
+
+def _best(kept: list[_Kept], scores: tf.Tensor, count: int) -> tuple[_Kept, tf.Tensor]:
+    """Of several sets of hypotheses the best `count` by score, and their scores; equal ones as they come."""
+    joined = _Kept(*(tf.concat(one, axis=1) for one in zip(*kept, strict=True)))
+    best, order = tf.math.top_k(scores, count)
+    return joined.chosen(order), best

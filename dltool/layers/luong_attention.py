@@ -1,0 +1,70 @@
+"""Attention with the decoder's state after the step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dltool.layers.translation.sequence_attention import Attention, additive_score
+
+SCORES = ("dot", "general", "concat")
+
+
+@keras.saving.register_keras_serializable("dltool")
+class LuongAttention(Attention):
+    """Global attention of Luong et al.: weights_t = softmax over s of score(h_t, hs_s).
+
+        dot:      h_t . hs_s
+        general:  h_t . W hs_s
+        concat:   v . tanh(W [h_t; hs_s])
+
+    The query is the decoder's state after its step, so that without input feeding all target positions are attended
+    from at once.
+
+    Args:
+        score: "dot", "general" or "concat". Defaults to "general".
+    Raises:
+        ValueError: if `score` is none of these; for "dot" also, once built, if the widths of decoder and memory differ.
+    Reference: Luong et al., 2015, arXiv:1508.04025, section 3.1, eq. 8.
+    """
+
+    def __init__(self, score: str = "general", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if score not in SCORES:
+            listed = ", ".join(map(repr, SCORES))
+            raise ValueError(f"The 'score' parameter of LuongAttention must be one of {listed}. Got {score!r} instead.")
+        self.kind = score
+
+    def build_for(self, query: int, memory: int) -> None:
+        if self.kind == "dot" and query != memory:
+            raise ValueError(
+                f"LuongAttention's score 'dot' needs a decoder as wide as the encoder's output. Got {query} units and "
+                f"{memory}: make them equal, or use 'general'."
+            )
+        if self.kind != "dot":
+            self._key = self.add_weight(name="key_kernel", shape=(memory, query), initializer="glorot_uniform")
+        if self.kind == "concat":
+            self._query = self.add_weight(name="query_kernel", shape=(query, query), initializer="glorot_uniform")
+            self._vector = self.add_weight(name="score_vector", shape=(query,), initializer="random_normal")
+        self.built = True
+
+    @property
+    def query_kernel(self) -> Any | None:
+        return self._query if self.kind == "concat" else None
+
+    def score_weights(self) -> tuple[Any, ...]:
+        return (self._vector,) if self.kind == "concat" else ()
+
+    def keys(self, memory: Any) -> Any:
+        # h . (W hs): W meets the memory, once, and not every query
+        return memory if self.kind == "dot" else tf.matmul(memory, tf.cast(self._key, memory.dtype))
+
+    def score(self, query: Any, keys: Any, *weights: Any) -> Any:
+        if self.kind == "concat":
+            return additive_score(query, keys, *weights)
+        return tf.matmul(query, keys, transpose_b=True)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "score": self.kind}

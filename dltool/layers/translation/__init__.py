@@ -1,0 +1,1 @@
+"""Parts of models that translate, which stand in no list of layers."""

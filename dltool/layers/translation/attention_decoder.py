@@ -1,0 +1,248 @@
+"""A recurrent decoder, with or without attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dltool.layers.translation.gated_steps import gru_step, lstm_step
+from dltool.layers.translation.product_scan import product_scan
+from dltool.layers.translation.sequence_attention import Attention
+
+STEPS = {"GRU": gru_step, "LSTM": lstm_step}
+REQUIRED = {  # what `gated_steps` compute
+    "GRU": {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "reset_after": True},
+    "LSTM": {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True},
+}
+PLAIN = {"dropout": 0.0, "recurrent_dropout": 0.0, "go_backwards": False, "stateful": False}
+
+
+@keras.saving.register_keras_serializable("dltool")
+class AttentionDecoder(keras.layers.Layer):
+    """What a translation is read off from: o_t = tanh(W [s_t; c_t] + b), of a recurrent state and a context.
+
+        without attention:  s_t = RNN(y_t, s_t-1), o_t of s_t alone
+        Bahdanau:           c_t = attention(s_t-1), s_t = RNN([y_t; c_t], s_t-1)
+        Luong:              s_t = RNN(y_t, s_t-1), c_t = attention(s_t)
+        input feeding:      the RNN's input also holds o_t-1 (Luong et al., section 3.3), o_0 = 0
+
+    y_t is the embedding of the token before. Where nothing of step t depends on attention at step t - 1 (no attention,
+    or Luong's without input feeding), the recurrence runs over the whole target as the Keras layer itself does.
+
+    Args:
+        recurrent: a GRU or an LSTM of Keras with its default activations and without dropout.
+        units: width of o_t.
+        attention: a `BahdanauAttention` or `LuongAttention`, or None.
+        input_feeding: whether o_t-1 is an input. Defaults to false.
+    Input: [y (B, T, E), memory (B, S, D), source tokens int (B, S), states (B, Q) ...].   Output: (B, T, units).
+    Raises:
+        ValueError: if an argument is none of these.
+    Reference: Sutskever et al., 2014; Bahdanau et al., 2015; Luong et al., 2015; lecture slides 139 and 140.
+    """
+
+    def __init__(
+        self, recurrent: Any, units: int, attention: Any = None, input_feeding: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        kind = type(recurrent).__name__
+        if kind not in STEPS or not isinstance(recurrent, keras.layers.GRU | keras.layers.LSTM):
+            raise ValueError(f"The decoder must be a GRU or an LSTM. Got {kind}.")
+        config = recurrent.get_config()
+        for name, wanted in (REQUIRED[kind] | PLAIN).items():
+            if config[name] != wanted:
+                remedy = " Give the dropout to the model." if name.endswith("dropout") else ""
+                raise ValueError(f"The decoder's {kind} must have {name}={wanted!r}. Got {config[name]!r}.{remedy}")
+        if attention is not None and not isinstance(attention, Attention):
+            raise ValueError(
+                f"The attention must be a BahdanauAttention, a LuongAttention or null. Got {type(attention).__name__}."
+            )
+        config |= {"return_sequences": True, "return_state": False, "name": kind.lower(), "dtype": self.dtype_policy}
+        self.recurrent = type(recurrent).from_config(config)
+        self.attention: Any = attention
+        self.units, self.input_feeding = units, bool(input_feeding)
+        self.supports_jit = False  # sentences differ in length: XLA would compile anew for each
+        self.width = self.recurrent.units  # Q
+        self._advance = STEPS[kind]
+        self._reads_context = attention is not None and attention.before
+
+    @property
+    def states(self) -> int:
+        """Tensors of the recurrent state: 1 of a GRU, 2 of an LSTM."""
+        return 2 if isinstance(self.recurrent, keras.layers.LSTM) else 1
+
+    @property
+    def steps_alone(self) -> bool:
+        """Whether the recurrence needs nothing of the steps before but its own state."""
+        return not (self._reads_context or self.input_feeding)
+
+    def build(self, input_shape: Any) -> None:
+        embedded, memory = input_shape[0][-1], input_shape[1][-1]
+        self._embedded = embedded
+        fed = (memory if self._reads_context else 0) + (self.units if self.input_feeding else 0)
+        self.recurrent.build((None, None, embedded + fed))
+        context = 0
+        if self.attention is not None:
+            self.attention.build_for(self.width, memory)
+            context = memory
+        self.readout_kernel = self.add_weight(
+            name="readout_kernel", shape=(self.width + context, self.units), initializer="glorot_uniform"
+        )
+        self.readout_bias = self.add_weight(name="readout_bias", shape=(self.units,), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        embedded, memory, source, *states = inputs
+        if self.steps_alone:
+            sequence = self.recurrent(embedded, initial_state=states)  # (B, T, Q)
+            context, _ = self._attend(sequence, self.keys(memory), memory, source != 0)
+            return self._read_out(sequence, context)
+        return self._scanned(embedded, memory, source != 0, states)
+
+    def keys(self, memory: Any) -> Any:
+        """What attention needs of the memory, computed once: (B, S, A)."""
+        return memory if self.attention is None else self.attention.keys(memory)
+
+    def first(self, states: list[Any]) -> tuple[Any, ...]:
+        """The state before the first step: that of the recurrence, and with input feeding o_0."""
+        fed = (tf.zeros([tf.shape(states[0])[0], self.units], states[0].dtype),) if self.input_feeding else ()
+        return (*states, *fed)
+
+    def step(self, embedded: Any, state: Any, keys: Any, memory: Any, held: Any) -> tuple[Any, Any, Any]:
+        """One step alone: o (B, units), the weights (B, S) or None, and the next state.
+
+        Args:
+            embedded: of the tokens before, (B, E).
+            state: of the step before, or `first`.
+            keys, memory: (B, S, A) and (B, S, D).
+            held: which source positions hold a token, bool (B, S).
+        """
+        kernels, constants = self._kernels(), self._constants(keys, memory, held)
+        inputs = (self._projected(embedded),)
+        state, outputs = self._step(inputs, state, constants, lambda index, a: tf.matmul(a, kernels[index]), True)
+        hidden, context, *rest = outputs
+        o = rest[0] if self.input_feeding else self._read_out(hidden, context if self.attention is not None else None)
+        weights = rest[-1] if self.attention is not None else None
+        return o, weights, state
+
+    # -- one step ------------------------------------------------------------------------------------------
+
+    def _step(self, inputs: Any, state: Any, constants: Any, product: Any, tell: bool = False) -> tuple[Any, Any]:
+        """The next state, and the outputs: s, c, then o if it is fed, then the weights if they are told."""
+        recurrent_bias, readout_bias, keys, memory, held, *weights = constants
+        states, fed = state[: self.states], state[self.states :]
+        number, attention = 0, self.attention
+        reads = self._reads_context
+
+        def take(operand: Any) -> Any:  # the products in the order of `_kernels`
+            nonlocal number
+            number += 1
+            return product(number - 1, operand)
+
+        recurrent = take(states[0])
+        context = found = None
+        if reads:
+            width = recurrent_bias.shape[-1]
+            query, recurrent = recurrent[:, width:], recurrent[:, :width]
+            context, found = self._attend_once(query, keys, memory, held, weights)
+        (x,) = inputs
+        feed = [*([context] if reads else []), *fed]
+        if feed:
+            x = x + take(tf.concat(feed, axis=-1) if len(feed) > 1 else feed[0])
+        states = self._advance(x, recurrent + recurrent_bias, tuple(states))
+        hidden = states[0]
+        if attention is not None and not reads and (self.input_feeding or tell):
+            query = hidden if attention.query_kernel is None else take(hidden)
+            context, found = self._attend_once(query, keys, memory, held, weights)
+        outputs = [hidden, hidden if context is None else context]
+        if self.input_feeding:
+            o = tf.tanh(take(outputs[0] if attention is None else tf.concat(outputs, axis=-1)) + readout_bias)
+            outputs, fed = [*outputs, o], (o,)
+        return (*states, *fed), (*outputs, *([found] if tell and found is not None else []))
+
+    def _kernels(self) -> list[Any]:
+        """Of the products in a step, in their order."""
+        cell, attention = self.recurrent.cell, self.attention
+        kernel = self._cast(cell.kernel)
+        recurrent = self._cast(cell.recurrent_kernel)
+        found = [tf.concat([recurrent, self._cast(attention.query_kernel)], 1) if self._reads_context else recurrent]
+        if not self.steps_alone:
+            found.append(kernel[self._embedded :])
+        if attention is not None and not self._reads_context and attention.query_kernel is not None:
+            found.append(self._cast(attention.query_kernel))
+        if self.input_feeding:
+            found.append(self._cast(self.readout_kernel))
+        return found
+
+    def _constants(self, keys: Any, memory: Any, held: Any) -> tuple[Any, ...]:
+        bias = self._cast(self.recurrent.cell.bias)
+        recurrent_bias = bias[1] if bias.shape.rank == 2 else tf.zeros_like(bias)
+        weights = () if self.attention is None else map(self._cast, self.attention.score_weights())
+        # held as numbers: what is differentiated past must be of a float type
+        return (recurrent_bias, self._cast(self.readout_bias), keys, memory, tf.cast(held, memory.dtype), *weights)
+
+    def _projected(self, embedded: Any) -> Any:
+        """W y + b, (..., gates): the part of the recurrence's input that is known before the loop."""
+        cell = self.recurrent.cell
+        bias = self._cast(cell.bias)
+        kernel = self._cast(cell.kernel)[: self._embedded]
+        flat = tf.matmul(tf.reshape(embedded, [-1, self._embedded]), kernel) + (
+            bias[0] if bias.shape.rank == 2 else bias
+        )
+        return tf.reshape(flat, tf.concat([tf.shape(embedded)[:-1], [kernel.shape[1]]], 0))
+
+    def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> Any:
+        keys = self.keys(memory)
+        projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, B, gates)
+        projected.set_shape([None, None, self.recurrent.cell.kernel.shape[1]])
+        outputs, _ = product_scan(
+            self._step, [projected], self.first(states), self._constants(keys, memory, held), self._kernels()
+        )
+        hidden, context, *rest = (tf.transpose(one, [1, 0, 2]) for one in outputs)
+        return rest[0] if self.input_feeding else self._read_out(hidden, context)
+
+    def _attend(self, queries: Any, keys: Any, memory: Any, held: Any) -> tuple[Any, Any]:
+        """Contexts (B, T, D) and weights (B, T, S) of unprojected queries (B, T, Q); None without attention."""
+        if self.attention is None:
+            return None, None
+        if self.attention.query_kernel is not None:
+            queries = tf.matmul(queries, self._cast(self.attention.query_kernel))
+        weights = map(self._cast, self.attention.score_weights())
+        return self.attention.attend(queries, keys, memory, held, *weights)
+
+    def _attend_once(self, query: Any, keys: Any, memory: Any, held: Any, weights: Any) -> tuple[Any, Any]:
+        context, found = self.attention.attend(query[:, tf.newaxis], keys, memory, held > 0, *weights)
+        return context[:, 0], found[:, 0]
+
+    def _read_out(self, hidden: Any, context: Any) -> Any:
+        joined = hidden if context is None else tf.concat([hidden, context], axis=-1)
+        return tf.tanh(tf.matmul(joined, self._cast(self.readout_kernel)) + self._cast(self.readout_bias))
+
+    def _cast(self, variable: Any) -> Any:
+        return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((*inputs[0].shape[:-1], self.units), self.compute_dtype)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "recurrent": serialize(self.recurrent),
+            "units": self.units,
+            "attention": None if self.attention is None else serialize(self.attention),
+            "input_feeding": self.input_feeding,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AttentionDecoder:
+        restore = keras.saving.deserialize_keras_object
+        attention = config["attention"]
+        layers = {
+            "recurrent": restore(config["recurrent"]),
+            "attention": None if attention is None else restore(attention),
+        }
+        return cls(**{**config, **layers})

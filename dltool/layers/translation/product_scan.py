@@ -1,0 +1,123 @@
+"""A loop over time whose weights get their gradients in one large product each, after the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+Product = Callable[[int, tf.Tensor], tf.Tensor]
+# step(inputs at t, state, constants, product) -> (state, outputs at t)
+ScanStep = Callable[[tuple, tuple, tuple, Product], tuple[tuple, tuple]]
+
+
+def product_scan(
+    step: ScanStep,
+    sequences: Sequence[tf.Tensor],
+    state: Sequence[tf.Tensor],
+    constants: Sequence[tf.Tensor],
+    kernels: Sequence[tf.Tensor],
+) -> tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
+    """state_t, outputs_t = step(inputs_t, state_t-1, constants, product), with product(i, a) = a @ kernels[i].
+
+    Differentiated as it stands, a loop adds up a weight's gradient from a small product a time step. Here the
+    gradient of every product's result is kept, and kernels[i] gets sum over t of a_t^T dy_t as one product of
+    (time * batch) rows.
+
+    Args:
+        step: each product is to be taken exactly once, in the order of `kernels`.
+        sequences: (time, batch, ...) each, time at least 1.
+        state: (batch, ...) each.
+        constants: what the step needs at every time, differentiated too.
+        kernels: (rows, columns) each.
+    Returns:
+        The outputs, (time, batch, ...) each, and the last state.
+    Limits: gradients of gradients are not to be had; a variable must be among the arguments, not in `step`.
+    """
+    sizes = [len(sequences), len(state), len(constants), len(kernels)]
+    width = len(state)
+
+    @tf.custom_gradient
+    def run(*flat: tf.Tensor) -> Any:
+        inputs, first, fixed, weights = _divided(flat, sizes)
+        shape = tf.shape(inputs[0])
+        zeros = [tf.zeros([shape[0], shape[1], weight.shape[1]], weight.dtype) for weight in weights]
+        with tf.GradientTape() as tape:
+            differentiated = [*inputs, *first, *fixed, *zeros]
+            tape.watch(differentiated)
+            outputs, operands, last = _loop(step, inputs, zeros, first, fixed, [tf.stop_gradient(w) for w in weights])
+
+        def gradient(*given: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found = tape.gradient(
+                [*last, *outputs], differentiated, list(given), unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            results = found[len(found) - len(weights) :] if weights else []
+            products = [
+                tf.matmul(_rows(operand), _rows(result), transpose_a=True)
+                for operand, result in zip(operands, results, strict=True)
+            ]
+            return (*found[: len(found) - len(weights)], *products)
+
+        return (*last, *outputs), gradient
+
+    found = run(*sequences, *state, *constants, *kernels)
+    return tuple(found[width:]), tuple(found[:width])
+
+
+def _loop(
+    step: ScanStep, inputs: Any, zeros: Any, first: Any, fixed: Any, weights: Any
+) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
+    """Outputs, operands of the products and last state."""
+    time = tf.shape(inputs[0])[0]
+    read = [tf.TensorArray(one.dtype, size=time).unstack(one) for one in (*inputs, *zeros)]
+    spec = _specification(step, inputs, first, fixed, weights)
+    written = [tf.TensorArray(one.dtype, size=time, element_shape=one.shape) for one in spec]
+    count = len(inputs)
+
+    def body(t: tf.Tensor, state: tuple, arrays: list) -> tuple:
+        now = tuple(array.read(t) for array in read[:count])
+        operands: list[tf.Tensor] = []
+
+        def product(index: int, operand: tf.Tensor) -> tf.Tensor:
+            operands.append(operand)
+            return tf.matmul(operand, weights[index]) + read[count + index].read(t)
+
+        state, outputs = step(now, state, fixed, product)
+        arrays = [array.write(t, one) for array, one in zip(arrays, (*outputs, *operands), strict=True)]
+        return t + 1, tuple(state), arrays
+
+    _, last, arrays = tf.while_loop(lambda t, *_: t < time, body, (tf.constant(0), tuple(first), written))
+    stacked = [array.stack() for array in arrays]
+    divide = len(stacked) - len(weights)
+    return stacked[:divide], stacked[divide:], list(last)
+
+
+def _specification(step: ScanStep, inputs: Any, first: Any, fixed: Any, weights: Any) -> list[tf.TensorSpec]:
+    """Of each output, then of each operand of a product: dtype and shape at one time."""
+    operands: list[tf.Tensor] = []
+
+    def product(index: int, operand: tf.Tensor) -> tf.Tensor:
+        operands.append(operand)
+        return tf.matmul(operand, weights[index])
+
+    with tf.Graph().as_default():
+        now, state, constants = (
+            tuple(tf.compat.v1.placeholder(one.dtype, one.shape[drop:]) for one in group)
+            for group, drop in ((inputs, 1), (first, 0), (fixed, 0))
+        )
+        weights = [tf.compat.v1.placeholder(one.dtype, one.shape) for one in weights]
+        _, outputs = step(now, state, constants, product)
+        return [tf.TensorSpec(one.shape, one.dtype) for one in (*outputs, *operands)]
+
+
+def _divided(flat: Sequence[Any], sizes: Sequence[int]) -> list[tuple[Any, ...]]:
+    found, start = [], 0
+    for size in sizes:
+        found.append(tuple(flat[start : start + size]))
+        start += size
+    return found
+
+
+def _rows(sequence: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(sequence, [-1, sequence.shape[-1]])  # (time * batch, columns)

@@ -1,0 +1,68 @@
+"""What attention over an encoder's outputs shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+FAR = -1e9  # finite: weights of a row without any source stay numbers
+
+
+class Attention(keras.layers.Layer):
+    """A weight for each position of the memory, and the memory's weighted mean.
+
+        query - kernel --.
+                         score - softmax - weights --.
+        memory - keys ---'                           sum - context
+             '--------------------------------------'
+
+    Everything that depends on the memory alone is in `keys`, computed once a sentence. A loop over target positions
+    takes its product with `query_kernel` itself and gives `weights` to `score`, so that no variable is in the loop.
+
+    Shapes: B sentences, S source positions, D the memory's width, Q the query's, A `units`, T target positions.
+    """
+
+    before = False  # whether the state before the recurrent step is the query, so that the context is its input
+
+    def build_for(self, query: int, memory: int) -> None:
+        """Make the weights for queries of width `query` over a memory of width `memory`."""
+        raise NotImplementedError
+
+    @property
+    def query_kernel(self) -> Any | None:
+        """(Q, A) where a query is projected, else None."""
+        return None
+
+    def score_weights(self) -> tuple[Any, ...]:
+        """Further variables that `score` needs."""
+        return ()
+
+    def keys(self, memory: Any) -> Any:
+        """(B, S, D) -> (B, S, A)."""
+        return memory
+
+    def score(self, query: Any, keys: Any, *weights: Any) -> Any:
+        """Projected queries (B, T, A), keys (B, S, A) -> scores (B, T, S)."""
+        raise NotImplementedError
+
+    def attend(self, query: Any, keys: Any, memory: Any, held: Any, *weights: Any) -> tuple[Any, Any]:
+        """Context (B, T, D) and weights (B, T, S).
+
+        Args:
+            query: projected by `query_kernel`, (B, T, A).
+            held: which positions hold a token, bool (B, S).
+        """
+        scores = tf.cast(self.score(query, keys, *weights), tf.float32)
+        scores = tf.where(held[:, tf.newaxis], scores, FAR)
+        found = tf.cast(tf.nn.softmax(scores), memory.dtype)
+        return tf.matmul(found, memory), found
+
+
+def additive_score(query: Any, keys: Any, vector: Any) -> Any:
+    """vector . tanh(query + key), of each query (B, T, A) and key (B, S, A): (B, T, S)."""
+    hidden = tf.tanh(query[:, :, tf.newaxis] + keys[:, tf.newaxis])  # (B, T, S, A)
+    shape = tf.shape(hidden)
+    flat = tf.matmul(tf.reshape(hidden, [-1, hidden.shape[-1]]), vector[:, tf.newaxis])
+    return tf.reshape(flat, shape[:3])

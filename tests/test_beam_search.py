@@ -1,0 +1,161 @@
+"""Beam search against plain Python that asks the model for each prefix anew."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import log_softmax
+
+from dltool.applications.seq2seq import Seq2Seq
+from dltool.decoding.beam_search import BeamSearch
+from dltool.layers.bahdanau_attention import BahdanauAttention
+from dltool.layers.luong_attention import LuongAttention
+
+SIZE, LONGEST = 9, 6
+BEGIN, END = 2, 3
+
+
+@pytest.fixture(scope="module", params=["none", "Bahdanau", "Luong, fed"])
+def model(request: pytest.FixtureRequest) -> Any:
+    """A small model of large random weights, so that its distributions are far from flat."""
+    keras.utils.set_random_seed(5)
+    attention = {"none": None, "Bahdanau": BahdanauAttention(), "Luong, fed": LuongAttention()}[request.param]
+    encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(3))], keras.layers.GRU(6)
+    built = Seq2Seq(SIZE, SIZE, encoder, decoder, attention, embedding_size=5, input_feeding="fed" in request.param)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        built.set_weights([rng.normal(0, 1.3, w.shape) for w in built.get_weights()])
+        columns = built.get_layer("target_embedding").reverse_embeddings
+        weights = columns.numpy()
+        weights[:, END] = np.tanh(built.get_layer("decoder").readout_bias.numpy())  # near o: sentences end now and then
+        columns.assign(weights)
+        if len(set(ends(built))) > 3:
+            return built
+    raise AssertionError("no seed gives sentences of different lengths")
+
+
+def ends(model: Any) -> list[int]:
+    """After how many of the most probable tokens each test sentence's translation ends."""
+    state, tokens = model.encode(sentences()), np.full(7, BEGIN, "int32")
+    found = np.full(7, LONGEST + 1)
+    for t in range(LONGEST):
+        logits, _, state = model.step(tokens, state)
+        tokens = logits.numpy().argmax(axis=1).astype("int32")
+        found = np.where((tokens == END) & (found > LONGEST), t + 1, found)
+    return found.tolist()
+
+
+def sentences() -> np.ndarray:
+    """7 sentences of 2 to 5 tokens."""
+    tokens = np.random.default_rng(7).integers(4, SIZE, (7, 5)).astype("int32")
+    for row in range(7):
+        tokens[row, 2 + row % 4 :] = 0
+    return tokens
+
+
+@pytest.fixture(scope="module")
+def source() -> np.ndarray:
+    return sentences()
+
+
+KNOWN: dict[tuple, np.ndarray] = {}  # the same prefixes are asked for again and again
+
+
+def following(model: Any, source: np.ndarray, prefix: tuple[int, ...]) -> np.ndarray:
+    """ln p of each token after a prefix, by teacher forcing."""
+    key = (id(model), source.tobytes(), prefix)
+    if key not in KNOWN:
+        tokens = tf.constant(source[None][:, source > 0]), tf.constant([[BEGIN, *prefix]], tf.int32)
+        KNOWN[key] = log_softmax(forward(model)(*tokens).numpy()[0, -1].astype("float64"))
+        KNOWN[key][[0, BEGIN]] = -np.inf
+    return KNOWN[key]
+
+
+@functools.lru_cache
+def forward(model: Any) -> Any:
+    return tf.function(lambda source, target: model({"source": source, "target": target}), reduce_retracing=True)
+
+
+def searched(model: Any, source: np.ndarray, beams: int, alpha: float) -> list[tuple[tuple[int, ...], float, float]]:
+    """(tokens, log-probability, score) by lists and sorting, for one sentence."""
+    penalty = lambda length: ((5 + length) / 6) ** alpha  # noqa: E731
+    opened, done = [((), 0.0)], []
+    for length in range(1, LONGEST + 1):
+        grown = [
+            ((*prefix, token), total + value)
+            for prefix, total in opened
+            for token, value in enumerate(following(model, source, prefix))
+        ]
+        grown = sorted(grown, key=lambda one: -one[1])[: 2 * beams]
+        done += [(tokens, total, total / penalty(length)) for tokens, total in grown[:beams] if tokens[-1] == END]
+        opened = [one for one in grown if one[0][-1] != END and np.isfinite(one[1])][:beams]
+        if len(done) >= beams:
+            break
+    else:
+        done += [(tokens, total, total / penalty(LONGEST)) for tokens, total in opened]
+    return sorted(done, key=lambda one: -one[2])[:beams]
+
+
+def listed(tokens: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(token) for token in tokens if token)
+
+
+@pytest.mark.parametrize(("beams", "alpha"), [(3, 0.0), (4, 1.0)])
+def test_beam_search_finds_what_a_plain_search_finds(model: Any, source: np.ndarray, beams: int, alpha: float) -> None:
+    found = BeamSearch(model, beams, alpha)(source, LONGEST)
+    lengths = set()
+    for row in range(len(source)):
+        expected = searched(model, source[row], beams, alpha)
+        for rank, (tokens, total, score) in enumerate(expected):
+            assert listed(found.tokens[row, rank].numpy()) == tokens
+            assert float(found.log_probabilities[row, rank]) == pytest.approx(total, rel=1e-4, abs=1e-4)
+            assert float(found.scores[row, rank]) == pytest.approx(score, rel=1e-4, abs=1e-4)
+            lengths.add(len(tokens))
+    assert len(lengths) > 1, "all translations are of one length: ends were not put to the test"
+
+
+def test_a_beam_of_one_takes_the_most_probable_token_at_each_step(model: Any, source: np.ndarray) -> None:
+    found = BeamSearch(model, 1)(source, LONGEST).tokens.numpy()[:, 0]
+    for row, tokens in enumerate(source):
+        prefix: tuple[int, ...] = ()
+        while len(prefix) < LONGEST and (not prefix or prefix[-1] != END):
+            prefix = (*prefix, int(following(model, tokens, prefix).argmax()))
+        assert listed(found[row]) == prefix
+
+
+def test_batch_and_order_change_no_translation(model: Any, source: np.ndarray) -> None:
+    search = BeamSearch(model, 3)
+    together = search(source, LONGEST)
+    turned = search(source[::-1], LONGEST)
+    for row in range(len(source)):
+        alone = search(source[row : row + 1][:, source[row] > 0], LONGEST)
+        for rank in range(3):
+            tokens = listed(together.tokens[row, rank].numpy())
+            assert listed(alone.tokens[0, rank].numpy()) == tokens
+            assert listed(turned.tokens[len(source) - 1 - row, rank].numpy()) == tokens
+
+
+def test_attention_is_that_of_the_translation_it_comes_with(model: Any, source: np.ndarray) -> None:
+    """Of the best hypothesis, whose ancestors were other beams: its tokens fed again give the same weights."""
+    found = BeamSearch(model, 4)(source, LONGEST)
+    if not model.has_attention:
+        assert found.attention is None
+        return
+    state, before = model.encode(source), np.full(len(source), BEGIN, "int32")
+    for t in range(found.tokens.shape[2]):
+        _, weights, state = model.step(before, state)
+        now = found.tokens[:, 0, t].numpy()
+        rows = now > 0
+        np.testing.assert_allclose(found.attention[:, 0, t].numpy()[rows], weights.numpy()[rows], rtol=1e-3, atol=1e-5)
+        before = np.where(rows, now, END).astype("int32")
+
+
+@pytest.mark.parametrize("beams", [0, 5, 2.5])
+def test_a_beam_that_cannot_be_is_an_error(model: Any, beams: Any) -> None:
+    with pytest.raises(ValueError, match="'beam_size' of BeamSearch must be"):
+        BeamSearch(model, beams)

@@ -1,0 +1,325 @@
+"""Encoder and decoder: step by step as all at once, as NumPy computes them, and deaf to padding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import softmax
+
+from dltool.applications.seq2seq import Seq2Seq
+from dltool.layers.bahdanau_attention import BahdanauAttention
+from dltool.layers.luong_attention import LuongAttention
+from dltool.layers.residual import Residual
+from dltool.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+from dltool.metrics.perplexity import Perplexity
+
+SOURCE_SIZE, TARGET_SIZE, BATCH = 11, 13, 3
+VARIANTS: dict[str, dict[str, Any]] = {
+    "without attention": {"attention": None},
+    "without attention, fed, LSTM": {"attention": None, "input_feeding": True, "cell": "LSTM"},
+    "Bahdanau": {"attention": BahdanauAttention, "cell": "GRU"},
+    "Bahdanau, fed, LSTM": {"attention": lambda: BahdanauAttention(5), "input_feeding": True, "cell": "LSTM"},
+    "Luong dot": {"attention": lambda: LuongAttention("dot")},
+    "Luong general, fed": {"attention": lambda: LuongAttention("general"), "input_feeding": True},
+    "Luong concat": {"attention": lambda: LuongAttention("concat"), "cell": "LSTM"},
+    "Luong concat, fed": {"attention": lambda: LuongAttention("concat"), "input_feeding": True},
+}
+
+
+SOME = ["without attention", "Bahdanau, fed, LSTM", "Luong concat, fed"]
+
+
+def make(attention: Any = None, cell: str = "GRU", **arguments: Any) -> Any:
+    encoder = [keras.layers.Bidirectional(keras.layers.GRU(4, bias_initializer="random_normal"))]
+    decoder = getattr(keras.layers, cell)(8, bias_initializer="random_normal")
+    built = None if attention is None else attention()
+    options = {"embedding_size": 7, "encoder": encoder, **arguments}
+    return Seq2Seq(SOURCE_SIZE, TARGET_SIZE, decoder=decoder, attention=built, **options)
+
+
+def sentences() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Of 6, 3 and 4 source and 5, 2 and 5 target tokens."""
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(4, SOURCE_SIZE, (BATCH, 6)), rng.integers(4, TARGET_SIZE, (BATCH, 5))
+    target[:, 0] = 2
+    source[1, 3:] = source[2, 4:] = target[1, 2:] = 0
+    y = np.concatenate([target[:, 1:], np.full((BATCH, 1), 0)], 1)
+    y[0, 4] = y[1, 1] = y[2, 4] = 3
+    return {"source": source.astype("int32"), "target": target.astype("int32")}, y.astype("int32")
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request: pytest.FixtureRequest) -> Any:
+    keras.utils.set_random_seed(1)
+    return make(**VARIANTS[request.param])
+
+
+def test_decoding_step_by_step_gives_the_logits_of_teacher_forcing(model: Any) -> None:
+    x, _ = sentences()
+    logits = model(x).numpy()
+    state = model.encode(tf.constant(x["source"]))
+    for t in range(5):
+        found, weights, state = model.step(tf.constant(x["target"][:, t]), state)
+        rows = x["target"][:, t] > 0
+        np.testing.assert_allclose(found.numpy()[rows], logits[rows, t], rtol=1e-4, atol=1e-5)
+        assert (weights is None) == (not model.has_attention)
+        if weights is not None:
+            np.testing.assert_allclose(weights.numpy().sum(axis=1), 1, rtol=1e-5)
+            assert not weights.numpy()[x["source"] == 0].any(), "padding is attended to"
+
+
+def test_padding_changes_nothing(model: Any) -> None:
+    x, y = sentences()
+    model.compile(loss=LabelSmoothedCrossentropy(), metrics=[Perplexity(from_logits=True)])
+    padded = {name: np.pad(tokens, ((0, 0), (0, 4))) for name, tokens in x.items()}
+    logits, wider = model(x).numpy(), model(padded).numpy()
+    held = x["target"] > 0
+    np.testing.assert_allclose(wider[:, :5][held], logits[held], rtol=1e-4, atol=1e-5)
+    figures = []
+    for inputs, targets in ((x, y), (padded, np.pad(y, ((0, 0), (0, 4))))):
+        model.reset_metrics()
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(y=targets, y_pred=model(inputs, training=True))
+        gradients = tape.gradient(loss, model.trainable_weights)
+        model.test_step((inputs, tf.constant(targets)))
+        figures.append((float(loss), model.get_metrics_result(), [tf.convert_to_tensor(g).numpy() for g in gradients]))
+    assert figures[0][0] == pytest.approx(figures[1][0], rel=1e-5)
+    for name, value in figures[0][1].items():
+        assert float(value) == pytest.approx(float(figures[1][1][name]), rel=1e-5)
+    for one, other in zip(figures[0][2], figures[1][2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", SOME, indirect=True)
+def test_gradients_are_those_of_finite_differences(model: Any) -> None:
+    """Along a random direction in the space of all weights: (L(w + e d) - L(w - e d)) / 2e."""
+    x, y = sentences()
+    loss_of = LabelSmoothedCrossentropy(0.1)
+    with tf.GradientTape() as tape:
+        loss = loss_of(y, model(x, training=True))
+    gradients = [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_weights)]
+    rng = np.random.default_rng(2)
+    directions = [rng.standard_normal(g.shape).astype("float32") * (np.abs(g).mean() + 1e-8) for g in gradients]
+    norm = np.sqrt(sum((d**2).sum() for d in directions))
+    directions = [d / norm for d in directions]
+    slope = sum((d * g).sum() for d, g in zip(directions, gradients, strict=True))
+    start, epsilon, values = model.get_weights(), 1e-2, []
+    for sign in (1, -1):
+        for variable, w, d in zip(model.trainable_weights, start, directions, strict=True):
+            variable.assign(w + sign * epsilon * d)
+        values.append(float(loss_of(y, model(x))))
+    assert slope == pytest.approx((values[0] - values[1]) / (2 * epsilon), rel=2e-2, abs=2e-5)
+
+
+def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """product_scan against TensorFlow's own differentiation of an unrolled loop, of each weight alone."""
+    from dltool.layers.translation import attention_decoder
+
+    def unrolled(step: Any, sequences: Any, state: Any, constants: Any, kernels: Any) -> Any:
+        outputs = []
+        for t in range(sequences[0].shape[0]):
+            now = tuple(one[t] for one in sequences)
+            state, found = step(now, state, constants, lambda i, a: tf.matmul(a, kernels[i]))
+            outputs.append(found)
+        return tuple(tf.stack(one) for one in zip(*outputs, strict=True)), tuple(state)
+
+    x, y = sentences()
+    for name in ("Bahdanau", "Bahdanau, fed, LSTM", "Luong concat, fed"):
+        keras.utils.set_random_seed(1)
+        model, found = make(**VARIANTS[name]), []
+        for scan in (attention_decoder.product_scan, unrolled):
+            monkeypatch.setattr(attention_decoder, "product_scan", scan)
+            with tf.GradientTape() as tape:
+                loss = LabelSmoothedCrossentropy(0.1)(y, model(x, training=True))
+            found.append([tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_weights)])
+        monkeypatch.undo()
+        for variable, one, other in zip(model.trainable_weights, *found, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=f"{name}: {variable.path}")
+
+
+# -- the formulas, in NumPy --------------------------------------------------------------------------------
+
+
+def gru(x: np.ndarray, h: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """One step of Keras's GRU: gates z, r, h; reset after the product."""
+    sigmoid = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731
+    n = h.shape[-1]
+    a, b = x @ kernel + bias[0], h @ recurrent + bias[1]
+    z, r = sigmoid(a[:n] + b[:n]), sigmoid(a[n : 2 * n] + b[n : 2 * n])
+    return z * h + (1 - z) * np.tanh(a[2 * n :] + r * b[2 * n :])
+
+
+@pytest.mark.parametrize("kind", ["Bahdanau", "dot", "general", "concat"])
+@pytest.mark.parametrize("fed", [False, True])
+def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
+    """The whole model in NumPy, sentence by sentence, without padding."""
+    keras.utils.set_random_seed(3)
+    attention = BahdanauAttention if kind == "Bahdanau" else lambda: LuongAttention(kind)
+    model = make(attention, input_feeding=fed, tied_embeddings=True)
+    model.set_weights([w + 0.1 * np.random.default_rng(4).standard_normal(w.shape) for w in model.get_weights()])
+    x, _ = sentences()
+    logits = model(x).numpy()
+    w = {v.path.removeprefix("seq2seq/"): v.numpy() for v in model.weights}
+    layer = model.get_layer("decoder").attention
+    own = {v.name: v.numpy() for v in layer.weights}
+    part = lambda *words: next(value for path, value in w.items() if all(word in path for word in words))  # noqa: E731
+    for row in range(BATCH):
+        source = x["source"][row][x["source"][row] > 0]
+        embedded = part("source_embedding")[source]
+        halves = []
+        for side, order in (("forward", 1), ("backward", -1)):
+            cell = [part(side, name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
+            h, states = np.zeros(4), []
+            for e in embedded[::order]:
+                h = gru(e, h, *cell)
+                states.append(h)
+            halves.append(np.array(states)[::order])
+        memory = np.concatenate(halves, axis=1)  # (source, 8)
+        ends = np.concatenate([memory[-1], memory[0]])
+        s = np.tanh(ends @ part("bridge", "kernel") + part("bridge", "bias"))
+        o = np.zeros(7)
+        cell = [part("decoder/gru", name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
+
+        def context(s: np.ndarray, memory: np.ndarray = memory) -> np.ndarray:
+            if kind == "Bahdanau":
+                hidden = np.tanh(s @ own["query_kernel"] + memory @ own["key_kernel"] + own["bias"])
+                scores = hidden @ own["score_vector"]
+            elif kind == "concat":
+                scores = np.tanh(s @ own["query_kernel"] + memory @ own["key_kernel"]) @ own["score_vector"]
+            else:
+                scores = (memory if kind == "dot" else memory @ own["key_kernel"]) @ s
+            return softmax(scores) @ memory
+
+        for t, token in enumerate(x["target"][row]):
+            if token == 0:
+                break
+            c = context(s)
+            read = [part("target_embedding")[token], *([c] if kind == "Bahdanau" else []), *([o] if fed else [])]
+            s = gru(np.concatenate(read), s, *cell)
+            c = c if kind == "Bahdanau" else context(s)
+            o = np.tanh(np.concatenate([s, c]) @ part("readout_kernel") + part("readout_bias"))
+            np.testing.assert_allclose(logits[row, t], o @ part("target_embedding").T, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reversed_source_is_read_from_its_last_token() -> None:
+    keras.utils.set_random_seed(1)
+    plain = make(encoder=[keras.layers.GRU(4)])
+    backwards = make(encoder=[keras.layers.GRU(4)], reverse_source=True)
+    backwards.set_weights(plain.get_weights())
+    x, _ = sentences()
+    turned = np.zeros_like(x["source"])
+    for row, tokens in enumerate(x["source"]):
+        n = (tokens > 0).sum()
+        turned[row, :n] = tokens[:n][::-1]
+    expected = plain({"source": turned, "target": x["target"]})
+    np.testing.assert_allclose(backwards(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_encoder_may_be_deep_and_residual() -> None:
+    layers = [
+        keras.layers.Bidirectional(keras.layers.LSTM(4)),
+        keras.layers.Dropout(0.1),
+        Residual([keras.layers.GRU(8)]),
+    ]
+    model = make(lambda: LuongAttention("dot"), encoder=layers)
+    x, _ = sentences()
+    padded = {**x, "source": np.pad(x["source"], ((0, 0), (0, 3)))}
+    np.testing.assert_allclose(model(padded), model(x), rtol=1e-4, atol=1e-5)
+    assert model.encode(tf.constant(x["source"]))["memory"].shape == (BATCH, 6, 8)
+
+
+@pytest.mark.parametrize("model", SOME, indirect=True)
+def test_a_saved_model_is_the_same_model(tmp_path: Path, model: Any) -> None:
+    from dltool import names
+
+    x, _ = sentences()
+    model.compile("adam", LabelSmoothedCrossentropy(0.2), metrics=[Perplexity(from_logits=True)])
+    model.save(tmp_path / "a.keras")
+    names.import_saved_objects()
+    loaded = keras.models.load_model(tmp_path / "a.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert loaded.loss.label_smoothing == 0.2
+    first, second = (
+        one.step(tf.constant([2, 2, 2]), one.encode(tf.constant(x["source"])))[0] for one in (model, loaded)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_shared_and_tied_embeddings_are_one_matrix() -> None:
+    encoder = lambda: [keras.layers.GRU(4)]  # noqa: E731
+    sizes = {}
+    for shared in (False, True):
+        for tied in (False, True):
+            model = Seq2Seq(
+                9, 9, encoder(), keras.layers.GRU(4), embedding_size=5, shared_embeddings=shared, tied_embeddings=tied
+            )
+            sizes[shared, tied] = model.count_params()
+    assert sizes[False, False] - sizes[True, False] == sizes[False, False] - sizes[False, True] == 45
+    assert sizes[False, False] - sizes[True, True] == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"encoder": [keras.layers.GRU(4, return_state=True)]}, "must not have return_state"),
+        ({"encoder": [keras.layers.GRU(4), keras.layers.GlobalAveragePooling1D()]}, "must keep the time axis"),
+        ({"shared_embeddings": True}, "need one vocabulary"),
+        ({"dropout": 1.0}, r"a number in \[0, 1\)"),
+        ({"embedding_size": 0}, "embedding_size must be an int > 0"),
+        ({"decoder": keras.layers.SimpleRNN(4)}, "must be a GRU or an LSTM. Got SimpleRNN"),
+        ({"decoder": keras.layers.GRU(4, reset_after=False)}, "must have reset_after=True"),
+        ({"decoder": keras.layers.GRU(4, dropout=0.1)}, "Give the dropout to the model"),
+        ({"attention": keras.layers.Dense(3)}, "must be a BahdanauAttention"),
+        ({"attention": LuongAttention("dot"), "decoder": keras.layers.GRU(5)}, "as wide as the encoder's output"),
+    ],
+)
+def test_what_does_not_fit_is_said(arguments: dict[str, Any], match: str) -> None:
+    given = {"encoder": [keras.layers.GRU(4)], "decoder": keras.layers.GRU(4), "embedding_size": 3, **arguments}
+    with pytest.raises(ValueError, match=match):
+        Seq2Seq(SOURCE_SIZE, TARGET_SIZE, **given)
+
+
+# -- loss and metrics --------------------------------------------------------------------------------------
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_tokens() -> None:
+    """Batches of 1 and 2 sentences and of 5 and 7 tokens: Keras's mean would weigh them 1 : 2."""
+    keras.utils.set_random_seed(1)
+    model = make()
+    x, y = sentences()
+    model.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[Perplexity(from_logits=True)]
+    )
+    probabilities = softmax(model(x).numpy().astype("float64"), axis=-1)
+    held = y > 0
+    nats = -np.log(np.take_along_axis(probabilities, y[..., None], -1)[..., 0][held])
+    assert held.sum() == 12
+    for batches in ([slice(0, 3)], [slice(0, 1), slice(1, 3)]):
+        model.reset_metrics()
+        for batch in batches:
+            model.test_step(({name: tokens[batch] for name, tokens in x.items()}, tf.constant(y[batch])))
+        found = model.get_metrics_result()
+        assert float(found["loss"]) == pytest.approx(nats.mean(), rel=1e-5)
+        assert float(found["perplexity"]) == pytest.approx(np.exp(nats.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
+def test_label_smoothing_is_that_of_keras_on_one_hot_targets(smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((4, 5, 7)).astype("float32"), rng.integers(0, 7, (4, 5))
+    twin = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    expected = float(twin(np.eye(7, dtype="float32")[labels], logits))
+    assert float(LabelSmoothedCrossentropy(smoothing)(labels, logits)) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="must be a number in"):
+        LabelSmoothedCrossentropy(1.0)
+
+
+def test_perplexity_of_equal_probabilities_is_their_number() -> None:
+    metric = Perplexity(from_logits=True)
+    metric.update_state(np.array([[1, 4]]), np.zeros((1, 2, 6), "float32"))
+    assert float(metric.result()) == pytest.approx(6, rel=1e-5)
