@@ -608,6 +608,79 @@ def generate(
     command.run(run, prompt=prompt or "", sampling=sampling, form=form.value, device=device.value, write=_write)
 
 
+@app.command()
+def translate(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN... [TEXT]", help="Run directories, which decode together; then perhaps a text."),
+    ],
+    to: Annotated[str | None, typer.Option("--to", metavar="LANG", help="The language, of runs of several.")] = None,
+    input_: Annotated[
+        Path | None, typer.Option("--input", "-i", help="Lines to translate, plain or .gz. Default: standard input.")
+    ] = None,
+    beam_size: Annotated[int, typer.Option("--beam-size", min=1, help="Hypotheses kept; 1 is greedy.")] = 5,
+    length_penalty: Annotated[
+        float, typer.Option("--length-penalty", min=0, help="0 prefers short translations, more prefers longer ones.")
+    ] = 1.0,
+    n_best: Annotated[
+        int | None,
+        typer.Option("--n-best", min=1, help="So many translations of each line, each after the line's number."),
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Write each translation's score before it.")] = False,
+    max_length: Annotated[
+        int | None,
+        typer.Option("--max-length", min=1, help="Tokens of a translation.", show_default="twice the source's + 10"),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Lines that are searched together.")] = 64,
+    replace_unknown: Annotated[
+        bool, typer.Option("--replace-unknown", help="Copy unknown pieces from where attention lies.")
+    ] = False,
+    attention: Annotated[
+        Path | None, typer.Option("--attention", metavar="DIR", help="Write each line's alignment: PNG and JSON.")
+    ] = None,
+    show_attention: Annotated[
+        bool, typer.Option("--show-attention", help="Draw each line's alignment on stderr.")
+    ] = False,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="Right translations, a line each: BLEU and chrF on stderr.")
+    ] = None,
+    by_length: Annotated[
+        bool, typer.Option("--by-length", help="With --reference: also by length of the source.")
+    ] = False,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="With --reference: how figures are written.", show_default="table"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what lies in --attention's folder.")] = False,
+    device: DeviceOption = Device.auto,
+    traceback: TracebackOption = False,
+) -> None:
+    """Translate: a line on stdout for every line read, as they come.
+
+    With --n-best or --scores columns are divided by tabs: line's number, score, translation.
+    """
+    from dltool.commands import translate as command
+
+    if reference is None:
+        _refuse({"--by-length": by_length, "--format": form}, "needs --reference")
+    if attention is None:
+        _refuse({"--overwrite": overwrite}, "needs --attention")
+    judgement = None
+    if reference is not None:
+        judgement = command.Judgement(reference, by_length, (form or Format.table).value)
+    command.run(
+        runs,
+        to=to,
+        input_=input_,
+        search=command.Search(beam_size, length_penalty, n_best or 1, max_length, batch_size, replace_unknown),
+        output=command.Output(scores, n_best is not None, attention, show_attention, overwrite),
+        judgement=judgement,
+        device=device.value,
+        write=_write,
+        say=_tell,
+    )
+
+
 class Mode(StrEnum):
     """What visualize-filters shows."""
 
@@ -849,6 +922,11 @@ def _refuse(options: Mapping[str, Any], why: str) -> None:
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -140,6 +140,14 @@ class Data:
         with reading():
             return self._bucketed(f"{part} {direction}", self.dataset.pairs(part, direction), batch_size)
 
+    def sentences(self, name: str, direction: str) -> tuple[list[str], list[str], str | None]:
+        """Of a split of sentences those to translate, their translations, and the language where it has to be told."""
+        assert isinstance(self.dataset, TranslationDataset)
+        source, target = direction.split("-")
+        with reading():
+            lines = self.dataset.lines(self.splits[name].part)
+        return lines[source], lines[target], self.dataset.told(target)
+
     def _bucketed(self, key: str, pairs: Pairs, batch_size: int) -> Pipeline:
         from dltool.pipelines.bucketed import Bucketed, DevicePairs
 

@@ -81,23 +81,28 @@ def forward(model: Any) -> Any:
     return tf.function(lambda source, target: model({"source": source, "target": target}), reduce_retracing=True)
 
 
-def searched(model: Any, source: np.ndarray, beams: int, alpha: float) -> list[tuple[tuple[int, ...], float, float]]:
+def searched(
+    model: Any, source: np.ndarray, beams: int, alpha: float, longest: int = LONGEST
+) -> list[tuple[tuple[int, ...], float, float]]:
     """(tokens, log-probability, score) by lists and sorting, for one sentence."""
     penalty = lambda length: ((5 + length) / 6) ** alpha  # noqa: E731
     opened, done = [((), 0.0)], []
-    for length in range(1, LONGEST + 1):
+    for length in range(1, longest + 1):
         grown = [
             ((*prefix, token), total + value)
             for prefix, total in opened
             for token, value in enumerate(following(model, source, prefix))
         ]
         grown = sorted(grown, key=lambda one: -one[1])[: 2 * beams]
-        done += [(tokens, total, total / penalty(length)) for tokens, total in grown[:beams] if tokens[-1] == END]
+        over = length == longest
+        done += [
+            (tokens, total, total / penalty(length))
+            for tokens, total in grown[:beams]
+            if (tokens[-1] == END or over) and np.isfinite(total)
+        ]
         opened = [one for one in grown if one[0][-1] != END and np.isfinite(one[1])][:beams]
         if len(done) >= beams:
             break
-    else:
-        done += [(tokens, total, total / penalty(LONGEST)) for tokens, total in opened]
     return sorted(done, key=lambda one: -one[2])[:beams]
 
 
@@ -117,6 +122,15 @@ def test_beam_search_finds_what_a_plain_search_finds(model: Any, source: np.ndar
             assert float(found.scores[row, rank]) == pytest.approx(score, rel=1e-4, abs=1e-4)
             lengths.add(len(tokens))
     assert len(lengths) > 1, "all translations are of one length: ends were not put to the test"
+
+
+def test_each_sentence_keeps_to_its_own_limit(model: Any, source: np.ndarray) -> None:
+    limits = [1, 2, 6, 3, 5, 4, 2]
+    found = BeamSearch(model, 3)(source, limits)
+    for row, limit in enumerate(limits):
+        for rank, (tokens, _, score) in enumerate(searched(model, source[row], 3, 1.0, limit)):
+            assert listed(found.tokens[row, rank].numpy()) == tokens
+            assert float(found.scores[row, rank]) == pytest.approx(score, rel=1e-4, abs=1e-4)
 
 
 def test_a_beam_of_one_takes_the_most_probable_token_at_each_step(model: Any, source: np.ndarray) -> None:

@@ -89,7 +89,7 @@ def test_eval_gives_figures_of_the_split_and_of_each_direction(
     for option in ("--per-class", "--confusion"):
         assert run(capsys, "eval", trained, option).status == 2
     refused = run(capsys, "eval", trained, "--predictions", trained / "p.csv")
-    assert refused.status == 2 and "the runs translate" in refused.err
+    assert refused.status == 2 and "of text and sentences outputs for each token are not kept" in refused.err
 
 
 def test_resumed_in_the_middle_of_an_epoch_it_is_the_same_training(
@@ -138,7 +138,7 @@ def test_a_damaged_vocabulary_is_an_error_that_names_it(
     [
         ("model=[{Dense: 3}]", "name an architecture for them, such as Seq2Seq"),
         ("data.augment=[{RandomFlip: horizontal}]", "the data are sentences, which layers can't augment"),
-        ("fit.class_weight={0: 2}", "of sentences each token is one. Remove it."),
+        ("fit.class_weight={0: 2}", "of text each token is one. Remove it."),
         ("data.validation_split=0.1", "stores a validation part of its own: remove 'validation_split'."),
         ("model.Seq2Seq.attention=Dense", "Dense"),
     ],

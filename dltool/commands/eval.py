@@ -130,15 +130,32 @@ def evaluate_runs(
 
 
 def _of_directions(source: Data, name: str, size: int, model: Any, run_: str, split: str) -> Measured:
-    """Figures over a split of sentences and over each direction of it."""
-    rows = []
+    """Figures over a split of sentences and over each direction of it; BLEU, chrF and exact matches by beam search.
+
+    Those of several directions are means: over the trained ones, and over those never trained.
+    """
+    from statistics import fmean
+
+    from dltool.decoding import translation_scores
+    from dltool.decoding.sentence_translator import SentenceTranslator
+
     trained, unseen = source.facts["directions"], source.facts["zero_shot"]
     figures = measure(model, source.pipeline(name, size))
-    for direction in [*trained, *unseen] if len(trained) + len(unseen) > 1 else ():
+    vocabularies: Any = source.vocabulary
+    translator = SentenceTranslator(model, vocabularies, longest_source=source.facts["max_length"])
+    rows: list[dict[str, Any]] = []
+    for direction in [*trained, *unseen]:
         pipeline = source.direction(name, direction, size)
-        found = measure(model, pipeline)
-        rows.append({"direction": direction, "zero_shot": direction in unseen, "examples": pipeline.size, **found})
-    return Measured(run_, split, {"examples": source.splits[name].size}, figures, rows)
+        sentences, references, language = source.sentences(name, direction)
+        texts = [best[0].text for best in translator(sentences, language)[0]]
+        found = translation_scores.scores(texts, references)
+        of_tokens = measure(model, pipeline) if len(trained) + len(unseen) > 1 else {}
+        row = {"direction": direction, "zero_shot": direction in unseen, "examples": pipeline.size}
+        rows.append({**row, **of_tokens, **found})
+    for kind, directions in (("", trained), ("zero_shot_", unseen)):
+        for figure in translation_scores.FIGURES if directions else ():
+            figures[f"{kind}{figure}"] = fmean(row[figure] for row in rows if row["direction"] in directions)
+    return Measured(run_, split, {"examples": source.splits[name].size}, figures, rows if len(rows) > 1 else [])
 
 
 def sections(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 PADDING, UNKNOWN, BEGIN, END = range(4)  # tokens that every vocabulary begins with
 KINDS = ("word", "char", "bpe", "unigram")
 SHARED, SOURCE, TARGET = "shared.model", "source.model", "target.model"  # files of a run's vocabulary/
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece writes a space
 LONGEST_LINE = 1 << 20  # bytes; a longer line takes no part in learning
 
 
@@ -89,9 +90,13 @@ class Vocabulary:
             raise ValueError(f"the vocabulary has no language '{language}'")
         return int(token)
 
-    def piece(self, token: int) -> str:
-        """A token as sentencepiece writes it, a space as U+2581."""
-        return str(self._processor.id_to_piece(int(token)))
+    def surfaces(self, sentence: str) -> list[str]:
+        """The pieces of a sentence, unknown ones as it writes them."""
+        return self._processor.encode(sentence, out_type=str)
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Tokens as sentencepiece writes them, a space as U+2581."""
+        return self._processor.id_to_piece([int(token) for token in tokens])
 
 
 class Vocabularies:
@@ -104,6 +109,21 @@ class Vocabularies:
 
     def __init__(self, source: Vocabulary, target: Vocabulary) -> None:
         self.source, self.target = source, target
+
+    def encoded_sources(
+        self, sentences: Sequence[str], language: str | None, max_length: int
+    ) -> tuple[list[list[int]], list[int]]:
+        """Tokens as an encoder reads them: [language], the sentence's, end; and which sentences had to be cut.
+
+        Args:
+            language: to translate into, in a model of several; None: there is one only.
+            max_length: tokens of a sentence, those of language and end included.
+        """
+        begin = [] if language is None else [self.source.language(language)]
+        room = max_length - len(begin) - 1
+        encoded = self.source.encode(sentences)
+        cut = [number for number, tokens in enumerate(encoded) if len(tokens) > room]
+        return [[*begin, *tokens[:room], END] for tokens in encoded], cut
 
     def files(self) -> dict[str, bytes]:
         """File name -> content, from which `load` makes the vocabularies again."""

@@ -179,18 +179,11 @@ class TranslationDataset(TokenDataset):
         except ValueError as error:
             raise ValueError(f"{self.source}: {error}") from error
 
-    def encoded_sources(self, sentences: Sequence[str], target_language: str) -> list[list[int]]:
-        """Tokens as an encoder reads them, cut to `max_length`."""
-        vocabulary = self.vocabulary.source
-        begin = [vocabulary.language(target_language)] if len(self.target_languages) > 1 else []
-        room = self.max_length - len(begin) - 1
-        return [[*begin, *tokens[:room], END] for tokens in vocabulary.encode(sentences)]
-
     def pairs(self, part: str, direction: str) -> Pairs:
         """The pairs of a part in one direction, trained or zero-shot."""
         source, target = direction.split("-")
         lines = self.lines(part)
-        sources = self.encoded_sources(lines[source], target)
+        sources, _ = self.vocabulary.encoded_sources(lines[source], self.told(target), self.max_length)
         targets = self.vocabulary.target.encode(lines[target])
         room = self.max_length - 1
         return Pairs(Ragged.of(sources), Ragged.of([[BEGIN, *tokens[:room], END] for tokens in targets]))
@@ -207,6 +200,7 @@ class TranslationDataset(TokenDataset):
             "directions": self.directions,
             "zero_shot": self.zero_shot,
             "tokens": self.tokens,
+            "max_length": self.max_length,
             "source_vocabulary_size": self.vocabulary.source.size,
             "target_vocabulary_size": self.vocabulary.target.size,
             "text_sha256": self._digest(),
@@ -226,6 +220,10 @@ class TranslationDataset(TokenDataset):
     def target_languages(self) -> list[str]:
         """The languages to translate into, zero-shot ones too."""
         return list(dict.fromkeys(d.split("-")[1] for d in (*self.directions, *self.zero_shot)))
+
+    def told(self, language: str) -> str | None:
+        """The target language as a sentence has to name it; None where there is one only."""
+        return language if len(self.target_languages) > 1 else None
 
     @property
     def languages(self) -> list[str]:

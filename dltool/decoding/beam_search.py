@@ -32,8 +32,8 @@ class BeamSearch:
     """The beam search of a model with `encode` and `step`; a beam of 1 is greedy search.
 
     At each step the 2K best continuations of the K open hypotheses are looked at. Those among the first K that end the
-    sentence are translations; the K best of the others stay open. A sentence is done once K translations are found or
-    its length is reached, where the open hypotheses are translations as they stand. Translations are ordered by
+    sentence are translations, at a sentence's last step all K as they stand; the K best of the others stay open. A
+    sentence is done once K translations are found or its limit is reached. Translations are ordered by
 
         score = log-probability / ((5 + length) / 6)^length_penalty,   length in tokens with the end.
 
@@ -41,40 +41,43 @@ class BeamSearch:
         model: with `encode` and `step`, such as `Seq2Seq` gives.
         beam_size: K, int > 0. Defaults to 5.
         length_penalty: exponent; 0 prefers short translations, larger values longer ones. Defaults to 1.0.
+        attention: whether attention is kept. Defaults to True.
     Raises:
         ValueError: if an argument is out of its range.
     Limits: not all sequences are looked at; a wider beam may find a more probable but worse translation.
     Reference: Sutskever et al., 2014, section 3.2; length penalty: Wu et al., 2016, arXiv:1609.08144, eq. 14.
     """
 
-    def __init__(self, model: Any, beam_size: int = 5, length_penalty: float = 1.0) -> None:
+    def __init__(self, model: Any, beam_size: int = 5, length_penalty: float = 1.0, attention: bool = True) -> None:
         if not isinstance(beam_size, int) or beam_size < 1:
             raise ValueError(f"The 'beam_size' of BeamSearch must be an int > 0. Got {beam_size!r}.")
         if 2 * beam_size > model.target_size:
             raise ValueError(f"The 'beam_size' of BeamSearch must be at most half of {model.target_size} tokens.")
         self.model, self.beam_size, self.length_penalty = model, beam_size, float(length_penalty)
-        self._compiled = tf.function(self._search, reduce_retracing=True)
+        self.keeps_attention = attention and model.has_attention
+        signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
+        self._compiled = tf.function(self._search, input_signature=signature)
 
-    def __call__(self, source: Any, max_length: int) -> Hypotheses:
+    def __call__(self, source: Any, max_length: Any) -> Hypotheses:
         """The best `beam_size` translations of each sentence.
 
         Args:
             source: tokens, int32 (batch, source), padding 0 at the end.
-            max_length: tokens of a translation, the end included.
+            max_length: tokens of a translation, the end included, at least 1; of all sentences, or of each.
         """
-        tokens, sums, scores, attention = self._compiled(
-            tf.convert_to_tensor(source, tf.int32), tf.constant(max_length, tf.int32)
-        )
-        return Hypotheses(tokens, sums, scores, attention if self.model.has_attention else None)
+        source = tf.convert_to_tensor(source, tf.int32)
+        limits = tf.broadcast_to(tf.convert_to_tensor(max_length, tf.int32), tf.shape(source)[:1])
+        tokens, sums, scores, attention = self._compiled(source, limits)
+        return Hypotheses(tokens, sums, scores, attention if self.keeps_attention else None)
 
     # -- in the graph ----------------------------------------------------------------------------------------
 
-    def _search(self, source: tf.Tensor, longest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _search(self, source: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Shapes: B sentences, K beams, T the longest translation, S source positions."""
-        beams, batch = self.beam_size, tf.shape(source)[0]
+        beams, batch, longest = self.beam_size, tf.shape(source)[0], tf.reduce_max(limits)
         encoded = tf.nest.map_structure(lambda one: tf.repeat(one, beams, axis=0), self.model.encode(source))
         constants = {name: one for name, one in encoded.items() if name != "state"}
-        width = tf.shape(source)[1] if self.model.has_attention else 0
+        width = tf.shape(source)[1] if self.keeps_attention else 0
         first = tf.concat([tf.zeros([1]), tf.fill([beams - 1], NEVER)], 0)  # all beams begin alike: one may go on
         opened = _Kept(
             tf.zeros([batch, beams, longest], tf.int32),
@@ -88,14 +91,15 @@ class BeamSearch:
         def body(t: tf.Tensor, last: Any, state: Any, opened: Any, found: Any, scores: Any, counts: Any) -> tuple:
             logits, weights, after = self.model.step(last, {**constants, "state": state})
             values, tokens, parents = self._candidates(logits, opened.sums)  # (B, 2K) each
-            weights = tf.reshape(weights, [batch, beams, width]) if self.model.has_attention else None
+            weights = tf.reshape(weights, [batch, beams, width]) if self.keeps_attention else None
             grown = opened.grown(parents, tokens, values, t, weights)
 
-            ended = tf.logical_and(tokens == END, tf.range(2 * beams) < beams)
+            due = t + 1 >= limits
+            ended = tf.logical_and((tokens == END) | due[:, tf.newaxis], tf.range(2 * beams) < beams)
             ended = tf.logical_and(ended, (counts < beams)[:, tf.newaxis])
             final = tf.where(ended & (values > NEVER / 2), values / self._penalty(t + 1), NEVER)
             found, scores = _best([found, grown], tf.concat([scores, final], 1), beams)
-            counts += tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1)
+            counts = tf.where(due, beams, counts + tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1))
 
             going = tf.where(tokens == END, NEVER * 8, values)  # below whatever is open
             order = tf.math.top_k(going, beams).indices  # (B, K)
@@ -105,16 +109,12 @@ class BeamSearch:
             last = tf.reshape(tf.gather(tokens, order, batch_dims=1), [-1])
             return t + 1, last, state, opened, found, scores, counts
 
-        t, _, _, opened, found, scores, counts = tf.while_loop(
-            lambda t, *rest: (t < longest) & tf.reduce_any(rest[-1] < beams),
+        t, _, _, _, found, scores, _ = tf.while_loop(
+            lambda *now: tf.reduce_any(now[-1] < beams),
             body,
             (tf.constant(0), last, encoded["state"], opened, found, scores, counts),
             parallel_iterations=1,
         )
-        open_still = tf.logical_and((counts < beams)[:, tf.newaxis], opened.sums > NEVER / 2)
-        rest = tf.where(open_still, opened.sums / self._penalty(t), NEVER)
-        found, scores = _best([found, opened], tf.concat([scores, rest], 1), beams)
-        found = _Kept(*found)
         return found.tokens[:, :, :t], found.sums, scores, found.attention[:, :, :t]
 
     def _candidates(self, logits: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
