@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import Any
 
 from dltool import runs
-from dltool.errors import UsageError
+from dltool.errors import Problem, RecipeError, UsageError
 from dltool.layers.learned_file import learned_file
 from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 from dltool.values import Value, join
 
 LAYER = "Pretrained"
+TEACHER = ("procedure.Distill", "Distill.teacher")  # ends of paths in a recipe
 FILES = (".h5", ".keras")  # as `weights` of a net of keras.applications
 
 
@@ -47,6 +49,35 @@ def check_same(run: RunDirectory, recipe: Recipe) -> None:
                 f"{run}: the base {one['source']} ({one['at']}) has changed since. Train anew with another --out, or "
                 "go on with --accept-changes: the run's own state has all of its weights."
             )
+
+
+def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
+    """Raise if a training into `run` would remove what it starts from: a base, or a teacher.
+
+    Args:
+        recipe: as given, whose places the error tells.
+    Raises:
+        RecipeError: it would.
+    """
+    named = _sources(recipe.root["model"], "model")
+    if (procedure := recipe.get("procedure")) is not None:
+        named += [(at, one) for at, one in procedure.walk("procedure") if at.endswith(TEACHER)]
+    problems = []
+    for at, value in named:
+        if not isinstance(value.data, str) or not _is_removed(Path(value.data).expanduser().resolve(), run.path):
+            continue
+        message = f"is in {run}, which this training replaces: give another --out, or copy that run first."
+        problems.append(Problem(value.place, at, message))
+    if problems:
+        raise RecipeError(problems)
+
+
+def _is_removed(file: Path, run: Path) -> bool:
+    """Whether a file or folder is a run directory or one of those that its training replaces."""
+    if not file.is_relative_to(folder := run.resolve()):
+        return False
+    within = file.relative_to(folder).parts
+    return not within or within[0] in {Path(name).parts[0] for name in runs.OWN}
 
 
 def absolute(model: Any) -> Any:

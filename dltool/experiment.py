@@ -92,6 +92,7 @@ def train(
             changed = True
     else:
         run.check_free(overwrite)
+    bases.check_outlive(run, recipe)
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)

@@ -31,13 +31,14 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
         out: the run directory.
         device: "auto", "cpu" or "gpu", for environment.json.
     Raises:
-        UsageError: as `check_free`, or another training is in it.
+        UsageError: as `check_free`, the recipe starts from what is there, or another training is in it.
     """
     from dltool.procedures.training_state import Position, capture_arrays
 
     run = RunDirectory(out)
     run.check_free(overwrite)
     recipe = prepared.recipe
+    bases.check_outlive(run, recipe)
     with run.locked():
         run.start()
         run.write_text(runs.RECIPE, changes.resolved(recipe, DEFAULT_SEED).to_yaml())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from scipy.special import log_softmax, softmax
 
 from dltool import recipe
 from dltool.applications.auxiliary import DeeplySupervised
+from dltool.applications.committee import CommitteeModel, MeanProbability
 from dltool.datasets.base import Examples
 from dltool.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.procedures.distill import Distill, check_fit, distillation_losses, logits_of
@@ -226,6 +228,7 @@ def test_a_state_in_the_middle_of_an_epoch_leads_to_the_same_bits() -> None:
     ("make", "said"),
     [
         (lambda: Distill("x", temperature=0), "'temperature' .* must be a number > 0. Got 0"),
+        (lambda: Distill("x", temperature=math.inf), "'temperature' .* must be a number > 0. Got inf"),
         (lambda: Distill("x", student_loss_weight=1.5), r"'student_loss_weight' .* in \[0, 1\]. Got 1.5"),
         (lambda: Distill(3), "'teacher' .* must be a run directory or file. Got 3"),
         (lambda: check_fit(net(4), student()), "the teacher has 4 classes, the student 3"),
@@ -328,6 +331,32 @@ def test_a_teacher_of_classes_of_other_names_is_refused(tmp_path: Path) -> None:
         Distill(str(tmp_path)).prepare(student(), class_names=["cat", "owl", "dog"])
     Distill(str(tmp_path)).prepare(student(), class_names=["cat", "dog", "owl"])
     Distill(str(tmp_path)).prepare(student(), class_names=["cat", "dog"])  # of a part of the classes
+    with pytest.raises(ValueError, match="class 0 is 'cat' to the teacher and 'dog' in the data"):
+        Distill(str(tmp_path)).prepare(student(), class_names=["dog", "owl"])  # numbered anew, from 0
+
+
+def test_a_loss_that_is_a_sum_over_the_batch_is_refused() -> None:
+    """The teacher's part is an average: the weight between them would depend on the batch size."""
+    model = student()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"))
+    with pytest.raises(ValueError, match="average over the batch, as the loss must be: leave out reduction"):
+        Distill(teacher()).prepare(model)
+
+
+def test_the_average_of_a_committee_may_teach() -> None:
+    """Section 3 of the paper distils an ensemble's averaged predictions."""
+    inputs = keras.Input((FEATURES,))
+    members = [keras.layers.Dense(CLASSES)(inputs) for _ in range(2)]
+    wise = CommitteeModel(inputs, [MeanProbability()(members), *members])
+    data = examples()
+    check_fit(wise, student())
+    mean = sum(softmax(np.asarray(keras.Model(inputs, one)(data.x)), axis=-1) for one in members) / 2
+    found = softmax(np.asarray(logits_of(wise)(wise(data.x, training=False))), axis=-1)
+    np.testing.assert_allclose(found, mean, rtol=1e-4)
+    history = Distill(wise, student_loss_weight=0).fit(student(), pipeline(), epochs=5)
+    assert history[-1]["distillation_loss"] < history[0]["distillation_loss"]
+    with pytest.raises(ValueError, match="the student gives outputs of shape"):
+        check_fit(teacher(), wise)
 
 
 def test_a_damaged_teacher_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,15 @@ def test_weights_of_the_loss_reach_every_column() -> None:
     assert float(model.compute_loss(x, y, outputs, weights)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_loss_by_its_name_is_added_over_the_columns_too() -> None:
+    model, (x, y) = committee(), data()
+    model.compile("sgd", "mse")
+    labels = np.eye(3, dtype=np.float32)[y]
+    outputs = [np.asarray(output) for output in model(x, training=True)]
+    expected = sum(np.mean((output - labels) ** 2) for output in outputs[1:])
+    assert float(model.compute_loss(x, labels, outputs)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_output_is_the_logarithm_of_the_mean_probability() -> None:
     model, (x, y) = committee(), data()
     logits = [np.asarray(model.get_layer(f"column_{n}")(x, training=False)) for n in (1, 2)]

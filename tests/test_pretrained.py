@@ -269,13 +269,22 @@ def test_a_net_with_weights_comes_with_its_preprocessing_and_one_without_does_no
     assert ApplicationPreprocessing("EfficientNetB0").does_nothing
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Exception("URL fetch failure on https://example.org/weights.h5: None -- unreachable"),
+        TimeoutError("The read operation timed out"),
+        ValueError("Incomplete or corrupted file detected. The md5 file hash does not match the provided value"),
+    ],
+    ids=["unreachable", "silent", "cut short"],
+)
 def test_imagenets_weights_without_a_network_are_data_that_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from keras.src.applications import mobilenet_v2
 
     def refuse(*arguments: object, **keywords: object) -> None:
-        raise Exception("URL fetch failure on https://example.org/weights.h5: None -- unreachable")
+        raise failure
 
     monkeypatch.setattr(mobilenet_v2.file_utils, "get_file", refuse)
     np.savez(tmp_path / "images.npz", x=np.zeros((20, 32, 32, 3), np.uint8), y=np.arange(20) % 2)

@@ -235,6 +235,38 @@ def test_a_state_of_any_moment_leads_to_the_same_bits() -> None:
         assert all(np.array_equal(mine, other) for mine, other in zip(*variables, strict=True))
 
 
+def test_averaged_weights_of_a_stage_are_what_the_next_one_begins_with() -> None:
+    """The twin: plain gradient descent on the first stage alone, at whose end Keras keeps the averages."""
+    twin = compiled(net(), keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    select_trainable(twin, ["head"])
+    data = pipeline()
+    x, y = next(data.batches(1))
+    twin.compute_metrics(x, y, twin(x), None)
+    GradientDescent().fit(twin, data, callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True)], shuffle=False)
+    stages = [{"trainable": "head", "epochs": 1, "learning_rate": 0.1}, {"epochs": 1, "learning_rate": 1e-9}]
+    states = States()
+    for state in (None, 0):  # unbroken, and from the state between the stages
+        model = compiled(net(), keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        begin = None if state is None else next(one for one in states.taken if one.position.epoch == 1)
+        fitted(model, stages, shuffle=False, callbacks=[swap], state=begin, observer=states if begin is None else None)
+        mine, other = (one.get_layer("head").get_weights()[0] for one in (model, twin))
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_rates_follow_a_plan_that_was_changed_before_resuming() -> None:
+    """The second stage once began after an epoch, and now after two: its schedule's steps count from there."""
+    decay = LinearDecay(0.02, decay_steps=2 * STEPS, end_learning_rate=0.0)
+    states = States()
+    plan = [{"epochs": 1, "learning_rate": 0.01}, {"epochs": 3, "learning_rate": decay}]
+    fitted(compiled(net(), keras.optimizers.SGD(0.1)), plan, observer=states)
+    state = next(one for one in states.taken if one.position.epoch == 3 and one.position.step == 0)
+    plan = [{"epochs": 2, "learning_rate": 0.01}, {"epochs": 2, "learning_rate": decay}]
+    history = fitted(compiled(net(), keras.optimizers.SGD(0.1)), plan, state=state)
+    # 0.02 (1 - 9 / 10) at the last of the new stage's 10 steps; the old stage had made 10 by then
+    assert history[-1]["learning_rate"] == pytest.approx(0.002)
+
+
 # -- through the command line ----------------------------------------------------------------------------
 
 

@@ -68,8 +68,7 @@ class CommitteeModel(keras.Model):
         if not training or not members:
             return super().compute_loss(x, y, average, sample_weight, training)
         loss = super().compute_loss(x, y, members[0], sample_weight, training)  # with the penalties of all weights
-        function = keras.losses.get(self.loss)
-        return loss + sum(function(y, member, sample_weight=sample_weight) for member in members[1:])
+        return loss + sum(self._compile_loss(y, member, sample_weight) for member in members[1:])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         average, members = _divided(y_pred)

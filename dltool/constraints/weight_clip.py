@@ -16,7 +16,7 @@ class WeightClip(keras.constraints.Constraint):
         clip_value: number > 0. Defaults to 1.
     Raises:
         ValueError: if `clip_value` is no number > 0.
-    Reference: Courbariaux et al., 2016, arXiv:1602.02830, section 2.4 and algorithm 1 (Clip).
+    Reference: Courbariaux et al., 2016, arXiv:1602.02830, algorithm 1 (Clip).
     """
 
     def __init__(self, clip_value: float = 1.0) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 
 from dltool.layers.wiring import Composite
 
-DOWNLOAD_FAILED = "URL fetch failure"  # how keras.utils.get_file begins
+DOWNLOAD_FAILED = ("URL fetch failure", "Incomplete or corrupted file")  # how keras.utils.get_file begins
 
 
 def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,11 +36,12 @@ def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
         try:
             net = application(**arguments)
         except Exception as error:
-            if DOWNLOAD_FAILED not in str(error):
+            broken = weights == "imagenet" and isinstance(error, OSError | HTTPException)  # while it was read
+            if not broken and not str(error).startswith(DOWNLOAD_FAILED):
                 raise
             raise ConnectionError(
-                f"{application.__name__}: the weights '{weights}' are not in Keras's cache and can't be downloaded. "
-                "Go online once, or give weights: a file, or weights: null."
+                f"{application.__name__}: the weights '{weights}' are not in Keras's cache and can't be downloaded "
+                f"({str(error).splitlines()[0]}). Go online once, or give weights: a file, or weights: null."
             ) from error
         if weights is not None:
             net = learned(net)

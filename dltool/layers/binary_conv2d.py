@@ -35,6 +35,7 @@ class BinaryConv2D(keras.layers.Conv2D):
         self,
         filters: int,
         kernel_size: int | tuple[int, int],
+        *,
         use_bias: bool = True,
         kernel_constraint: Any = None,
         **kwargs: Any,

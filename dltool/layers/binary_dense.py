@@ -25,14 +25,15 @@ class BinaryDense(keras.layers.Dense):
         **kwargs: as of `keras.layers.Dense`.
     Input shape: (batch, ..., features).   Output shape: (batch, ..., units).
     Limits: the input is taken as it is: put a `BinarySign` before it for products of bits. The first layer of a net
-        takes the data's real numbers, which is a small part of the net's work (the paper's section 1.4). It is computed
-        in the usual arithmetic, so that it runs no faster than `Dense`; saved files hold the real W, to train on.
+        takes the data's real numbers, which is a small part of the net's work (the paper's section "First
+        layer"). It is computed in the usual arithmetic, so that it runs no faster than `Dense`; saved files hold the
+        real W, to train on.
     Reference: Courbariaux et al., 2016, Binarized neural networks, arXiv:1602.02830, algorithm 1.
     """
 
     kernel_bits = 1  # of a weight when deployed
 
-    def __init__(self, units: int, use_bias: bool = True, kernel_constraint: Any = None, **kwargs: Any) -> None:
+    def __init__(self, units: int, *, use_bias: bool = True, kernel_constraint: Any = None, **kwargs: Any) -> None:
         constraint = WeightClip(1.0) if kernel_constraint is None else kernel_constraint
         super().__init__(units, use_bias=use_bias, kernel_constraint=constraint, **kwargs)
 

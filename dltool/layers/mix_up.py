@@ -30,7 +30,7 @@ class MixUp(ExampleMixing):
         ValueError: if an argument is out of its range.
     Limits: the loss of training is never near 0, so not to be compared with that of validation.
     Reference: Zhang, Cisse, Dauphin & Lopez-Paz, 2018, mixup: beyond empirical risk minimization, arXiv:1710.09412,
-        equation 2 and figure 1a.
+        section 2 and figure 1a.
     """
 
     def __init__(self, alpha: float = 0.2, rate: float = 1.0, seed: int | None = None, **kwargs: Any) -> None:

@@ -83,7 +83,10 @@ class _Weights(Composite):
     def __call__(self, x: Any) -> Any:
         inputs = keras.Input(x.shape[1:], dtype=x.dtype)
         base = keras.Model(inputs, apply(self.layers, inputs, "layers"), name=self.name or "pretrained")
-        base.load_weights(self.path)
+        try:
+            base.load_weights(self.path)
+        except Exception as error:  # h5py and Keras raise many kinds
+            raise ValueError(f"{self.path} can't be loaded into these layers: {error}") from error
         return learned(base, self.trainable)(x)
 
     def copy(self) -> Composite:

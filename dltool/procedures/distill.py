@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.applications.auxiliary import DeeplySupervised
+from dltool.applications.committee import CommitteeModel
 from dltool.pipelines.base import Pipeline
 from dltool.procedures.gradient_descent import GradientDescent
 
@@ -36,13 +38,15 @@ class Distill(GradientDescent):
     recipe's. The history has both parts, `student_loss` (with penalties) and `distillation_loss`.
 
     Args:
-        teacher: a run directory or a .keras file, relative to where dltool runs, or a `keras.Model`.
+        teacher: a run directory or a .keras file, relative to where dltool runs, or a `keras.Model`; of a committee
+            (`MultiColumn`) the average teaches.
         temperature: T, number > 0. Defaults to 3, as `keras.distillation.LogitsDistillation`. The paper found 2.5 to 4
             best for small students, and anything above 8 alike for large ones.
         student_loss_weight: w, a fraction in [0, 1]. Defaults to 0.5, as `keras.distillation.Distiller`; the paper
             recommends "a considerably lower weight".
     Raises:
-        ValueError: an argument is out of range, or (in `prepare`) the teacher does not fit the student.
+        ValueError: an argument is out of range, or (in `prepare`) the teacher does not fit the student, or the loss is
+            no average over the batch.
     Limits: classifiers with an output a class only. What the teacher gives is computed anew at every step, not stored.
     Reference: Hinton, Vinyals & Dean, 2015, Distilling the knowledge in a neural network, arXiv:1503.02531, section 2,
         eq. 1 (the gradient: eq. 2); lecture slide 118.
@@ -51,7 +55,7 @@ class Distill(GradientDescent):
     def __init__(self, teacher: Any, temperature: float = 3.0, student_loss_weight: float = 0.5) -> None:
         if not isinstance(teacher, str | Path | keras.Model):
             raise ValueError(f"The 'teacher' parameter of Distill must be a run directory or file. Got {teacher!r}.")
-        if not _is_number(temperature) or not temperature > 0:
+        if not _is_number(temperature) or not 0 < temperature < math.inf:
             raise ValueError(f"The 'temperature' parameter of Distill must be a number > 0. Got {temperature!r}.")
         if not _is_number(student_loss_weight) or not 0 <= student_loss_weight <= 1:
             message = "The 'student_loss_weight' parameter of Distill must be a fraction in [0, 1]."
@@ -77,13 +81,17 @@ class Distill(GradientDescent):
         """
         if self._student is model:
             return
+        if any(getattr(one, "reduction", None) in ("sum", "none") for one in tf.nest.flatten(model.loss)):
+            raise ValueError(
+                "the teacher's part is an average over the batch, as the loss must be: leave out reduction"
+            )
         teacher = self.teacher
         if isinstance(teacher, str | Path):
             path = Path(teacher).expanduser()
             file = path / MODEL if path.is_dir() else path
             teacher = keras.models.load_model(file) if load is None else load(path)
             self._source = f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.absolute()}"
-            _check_classes(path / FACTS, class_names)
+            _check_classes(file.parent / FACTS, class_names)
         check_fit(teacher, model)
         self.models = (teacher,)
         self.metrics = [keras.metrics.Mean(name=name) for name in ("student_loss", "distillation_loss")]
@@ -177,7 +185,8 @@ def check_fit(teacher: Any, student: Any) -> None:
     classes = []
     for who, model in (("teacher", teacher), ("student", student)):
         shape = model.output_shape
-        shape = shape[0] if isinstance(model, DeeplySupervised) else shape
+        first = isinstance(model, DeeplySupervised) or (who == "teacher" and isinstance(model, CommitteeModel))
+        shape = shape[0] if first else shape
         if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[-1], int) or shape[-1] < 2:
             raise ValueError(f"the {who} gives outputs of shape {shape}: no classifier with an output a class")
         classes.append(shape[-1])
@@ -194,9 +203,7 @@ def _check_classes(facts: Path, class_names: Sequence[str] | None) -> None:
     if class_names is None or not facts.is_file():
         return
     known = json.loads(facts.read_text(encoding="utf-8")).get("class_names")
-    if known is None or len(known) != len(class_names):
-        return  # a student may see some of the teacher's classes only
-    for index, (old, new) in enumerate(zip(known, class_names, strict=True)):
+    for index, (old, new) in enumerate(zip(known or (), class_names, strict=False)):  # data may lack the last ones
         if str(old) != str(new):
             raise ValueError(f"class {index} is '{old}' to the teacher and '{new}' in the data")
 

@@ -180,8 +180,8 @@ class GradientDescent:
                     metric.reset_state()
                 recurrent_state.reset(model)
                 self.position.epoch_seconds = 0.0
+            hooks.on_epoch_begin(number)  # first: SwapEMAWeights gives the optimizer its averages back
             self._begin_epoch(number)
-            hooks.on_epoch_begin(number)
             order = train.order(seed if shuffle else None, number)
             epoch = train.epoch(self._step, order, self.position.step)
             while self.position.step < self.steps:

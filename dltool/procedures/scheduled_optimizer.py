@@ -54,7 +54,7 @@ def reach(optimizer: Any, steps: int) -> None:
     """Make ready for the next so many steps, at most `schedule_table.WINDOW` - 2."""
     tables = schedules_of(optimizer)
     if tables:
-        done = int(_batches(optimizer))
+        done = int(steps_of(optimizer))
         for table in tables.values():
             table.reach(max(done - 1, 0), done + steps)
 
@@ -62,7 +62,7 @@ def reach(optimizer: Any, steps: int) -> None:
 def current_values(optimizer: Any) -> dict[str, float]:
     """What the step just done has used: learning_rate, and what else is scheduled."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    step = max(int(_batches(inner)) - 1, 0)
+    step = max(int(steps_of(inner)) - 1, 0)
     values = {name: table.at(step) for name, table in schedules_of(optimizer).items()}
     if "learning_rate" in values:
         return {"learning_rate": values.pop("learning_rate"), **values}
@@ -72,7 +72,7 @@ def current_values(optimizer: Any) -> dict[str, float]:
     return {"learning_rate": float(inner.learning_rate), **values}
 
 
-def _batches(optimizer: Any) -> Any:
+def steps_of(optimizer: Any) -> Any:
     """The variable by which Keras reads a learning rate: it counts batches, where `iterations` counts updates."""
     return getattr(optimizer, "inner_optimizer", optimizer)._iterations
 
@@ -117,7 +117,7 @@ def save_with_rate(optimizer: Any) -> None:
         arrays: list[Any] = []
         for variable in optimizer.variables:
             arrays.append(variable.numpy())
-            if variable is _batches(inner):  # which the rate follows in Keras's order
+            if variable is steps_of(inner):  # which the rate follows in Keras's order
                 arrays.append(np.float32(table.peak))
         for index, array in enumerate(arrays):
             store[str(index)] = array
@@ -136,7 +136,7 @@ def _apply_with(optimizer: Any, tables: Mapping[str, ScheduleTable]) -> None:
         if not optimizer.built:  # slots are made by the numbers
             optimizer.build(trainable_variables)
         for name, table in tables.items():
-            setattr(optimizer, name, _Now(table(_batches(optimizer)), held[name]))
+            setattr(optimizer, name, _Now(table(steps_of(optimizer)), held[name]))
         try:
             return apply(gradients, trainable_variables)
         finally:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from dltool.procedures.gradient_descent import GradientDescent
-from dltool.procedures.scheduled_optimizer import make_optimizer, save_with_rate, schedules_of
+from dltool.procedures.scheduled_optimizer import make_optimizer, save_with_rate, schedules_of, steps_of
 from dltool.procedures.stage_plan import Later, stages_of
 from dltool.procedures.trainable_layers import select_trainable
 from dltool.procedures.training_state import Position
@@ -40,9 +41,10 @@ class Stages(GradientDescent):
         ValueError: no stages, an unknown key, a glob that matches no layer with weights, or a stage in which
             nothing would learn.
     Limits: the optimizer's slots (momentum, moments, averages of weights) begin anew in each stage, since they belong
-        to the layers that learn; other scheduled arguments, such as the momentum, follow the steps of the whole
-        training. A layer that does not learn adds nothing to the loss by its regularizer, so losses of stages then
-        differ in what they sum: select by another metric. EarlyStopping ends all stages.
+        to the layers that learn; where weights are averaged (use_ema), a stage begins with the averages of the one
+        before. Other scheduled arguments, such as the momentum, follow the steps of the whole training. A layer that
+        does not learn adds nothing to the loss by its regularizer, so losses of stages then differ in what they sum:
+        select by another metric. EarlyStopping ends all stages.
     Reference: lecture slide 116; Yosinski et al., 2014, How transferable are features in deep neural networks?
     """
 
@@ -81,6 +83,17 @@ class Stages(GradientDescent):
         last = position.epoch if position.step or not position.epoch else position.epoch - 1
         self._enter(self._number(last))
 
+    def own_arrays(self) -> dict[str, np.ndarray]:
+        return {**super().own_arrays(), "first_step": np.asarray(self._first_step(self._index))}
+
+    def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """As `GradientDescent.go_on`; of stages that began elsewhere then, the rate is that of their steps now."""
+        super().go_on(arrays)
+        now = self._first_step(self._index)
+        moved = int(arrays.get("first_step", now)) - now
+        if moved:
+            steps_of(self.model.optimizer).assign_add(moved)
+
     def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
         if self.model is not model or self._steps != steps_per_epoch:
             self.prepare(model, steps_per_epoch)
@@ -106,6 +119,10 @@ class Stages(GradientDescent):
                 return index
         return len(self.stages) - 1
 
+    def _first_step(self, index: int) -> int:
+        """The step of the whole training that is a stage's step 0."""
+        return sum(stage.epochs for stage in self.stages[:index]) * self._steps
+
     def _enter(self, index: int) -> None:
         if index == self._index:
             return
@@ -120,7 +137,7 @@ class Stages(GradientDescent):
     def _optimizer(self, index: int) -> Any:
         """The recipe's optimizer without a past, at the stage's rate."""
         stage = self.stages[index]
-        first = sum(one.epochs for one in self.stages[:index]) * self._steps
+        first = self._first_step(index)
         given = getattr(self._given, "inner_optimizer", self._given)
         arguments = given.get_config()
         arguments |= {name: Later(schedule, first) for name, schedule in self._scheduled.items()}

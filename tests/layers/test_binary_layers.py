@@ -88,6 +88,26 @@ def test_convolution_correlates_with_signs() -> None:
     np.testing.assert_allclose(layer(x), np.maximum(expected, 0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("arguments", [{"strides": 2, "padding": "same"}, {"groups": 2}, {"dilation_rate": (2, 1)}])
+def test_convolution_takes_the_arguments_of_keras_s(arguments: dict[str, Any]) -> None:
+    """The twin: keras.layers.Conv2D with the signs as its kernel."""
+    layer = built(BinaryConv2D(4, 3, **arguments), (9, 8, 2))
+    twin = built(keras.layers.Conv2D(4, 3, **arguments), (9, 8, 2))
+    twin.set_weights([signs(layer.kernel), layer.bias.numpy()])
+    x = np.random.default_rng(1).normal(size=(2, 9, 8, 2)).astype(np.float32)
+    np.testing.assert_allclose(layer(x), twin(x), rtol=1e-4, atol=1e-5)
+    again = BinaryConv2D.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+
+
+def test_arguments_that_keras_has_at_other_places_are_not_mistaken() -> None:
+    """keras.layers.Conv2D's third argument is strides, Dense's second the activation."""
+    with pytest.raises(TypeError):
+        BinaryConv2D(4, 3, 2)
+    with pytest.raises(TypeError):
+        BinaryDense(4, "relu")
+
+
 def test_an_update_moves_the_real_weights_and_clips_them() -> None:
     """Algorithm 1: W = clip(W - rate g 1[|W| <= 1], -1, 1), by hand: x = 1, loss = sum(y), so g = 1; rate 0.5."""
     layer = BinaryDense(4, use_bias=False)
