@@ -21,8 +21,9 @@ LINES = "twelve\n\n \tnine hundred\tand\x0bone 🦓\r\nforty-two\n"
 def run_(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has seen a little: its translations differ from line to line."""
     folder = tmp_path_factory.mktemp("translate")
-    (folder / "numbers.yaml").write_text(RECIPE.replace("epochs: 2", "epochs: 4").replace("1e-2", "3e-2"))
-    trained(folder / "numbers.yaml", "--out", folder / "run")
+    (folder / "numbers.yaml").write_text(RECIPE)
+    larger = ["data.dataset.NumberWords.examples=300", "model.Seq2Seq.decoder.GRU=32", "model.Seq2Seq.embedding_size=24"]
+    trained(folder / "numbers.yaml", "fit.epochs=8", *larger, "--out", folder / "run")
     return folder / "run"
 
 
@@ -172,7 +173,7 @@ def test_a_run_with_itself_decodes_as_it_does_alone(run_: Path, translate: Any, 
         (["RUN", "--to", "fr", "--input", "no.txt"], 2, "--input no.txt: there is no such file."),
         (["RUN", "one", "--input", "no.txt"], 2, "--input no.txt: there is a text already ('one')"),
         (["RUN", "runs/other", "--to", "fr"], 2, "runs/other: there is no such run."),
-        (["nowhere"], 2, "nowhere"),
+        (["nowhere"], 5, "nowhere: no such run directory"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

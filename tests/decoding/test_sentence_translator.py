@@ -86,7 +86,7 @@ def test_scores_are_those_of_a_teacher_forced_pass(model: Any, vocabularies: Voc
             best = found.tokens[0, rank].numpy()
             best = best[best != PADDING]
             logits = model({"source": np.array([tokens]), "target": np.array([[BEGIN, *best[:-1]]])}).numpy()[0]
-            total = log_softmax(logits.astype("float64"))[np.arange(len(best)), best].sum()
+            total = log_softmax(logits.astype("float64"), axis=-1)[np.arange(len(best)), best].sum()
             assert float(found.log_probabilities[0, rank]) == pytest.approx(total, abs=1e-4)
             assert float(found.scores[0, rank]) == pytest.approx(total / ((5 + len(best)) / 6) ** 0.7, abs=1e-4)
 
