@@ -64,9 +64,10 @@ class _Holder(keras.layers.Layer):
 def trained(layer: Any, x: np.ndarray, states: list[np.ndarray] | None = None, mask: Any = None) -> list[np.ndarray]:
     """Outputs in training, then the gradients by input, first states and weights of a weighted sum of squares."""
     given = [tf.constant(x), *(tf.constant(state) for state in states or ())]
+    mask = None if mask is None else tf.constant(mask)
     with tf.GradientTape() as tape:
         tape.watch(given)
-        outputs = tf.nest.flatten(layer(given[0], initial_state=given[1:] or None, mask=None if mask is None else tf.constant(mask), training=True))
+        outputs = tf.nest.flatten(layer(given[0], initial_state=given[1:] or None, mask=mask, training=True))
         random = np.random.default_rng(2)
         loss = sum(tf.reduce_sum(tf.cast(random.normal(size=one.shape), one.dtype) * one**2) for one in outputs)
     gradients = tape.gradient(loss, [*given, *(variable.value for variable in layer.trainable_variables)])
@@ -170,6 +171,7 @@ def test_gradients_are_those_of_central_differences(name: str, masked: bool, ran
     function = {"LSTM": fused_lstm, "SimpleRNN": fused_simple_rnn}.get(name, fused_gru)
     more = {"reset_after": name == "GRU"} if function is fused_gru else {}
 
+    @tf.function
     def loss(*values: Any) -> tf.Tensor:
         outputs = function(*values, mask=mask, **more)
         return tf.add_n([tf.reduce_sum(tf.sin(one + number)) for number, one in enumerate(outputs)])

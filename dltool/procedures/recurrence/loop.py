@@ -51,6 +51,7 @@ def recur(
     Limits: gradients of gradients are not to be had; a variable must be among the arguments.
     """
     width = len(state)
+    mask = None if mask is None else tf.convert_to_tensor(mask)
 
     @tf.custom_gradient
     def run(x: tf.Tensor, *rest: tf.Tensor) -> Any:
