@@ -36,7 +36,7 @@ check: $(VENV)/.developed  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alternating runs; needs MNIST
+bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alternating runs; needs MNIST and DLTOOL_DATA
 	$(BIN)/python -m tests.benchmarks.training $(BENCH_ARGS)
 
 recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import os
 import statistics
@@ -18,15 +19,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-RECIPES = {"mlp": "mlp/mnist", "lenet5": "cnn/lenet5"}
+RECIPES = {"mlp": "mlp/mnist", "lenet5": "cnn/lenet5", "char-lstm": "language/char-lstm"}
+CHAR_STEPS, CHAR_BATCH = 40, 64  # an epoch of char-lstm, here and in plain_keras
+CHAR_LSTM = [  # two layers of 256, batches of 64 windows of 64 characters, as in plain_keras
+    "data.dataset.TextFile.sequence_length=64",
+    "model=[{Embedding: {input_dim: 66, output_dim: 64}}, {LSTM: {units: 256, return_sequences: true}}, "
+    "{LSTM: {units: 256, return_sequences: true}}, {Dense: 66}]",
+    "compile.optimizer.Adam={learning_rate: 0.002, clipnorm: 1.0}",
+    "compile.metrics=[accuracy]",
+    f"fit.steps_per_epoch={CHAR_STEPS}",
+    f"fit.batch_size={CHAR_BATCH}",
+]
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # dltool switches it on; TensorFlow's default depends on the processor
 
 
-def dltool_rates(net: str, epochs: int) -> tuple[list[float], float]:
+def dltool_rates(net: str, epochs: int, policy: str) -> tuple[list[float], float]:
     """Examples per second of each epoch but the first, and the seconds of the whole process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         overrides = ["data.validation_split=0", f"fit.epochs={epochs}", "select={monitor: loss, mode: min}"]
+        overrides += [f"dtype_policy={policy}", *(CHAR_LSTM if net == "char-lstm" else [])]
         command = [sys.executable, "-m", "dltool", "train", RECIPES[net], *overrides, "--out", str(out), "--quiet"]
         began = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=_environment())
@@ -34,13 +46,15 @@ def dltool_rates(net: str, epochs: int) -> tuple[list[float], float]:
         with (out / "history.csv").open() as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
         examples = json.loads((out / "metrics.json").read_text())["examples"]["train"]
+    if net == "char-lstm":
+        examples = CHAR_STEPS * CHAR_BATCH
     return [examples / value for value in seconds[1:]], wall
 
 
-def plain_rates(net: str, epochs: int, onednn: bool = False) -> tuple[list[float], float]:
+def plain_rates(net: str, epochs: int, policy: str, onednn: bool = False) -> tuple[list[float], float]:
     environment = _environment() | ({ONEDNN: "1"} if onednn else {}) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     began = time.perf_counter()
-    command = [sys.executable, "-m", "tests.benchmarks.plain_keras", net, str(epochs)]
+    command = [sys.executable, "-m", "tests.benchmarks.plain_keras", net, str(epochs), policy]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     wall = time.perf_counter() - began
     found = json.loads(done.stdout.splitlines()[-1])
@@ -53,21 +67,22 @@ def _environment() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("nets", nargs="*", help="mlp, lenet5; default both")
+    parser.add_argument("nets", nargs="*", help="mlp, lenet5, char-lstm; default all")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--dtype-policy", default="float32", help="such as mixed_bfloat16")
     options = parser.parse_args()
-    contenders: dict[str, Callable[[str, int], tuple[list[float], float]]] = {
+    contenders: dict[str, Callable[[str, int, str], tuple[list[float], float]]] = {
         "dltool": dltool_rates,
         "plain Keras": plain_rates,
-        "plain Keras, oneDNN": lambda net, epochs: plain_rates(net, epochs, onednn=True),
+        "plain Keras, oneDNN": functools.partial(plain_rates, onednn=True),
     }
     for net in options.nets or RECIPES:
         rates: dict[str, list[float]] = {name: [] for name in contenders}
         walls: dict[str, list[float]] = {name: [] for name in contenders}
         for number in range(options.runs):
             for name, contender in contenders.items():
-                epochs, wall = contender(net, options.epochs)
+                epochs, wall = contender(net, options.epochs, options.dtype_policy)
                 rates[name].append(statistics.median(epochs))
                 walls[name].append(wall)
                 print(

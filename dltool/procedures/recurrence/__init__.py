@@ -1,0 +1,1 @@
+"""Recurrent cells over a sequence, their large products outside the loop over time."""

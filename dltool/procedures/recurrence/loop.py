@@ -1,0 +1,147 @@
+"""A recurrent cell over time, forwards and backwards, with only the products of the state inside the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+
+class Cell(Protocol):
+    """One time step of a recurrent layer, and the same step backwards.
+
+    `state` has h first, all (batch, units); `weights` are those that meet the state; `x` is W x_t + b.
+    """
+
+    operands: tuple[int, ...]  # which of `kept` a recurrent weight was multiplied with
+    shared: bool  # whether dL/d(recurrent sum) is dL/dx
+
+    def widths(self, units: int) -> tuple[int, ...]:
+        """Columns of each of `kept`."""
+
+    def step(self, x: Any, state: tuple, weights: tuple) -> tuple[tuple, tuple]:
+        """The next state, and `kept`: what the step backwards needs."""
+
+    def back(self, kept: tuple, gradient: tuple, transposed: tuple) -> tuple[Any, Any, tuple]:
+        """From dL/d(next state): dL/dx, dL/d(recurrent sum), and dL/d(state).
+
+        Args:
+            transposed: the weights, each transposed once before the loop.
+        """
+
+    def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
+        """dL/d(weights), and of a bias though there be none, from all times at once: (time * batch, columns) each."""
+
+
+def recur(
+    cell: Cell, x: tf.Tensor, state: Sequence[Any], weights: Sequence[Any], mask: Any = None, sequence: bool = True
+) -> tuple[tf.Tensor | None, tuple[tf.Tensor, ...]]:
+    """state_t = cell(x_t, state_t-1), its gradients taken by one loop back and one large product a weight.
+
+    Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step.
+
+    Args:
+        x: W x_t + b of all times, (time, batch, columns), time at least 1.
+        state: before the first time, (batch, units) each.
+        mask: bool (time, batch, 1); where false, the state is carried through.
+        sequence: whether h of all times is wanted.
+    Returns:
+        h of all times, (time, batch, units), or None; and the last state.
+    Limits: gradients of gradients are not to be had; a variable must be among the arguments.
+    """
+    width = len(state)
+    mask = None if mask is None else tf.convert_to_tensor(mask)
+
+    @tf.custom_gradient
+    def run(x: tf.Tensor, *rest: tf.Tensor) -> Any:
+        first, fixed = rest[:width], rest[width:]
+        arrays, last = _forwards(cell, x, first, fixed, mask, sequence)
+        kept = arrays[: len(arrays) - sequence]
+
+        def gradient(*given: Any) -> tuple[tf.Tensor, ...]:
+            given = tuple(tf.convert_to_tensor(one) for one in given)
+            of_h = given[0] if sequence else None
+            dx, sums, d_first = _backwards(cell, kept, fixed, mask, x, of_h, given[sequence:])
+            operands = [_rows(kept[index].stack()) for index in cell.operands]
+            of_weights = cell.weight_gradients(operands, _rows(dx), _rows(sums))
+            return (dx, *d_first, *of_weights[: len(fixed)])
+
+        h = [tf.ensure_shape(arrays[-1].stack(), [x.shape[0], *last[0].shape])] if sequence else []
+        return (*h, *last), gradient
+
+    found = run(x, *state, *weights)
+    return (found[0] if sequence else None), tuple(found[sequence:])
+
+
+def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """W x_t + b of all times in one product: (batch, time, features) -> (time, batch, columns)."""
+    x = tf.transpose(x, [1, 0, 2])  # before the product, after which there is more to move
+    shape = tf.shape(x)
+    rows = tf.matmul(_rows(x), kernel)
+    if bias is not None:
+        rows = tf.nn.bias_add(rows, bias)
+    return tf.ensure_shape(tf.reshape(rows, [shape[0], shape[1], kernel.shape[1]]), [*x.shape[:2], kernel.shape[1]])
+
+
+def _forwards(
+    cell: Cell, x: tf.Tensor, first: tuple, weights: tuple, mask: Any, sequence: bool
+) -> tuple[list[tf.TensorArray], tuple]:
+    """What was kept at each time, then h if it is wanted; and the last state."""
+    time, units = tf.shape(x)[0], first[0].shape[-1]
+    columns = [*cell.widths(units), *([units] if sequence else [])]
+
+    def body(t: tf.Tensor, state: tuple, arrays: list) -> tuple:
+        after, kept = cell.step(x[t], state, weights)  # x[t] shares x's memory, where a TensorArray would copy it
+        if mask is not None:
+            after = tuple(tf.where(mask[t], new, old) for new, old in zip(after, state, strict=True))
+        _keep_shapes(after, state)
+        now = (*kept, after[0]) if sequence else kept
+        return t + 1, after, [array.write(t, one) for array, one in zip(arrays, now, strict=True)]
+
+    arrays = _arrays(x, columns)
+    _, last, arrays = tf.while_loop(lambda t, *_: t < time, body, (tf.constant(0), tuple(first), arrays))
+    return list(arrays), tuple(last)
+
+
+def _backwards(
+    cell: Cell, kept: list, weights: tuple, mask: Any, x: tf.Tensor, of_h: Any, of_last: tuple
+) -> tuple[tf.Tensor, tf.Tensor, tuple]:
+    """dL/dx and dL/d(recurrent sum) of all times, (time, batch, columns), and dL/d(first state)."""
+    transposed = tuple(tf.transpose(weight) for weight in weights)
+
+    def body(t: tf.Tensor, gradient: tuple, arrays: list) -> tuple:
+        due = gradient if of_h is None else (gradient[0] + of_h[t], *gradient[1:])
+        taken = due
+        if mask is not None:
+            taken = tuple(tf.where(mask[t], one, tf.zeros_like(one)) for one in due)
+        dx, sums, before = cell.back(tuple(array.read(t) for array in kept), taken, transposed)
+        if mask is not None:
+            carried = (tf.where(mask[t], tf.zeros_like(one), one) for one in due)
+            before = tuple(one + other for one, other in zip(before, carried, strict=True))
+        _keep_shapes(before, gradient)
+        written = (dx,) if cell.shared else (dx, sums)
+        return t - 1, before, [array.write(t, one) for array, one in zip(arrays, written, strict=True)]
+
+    arrays = _arrays(x, [x.shape[-1]] * (1 if cell.shared else 2))
+    start = tf.shape(x)[0] - 1
+    _, of_first, arrays = tf.while_loop(lambda t, *_: t >= 0, body, (start, of_last, arrays))
+    stacks = [tf.ensure_shape(array.stack(), x.shape) for array in arrays]
+    return stacks[0], stacks[-1], tuple(of_first)
+
+
+def _arrays(x: tf.Tensor, columns: list[int]) -> list[tf.TensorArray]:
+    """To write (batch, columns) into at each time; read more than once."""
+    time, batch = tf.shape(x)[0], x.shape[1]
+    return [
+        tf.TensorArray(x.dtype, size=time, element_shape=[batch, width], clear_after_read=False) for width in columns
+    ]
+
+
+def _keep_shapes(after: tuple, before: tuple) -> None:
+    for new, old in zip(after, before, strict=True):
+        new.set_shape(old.shape)  # a loop's variables may not forget theirs
+
+
+def _rows(sequence: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(sequence, [-1, sequence.shape[-1]])  # (time * batch, columns)
