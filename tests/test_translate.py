@@ -22,7 +22,12 @@ def run_(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has seen a little: its translations differ from line to line."""
     folder = tmp_path_factory.mktemp("translate")
     (folder / "numbers.yaml").write_text(RECIPE)
-    larger = ["data.dataset.NumberWords.examples=300", "model.Seq2Seq.decoder.GRU=32", "model.Seq2Seq.embedding_size=24"]
+    larger = [
+        "data.dataset.NumberWords.examples=300",
+        "model.Seq2Seq.decoder.GRU=32",
+        "model.Seq2Seq.embedding_size=24",
+    ]
+    larger += ["compile.optimizer.Adam.learning_rate=0.02"]
     trained(folder / "numbers.yaml", "fit.epochs=8", *larger, "--out", folder / "run")
     return folder / "run"
 

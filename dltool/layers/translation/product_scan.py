@@ -46,7 +46,7 @@ def product_scan(
         with tf.GradientTape() as tape:
             differentiated = [*inputs, *first, *fixed, *zeros]
             tape.watch(differentiated)
-            outputs, operands, last = _loop(step, inputs, zeros, first, fixed, [tf.stop_gradient(w) for w in weights])
+            outputs, operands, last = _loop(step, inputs, zeros, first, fixed, weights)
 
         def gradient(*given: tf.Tensor) -> tuple[tf.Tensor, ...]:
             found = tape.gradient(
@@ -81,7 +81,8 @@ def _loop(
 
         def product(index: int, operand: tf.Tensor) -> tf.Tensor:
             operands.append(operand)
-            return tf.matmul(operand, weights[index]) + read[count + index].read(t)
+            held = tf.stop_gradient(weights[index])  # outside of the loop it would not keep the loop back from dL/dw
+            return tf.matmul(operand, held) + read[count + index].read(t)
 
         state, outputs = step(now, state, fixed, product)
         arrays = [array.write(t, one) for array, one in zip(arrays, (*outputs, *operands), strict=True)]

@@ -47,7 +47,7 @@ def fused_gru(
 
 
 class _ResetAfter:
-    operands = (0,)
+    operands: tuple[int, ...] = (0,)
     shared = False
 
     def widths(self, units: int) -> tuple[int, ...]:
@@ -81,7 +81,7 @@ class _ResetAfter:
 
 
 class _ResetBefore:
-    operands = (0, 1)
+    operands: tuple[int, ...] = (0, 1)
     shared = True
 
     def widths(self, units: int) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ def fused_lstm(
 
 
 class _Lstm:
-    operands = (0,)
+    operands: tuple[int, ...] = (0,)
     shared = True
 
     def widths(self, units: int) -> tuple[int, ...]:

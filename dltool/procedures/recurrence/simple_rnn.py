@@ -35,7 +35,7 @@ def fused_simple_rnn(
 
 
 class _SimpleRnn:
-    operands = (0,)
+    operands: tuple[int, ...] = (0,)
     shared = True
 
     def widths(self, units: int) -> tuple[int, ...]:
