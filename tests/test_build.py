@@ -292,10 +292,11 @@ BODIES = {  # arguments without which a class makes no sense
     "SensitivityAtSpecificity": 0.5, "SpecificityAtSensitivity": 0.5, "SpectralNormalization": "{Dense: 2}",
     "Branches": "[[{Dense: 2}], []]", "PartialConv2D": "{connections: [[0], [0, 1]], kernel_size: 1}",
     "Residual": "[{Dense: 2}]", "ApplicationPreprocessing": "MobileNetV2", "Cutout": 4, "WidthNormalization": 10,
-    "StackedRNNCells": "[LSTMCell: 2]",
+    "OutputFeedbackCell": "{units: 2, outputs: 1}", "StackedRNNCells": "[LSTMCell: 2]",
     "TimeDistributed": "{Dense: 2}",
 }  # fmt: skip
-UNITS = ("BinaryDense", "Dense", "GRU", "GRUCell", "LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell")
+UNITS = ("BinaryDense", "Dense", "GRU", "GRUCell", "LSTM", "LSTMCell", "PeepholeLSTMCell", "RecurrentHighwayCell",
+         "SimpleRNN", "SimpleRNNCell")  # fmt: skip
 FACTORS = ("RandomBrightness", "RandomContrast", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomHue",
            "RandomSaturation", "RandomSharpness", "RandomShear", "RandomPosterization", "RandomColorDegeneration",
            "RandomGrayscale", "RandomPerspective", "RandomElasticTransform", "RandomColorJitter")  # fmt: skip
