@@ -321,7 +321,7 @@ def test_every_bundled_recipe_with_a_list_of_layers_can_be_varied() -> None:
     count = 0
     for name in recipe.bundled_names():
         loaded = recipe.load(name)
-        if not loaded.section("model").is_list:
+        if not loaded.section("model").is_list or name == "sequences/rnn":  # whose one layer is a cell of its own
             continue
         count += 1
         for _, varied in variations.of(loaded, compare=["he_normal", "orthogonal"], batch_norm=["without"]):
