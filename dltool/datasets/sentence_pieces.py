@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
+
+from dltool.tokenization.pieces import LONGEST_LINE, remedy
 
 PADDING, UNKNOWN, BEGIN, END = range(4)  # tokens that every vocabulary begins with
 KINDS = ("word", "char", "bpe", "unigram")
 SHARED, SOURCE, TARGET = "shared.model", "source.model", "target.model"  # files of a run's vocabulary/
-SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece writes a space
-LONGEST_LINE = 1 << 20  # bytes; a longer line takes no part in learning
 
 
 class Vocabulary:
@@ -67,7 +66,8 @@ class Vocabulary:
                 minloglevel=5,
             )
         except (RuntimeError, OSError) as error:
-            raise ValueError(_remedy(str(error), size)) from error
+            have, need = "the training sentences have", "the characters of the training sentences need"
+            raise ValueError(remedy(str(error), size, have, need)) from error
         return cls(written.getvalue())
 
     @property
@@ -153,14 +153,3 @@ def _loaded(files: Mapping[str, bytes], name: str) -> Vocabulary:
 
 def _symbol(language: str) -> str:
     return f"<2{language}>"  # as Johnson et al., 2017, write it
-
-
-def _remedy(said: str, size: int | None) -> str:
-    """What sentencepiece says of a vocabulary that is too large or too small, in a line."""
-    limit = re.search(r"value <= (\d+)", said)
-    if limit is not None:
-        return f"the training sentences have {limit[1]} pieces at most: lower 'vocabulary_size'. Got {size}."
-    needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", said)
-    if needed is not None:
-        return f"the characters of the training sentences need {needed[1]} pieces: raise 'vocabulary_size'. Got {size}."
-    return f"sentencepiece learned no vocabulary of size {size} ({' '.join(said.split())})."

@@ -77,7 +77,8 @@ class Pieces(Tokenizer):
                 minloglevel=5,
             )
         except (RuntimeError, OSError) as error:
-            raise ValueError(_remedy(str(error), vocabulary_size)) from error
+            have, need = "The text has", "The text's characters and the 256 bytes need"
+            raise ValueError(remedy(str(error), vocabulary_size, have, need)) from error
         return cls(written.getvalue())
 
     def encode(self, text: str) -> np.ndarray:
@@ -102,12 +103,17 @@ class Pieces(Tokenizer):
         return piece.replace(SPACE, " ").encode()
 
 
-def _remedy(said: str, size: int) -> str:
-    """What sentencepiece says of a vocabulary that is too large or too small, in a line."""
+def remedy(said: str, size: int | None, have: str, need: str) -> str:
+    """What sentencepiece says of a vocabulary that is too large or too small, in a line.
+
+    Args:
+        size: pieces that were asked for.
+        have, need: how the line begins where they are too many, or too few.
+    """
     limit = re.search(r"value <= (\d+)", said)
     if limit is not None:
-        return f"The text has {limit[1]} pieces at most: lower 'vocabulary_size'. Got {size}."
+        return f"{have} {limit[1]} pieces at most: lower 'vocabulary_size'. Got {size}."
     needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", said)
     if needed is not None:
-        return f"The text's characters and the 256 bytes need {needed[1]} pieces: raise 'vocabulary_size'. Got {size}."
+        return f"{need} {needed[1]} pieces: raise 'vocabulary_size'. Got {size}."
     return f"sentencepiece learned no pieces with 'vocabulary_size' {size} ({' '.join(said.split())})."

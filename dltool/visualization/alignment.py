@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # before a word's first piece
+from dltool.tokenization.pieces import SPACE
+
 SHADES = " ░▒▓█"  # of attention 0 to 1
 CELL = 2  # columns of a terminal a source piece takes
 
