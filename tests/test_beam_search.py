@@ -101,7 +101,8 @@ def searched(
             if (tokens[-1] == END or over) and np.isfinite(total)
         ]
         opened = [one for one in grown if one[0][-1] != END and np.isfinite(one[1])][:beams]
-        if len(done) >= beams:
+        best = max((score for *_, score in done), default=-np.inf)
+        if len(done) >= beams and opened[0][1] / penalty(length) <= best:
             break
     return sorted(done, key=lambda one: -one[2])[:beams]
 
@@ -122,6 +123,29 @@ def test_beam_search_finds_what_a_plain_search_finds(model: Any, source: np.ndar
             assert float(found.scores[row, rank]) == pytest.approx(score, rel=1e-4, abs=1e-4)
             lengths.add(len(tokens))
     assert len(lengths) > 1, "all translations are of one length: ends were not put to the test"
+
+
+class Chain:
+    """4, 5, 6, 7, 8 and the end with p = 0.9 each; before, the end with p = 0.06, and what is left spread evenly."""
+
+    target_size, has_attention = SIZE, False
+
+    def encode(self, source: tf.Tensor) -> dict[str, Any]:
+        return {"state": (tf.zeros([tf.shape(source)[0], 1]),)}
+
+    def step(self, tokens: tf.Tensor, state: dict[str, Any]) -> tuple[Any, None, dict[str, Any]]:
+        table = np.full((SIZE, SIZE), 0.04 / (SIZE - 2))
+        for before, after in [(BEGIN, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, END)]:
+            table[before, END] = 0.06
+            table[before, after] = 0.9
+        table[8] += 0.06 / SIZE  # its row has no second end
+        return tf.gather(tf.constant(np.log(table), tf.float32), tokens), None, state
+
+
+def test_poor_short_translations_do_not_end_the_search_for_a_good_long_one() -> None:
+    found = BeamSearch(Chain(), 2)(np.array([[5, 3]], "int32"), 10)  # type: ignore[arg-type]
+    assert listed(found.tokens[0, 0].numpy()) == (4, 5, 6, 7, 8, END)
+    assert float(found.log_probabilities[0, 0]) == pytest.approx(6 * np.log(0.9), abs=0.02)
 
 
 def test_each_sentence_keeps_to_its_own_limit(model: Any, source: np.ndarray) -> None:

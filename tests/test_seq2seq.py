@@ -170,7 +170,7 @@ def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
     part = lambda *words: next(value for path, value in w.items() if all(word in path for word in words))  # noqa: E731
     for row in range(BATCH):
         source = x["source"][row][x["source"][row] > 0]
-        embedded = part("source_embedding")[source]
+        embedded = part("source_embedding")[source] * 7**0.5
         halves = []
         for side, order in (("forward", 1), ("backward", -1)):
             cell = [part(side, name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
@@ -199,7 +199,8 @@ def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
             if token == 0:
                 break
             c = context(s)
-            read = [part("target_embedding")[token], *([c] if kind == "Bahdanau" else []), *([o] if fed else [])]
+            y = part("target_embedding")[token] * 7**0.5
+            read = [y, *([c] if kind == "Bahdanau" else []), *([o] if fed else [])]
             s = gru(np.concatenate(read), s, *cell)
             c = c if kind == "Bahdanau" else context(s)
             o = np.tanh(np.concatenate([s, c]) @ part("readout_kernel") + part("readout_bias"))
@@ -248,6 +249,23 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, model: Any) -> None:
         one.step(tf.constant([2, 2, 2]), one.encode(tf.constant(x["source"])))[0] for one in (model, loaded)
     )
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_embeddings_are_read_at_size_one_and_logits_begin_near_the_same(tied: bool) -> None:
+    """Read at Keras's own size, up to 0.05, all positions look alike to attention, which then hardly learns."""
+    keras.utils.set_random_seed(0)
+    encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(32))], keras.layers.GRU(48)
+    model = Seq2Seq(99, 99, encoder, decoder, LuongAttention(), 64, tied_embeddings=tied)
+    for name in ("source_embedding", "target_embedding"):
+        assert float(np.std(model.get_layer(name)(np.arange(99)))) == pytest.approx(1, rel=0.05)
+    tokens = np.random.default_rng(0).integers(4, 99, (8, 6))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        value = loss(tokens, model({"source": tokens, "target": tokens}))
+    assert float(value) == pytest.approx(np.log(99), rel=0.1)
+    key = model.get_layer("decoder").attention.weights[0]
+    assert float(tf.norm(tape.gradient(value, key.value))) > 1e-3  # 5e-6 of embeddings up to 0.05
 
 
 def test_shared_and_tied_embeddings_are_one_matrix() -> None:

@@ -13,6 +13,7 @@ from dltool.layers.translation.attention_decoder import AttentionDecoder
 from dltool.layers.translation.bridge import Bridge
 from dltool.layers.translation.padding_mask import PaddingMask
 from dltool.layers.translation.reversed_tokens import ReversedTokens
+from dltool.layers.translation.scaled_embedding import ScaledEmbedding
 from dltool.layers.wiring import Composite, apply, checked
 
 
@@ -45,7 +46,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
             set.
         decoder: a GRU or an LSTM.
         attention: BahdanauAttention, LuongAttention or null, which leaves all to the encoder's last state (slide 139).
-        embedding_size: width of embeddings and of o.
+        embedding_size: width of embeddings and of o. Embeddings are read sqrt(embedding_size) times as large as they
+            are drawn, at a size of one (Vaswani et al., 2017, section 3.4): read smaller, attention hardly learns.
         input_feeding: whether o is an input of the next step (Luong et al., section 3.3).
         tied_embeddings: whether logits are o times the target's embeddings, transposed; else a matrix of its own.
         shared_embeddings: whether source and target, of one vocabulary, have the same embeddings.
@@ -82,12 +84,10 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
 
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")
-    target_embedding = layers.ReversibleEmbedding(
-        target_vocabulary_size, embedding_size, tie_weights=tied_embeddings, name=TARGET
-    )
+    target_embedding = ScaledEmbedding(target_vocabulary_size, embedding_size, tie_weights=tied_embeddings, name=TARGET)
     source_embedding = target_embedding
     if not shared_embeddings:
-        source_embedding = layers.Embedding(source_vocabulary_size, embedding_size, name=SOURCE)
+        source_embedding = ScaledEmbedding(source_vocabulary_size, embedding_size, name=SOURCE)
 
     tokens = ReversedTokens(name="reversed")(source) if reverse_source else source
     x = PaddingMask(name="source_mask")([source_embedding(tokens), source])

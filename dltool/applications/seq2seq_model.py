@@ -59,7 +59,8 @@ class Translator(keras.Model):
         Returns:
             A state for `step`, every tensor of which has a row a sentence: "memory" (batch, source, features), "keys",
             "held" (batch, source), whether a position holds a token, and "state", a tuple of what changes from step
-            to step. Rows may be repeated or reordered (tf.gather) to follow several continuations of a sentence.
+            to step. To follow several continuations of a sentence, as many of each, the rows of "state" are repeated
+            (tf.repeat), and gathered among those of a sentence; all else stays as it is.
         """
         decoder = self.get_layer(DECODER)
         memory, *states = self._encoder(source, training=False)
@@ -67,10 +68,10 @@ class Translator(keras.Model):
         return {"memory": memory, "keys": decoder.keys(memory), "held": source != 0, "state": state}
 
     def step(self, tokens: Any, state: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-        """What follows `tokens`: logits float32 (batch, vocabulary), attention (batch, source) or None, the next state.
+        """What follows `tokens`: logits float32 (rows, vocabulary), attention (rows, source) or None, the next state.
 
         Args:
-            tokens: those before, int32 (batch,); at first the begin of a sentence.
+            tokens: those before, int32, one a row of "state"; at first the begin of a sentence.
             state: of `encode`, or of the step before.
         """
         embedding, decoder = self.get_layer(TARGET), self.get_layer(DECODER)

@@ -32,10 +32,13 @@ class BeamSearch:
     """The beam search of a model with `encode` and `step`; a beam of 1 is greedy search.
 
     At each step the 2K best continuations of the K open hypotheses are looked at. Those among the first K that end the
-    sentence are translations, at a sentence's last step all K as they stand; the K best of the others stay open. A
-    sentence is done once K translations are found or its limit is reached. Translations are ordered by
+    sentence are translations, at a sentence's last step all K as they stand; the K best of the others stay open. The
+    best K translations are kept, ordered by
 
         score = log-probability / ((5 + length) / 6)^length_penalty,   length in tokens with the end.
+
+    A sentence is done at its limit, or once K translations are found and no open hypothesis, were it to end where it
+    stands, would score more than the best of them: K poor short ones do not keep a good longer one from its end.
 
     Args:
         model: with `encode` and `step`, such as `Seq2Seq` gives.
@@ -75,8 +78,8 @@ class BeamSearch:
     def _search(self, source: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Shapes: B sentences, K beams, T the longest translation, S source positions."""
         beams, batch, longest = self.beam_size, tf.shape(source)[0], tf.reduce_max(limits)
-        encoded = tf.nest.map_structure(lambda one: tf.repeat(one, beams, axis=0), self.model.encode(source))
-        constants = {name: one for name, one in encoded.items() if name != "state"}
+        constants = dict(self.model.encode(source))  # of a sentence, not of a hypothesis
+        first_state = tf.nest.map_structure(lambda one: tf.repeat(one, beams, axis=0), constants.pop("state"))
         width = tf.shape(source)[1] if self.keeps_attention else 0
         first = tf.concat([tf.zeros([1]), tf.fill([beams - 1], NEVER)], 0)  # all beams begin alike: one may go on
         opened = _Kept(
@@ -86,9 +89,11 @@ class BeamSearch:
         )
         found = _Kept(opened.tokens, tf.fill([batch, beams], NEVER), opened.attention)
         scores, counts = tf.fill([batch, beams], NEVER), tf.zeros([batch], tf.int32)
+        done = tf.zeros([batch], tf.bool)
         last = tf.fill([batch * beams], BEGIN)
 
-        def body(t: tf.Tensor, last: Any, state: Any, opened: Any, found: Any, scores: Any, counts: Any) -> tuple:
+        def body(t: tf.Tensor, last: Any, state: Any, opened: Any, found: Any, scores: Any, *ends: Any) -> tuple:
+            counts, done = ends
             logits, weights, after = self.model.step(last, {**constants, "state": state})
             values, tokens, parents = self._candidates(logits, opened.sums)  # (B, 2K) each
             weights = tf.reshape(weights, [batch, beams, width]) if self.keeps_attention else None
@@ -96,23 +101,25 @@ class BeamSearch:
 
             due = t + 1 >= limits
             ended = tf.logical_and((tokens == END) | due[:, tf.newaxis], tf.range(2 * beams) < beams)
-            ended = tf.logical_and(ended, (counts < beams)[:, tf.newaxis])
+            ended = tf.logical_and(ended, ~done[:, tf.newaxis])
             final = tf.where(ended & (values > NEVER / 2), values / self._penalty(t + 1), NEVER)
             found, scores = _best([found, grown], tf.concat([scores, final], 1), beams)
-            counts = tf.where(due, beams, counts + tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1))
+            counts += tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1)
 
             going = tf.where(tokens == END, NEVER * 8, values)  # below whatever is open
             order = tf.math.top_k(going, beams).indices  # (B, K)
             opened = grown.chosen(order)
+            hopeless = opened.sums[:, 0] / self._penalty(t + 1) <= scores[:, 0]
+            done = done | due | ((counts >= beams) & hopeless)
             rows = tf.reshape(tf.range(batch)[:, tf.newaxis] * beams + tf.gather(parents, order, batch_dims=1), [-1])
             state = tf.nest.map_structure(lambda one: tf.gather(one, rows), after["state"])
             last = tf.reshape(tf.gather(tokens, order, batch_dims=1), [-1])
-            return t + 1, last, state, opened, found, scores, counts
+            return t + 1, last, state, opened, found, scores, counts, done
 
-        t, _, _, _, found, scores, _ = tf.while_loop(
-            lambda *now: tf.reduce_any(now[-1] < beams),
+        t, _, _, _, found, scores, *_ = tf.while_loop(
+            lambda *now: ~tf.reduce_all(now[-1]),
             body,
-            (tf.constant(0), last, encoded["state"], opened, found, scores, counts),
+            (tf.constant(0), last, first_state, opened, found, scores, counts, done),
             parallel_iterations=1,
         )
         return found.tokens[:, :, :t], found.sums, scores, found.attention[:, :, :t]
@@ -120,11 +127,11 @@ class BeamSearch:
     def _candidates(self, logits: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The 2K best continuations of each sentence, best first: log-probability, token and beam, (B, 2K) each."""
         beams, batch = self.beam_size, tf.shape(sums)[0]
-        places = tf.one_hot([PADDING, BEGIN], logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
         total = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
-        logits = tf.where(tf.reduce_any(places, 0), NEVER, logits)  # neither is ever a right token
-        values, tokens = tf.math.top_k(logits, 2 * beams)  # of each beam; the best of all are among them
-        values -= total
+        values, tokens = tf.math.top_k(logits, min(2 * beams + 2, logits.shape[-1]))
+        values = tf.where((tokens == PADDING) | (tokens == BEGIN), NEVER, values - total)  # neither is ever right
+        values, places = tf.math.top_k(values, 2 * beams)  # of each beam; the best of all are among them
+        tokens = tf.gather(tokens, places, batch_dims=1)
         values = tf.reshape(values, [batch, beams, 2 * beams]) + sums[:, :, tf.newaxis]
         values = tf.reshape(tf.maximum(values, 2 * NEVER), [batch, -1])
         best, places = tf.math.top_k(values, 2 * beams)

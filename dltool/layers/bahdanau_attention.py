@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltool.layers.translation.sequence_attention import Attention, additive_score
+from dltool.layers.translation.sequence_attention import Attention, additive_score, projected
 
 
 @keras.saving.register_keras_serializable("dltool")
@@ -49,7 +49,7 @@ class BahdanauAttention(Attention):
 
     def keys(self, memory: Any) -> Any:
         kernel, bias = (tf.cast(one, memory.dtype) for one in (self._key, self._bias))
-        return tf.matmul(memory, kernel) + bias
+        return projected(memory, kernel) + bias
 
     def score(self, query: Any, keys: Any, *weights: Any) -> Any:
         return additive_score(query, keys, *weights)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltool.layers.translation.sequence_attention import Attention, additive_score
+from dltool.layers.translation.sequence_attention import Attention, additive_score, projected
 
 SCORES = ("dot", "general", "concat")
 
@@ -59,7 +59,7 @@ class LuongAttention(Attention):
 
     def keys(self, memory: Any) -> Any:
         # h . (W hs): W meets the memory, once, and not every query
-        return memory if self.kind == "dot" else tf.matmul(memory, tf.cast(self._key, memory.dtype))
+        return memory if self.kind == "dot" else projected(memory, tf.cast(self._key, memory.dtype))
 
     def score(self, query: Any, keys: Any, *weights: Any) -> Any:
         if self.kind == "concat":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("dltool")
@@ -40,14 +40,32 @@ class LabelSmoothedCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        labels = ops.cast(y_true, "int32")
-        smoothing = self.label_smoothing
-        loss = keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
-        if not smoothing:
-            return loss
-        # log sum exp = -log p[y] + logit[y], so that the smoothed loss needs no softmax of its own
-        chosen = ops.squeeze(ops.take_along_axis(y_pred, labels[..., None], axis=-1), axis=-1)
-        return loss + smoothing * (chosen - ops.mean(y_pred, axis=-1))
+        if not self.label_smoothing:
+            return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        classes = y_pred.shape[-1]
+        logits, labels = tf.reshape(y_pred, [-1, classes]), tf.reshape(tf.cast(y_true, tf.int32), [-1])
+        return tf.reshape(_smoothed(logits, labels, self.label_smoothing), tf.shape(y_pred)[:-1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+def _smoothed(logits: Any, labels: Any, smoothing: float) -> Any:
+    """The loss of each row of logits (rows, K), with its gradient, softmax - e/K - (1 - e) [k = y], in few passes."""
+
+    @tf.custom_gradient
+    def loss(logits: Any) -> Any:
+        nats, difference = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
+        chosen = tf.gather(logits, labels, batch_dims=1)
+        # log sum exp = -log p[y] + logit[y], so that the smoothed loss needs no softmax of its own
+        value = nats + smoothing * (chosen - tf.reduce_mean(logits, axis=-1))
+
+        def gradient(upstream: Any) -> Any:
+            weights = upstream[:, tf.newaxis]
+            places = tf.stack([tf.range(tf.shape(labels)[0]), labels], axis=1)
+            found = (difference - smoothing / logits.shape[-1]) * weights  # softmax - [k = y], less e/K
+            return tf.tensor_scatter_nd_add(found, places, smoothing * upstream)
+
+        return value, gradient
+
+    return loss(logits)

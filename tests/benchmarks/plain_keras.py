@@ -1,7 +1,7 @@
 """The plain script that dltool is measured against: the recipes' models in `keras.Model.fit`, Keras's defaults.
 
-python -m tests.benchmarks.plain_keras {mlp,lenet5,char-lstm} EPOCHS [DTYPE_POLICY] prints a JSON line with the seconds
-of each epoch.
+python -m tests.benchmarks.plain_keras {mlp,lenet5,char-lstm,translation} EPOCHS [DTYPE_POLICY] prints a JSON line with
+the seconds of each epoch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from dltool.datasets.mnist import Mnist
+from dltool.datasets.parallel_text import ParallelText
 from dltool.datasets.text_file import TextFile
-from tests.benchmarks.training import CHAR_BATCH, CHAR_STEPS
+from dltool.pipelines.bucketed import Bucketed, DevicePairs
+from tests.benchmarks.training import CHAR_BATCH, CHAR_STEPS, PAIRS_BATCH, PAIRS_STEPS
 
 
 class EpochSeconds(keras.callbacks.Callback):
@@ -84,7 +87,26 @@ def char_lstm(steps_per_epoch: int) -> tuple[keras.Model, keras.optimizers.Optim
     return model, keras.optimizers.Adam(0.002, clipnorm=1.0)
 
 
-NETS = {"mlp": (mlp, 128), "lenet5": (lenet5, 64), "char-lstm": (char_lstm, CHAR_BATCH)}
+def translation(steps_per_epoch: int) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    source, target = keras.Input((None,), name="source"), keras.Input((None,), name="target")
+    embedding = layers.ReversibleEmbedding(8000, 256, mask_zero=True)
+    encoder = layers.Bidirectional(layers.GRU(256, return_sequences=True, return_state=True))
+    memory, forward, backward = encoder(layers.Dropout(0.4)(embedding(source)))
+    state = layers.Dense(512, activation="tanh")(layers.Concatenate()([forward, backward]))
+    y = layers.Dropout(0.4)(embedding(target))
+    hidden = layers.GRU(512, return_sequences=True)(y, initial_state=state)
+    context = layers.Attention()([hidden, memory, layers.Dense(512, use_bias=False)(memory)])
+    o = layers.Dense(256, activation="tanh")(layers.Concatenate()([hidden, context]))
+    logits = embedding(layers.Dropout(0.4)(o), reverse=True)
+    return keras.Model({"source": source, "target": target}, logits), keras.optimizers.Adam(1e-3, clipnorm=1.0)
+
+
+NETS = {
+    "mlp": (mlp, 128),
+    "lenet5": (lenet5, 64),
+    "char-lstm": (char_lstm, CHAR_BATCH),
+    "translation": (translation, PAIRS_BATCH),
+}
 
 
 def mnist() -> tuple[np.ndarray, np.ndarray]:
@@ -100,17 +122,44 @@ def windows(length: int = 64, count: int = CHAR_BATCH * CHAR_STEPS) -> tuple[np.
     return tokens[:-1].reshape(count, length), tokens[1:].reshape(count, length)
 
 
+def sentences(epochs: int) -> tf.data.Dataset:
+    """As many batches of Multi30k as there are steps, padded and of like length as dltool's."""
+    pairs = ParallelText("multi30k/train.{language}.gz", directions=["en-de"], vocabulary_size=8000).read("train")
+    pipeline = Bucketed(DevicePairs(pairs), None, PAIRS_BATCH)
+
+    def batches():  # type: ignore[no-untyped-def]
+        for epoch in range(epochs):
+            yield from pipeline.batches(PAIRS_STEPS, pipeline.order(0, epoch))
+
+    tokens = tf.TensorSpec((None, None), tf.int32)
+    found = tf.data.Dataset.from_generator(
+        batches, output_signature=({"source": tokens, "target": tokens}, tokens)
+    ).prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # else an epoch's end now and then waits for seconds
+    return found.with_options(options)
+
+
 def main() -> None:
-    make, batch_size = NETS[sys.argv[1]]
+    net, epochs = sys.argv[1], int(sys.argv[2])
+    make, batch_size = NETS[net]
     if len(sys.argv) > 3:
         keras.config.set_dtype_policy(sys.argv[3])
-    x, y = windows() if sys.argv[1] == "char-lstm" else mnist()
-    model, optimizer = make(-(-len(x) // batch_size))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"])
     clock = EpochSeconds()
-    model.fit(x, y, batch_size=batch_size, epochs=int(sys.argv[2]), verbose=0, callbacks=[clock])
-    print(json.dumps({"seconds": clock.seconds, "examples": len(x)}))
+    if net == "translation":
+        examples = PAIRS_STEPS * PAIRS_BATCH
+        data: dict = {"x": sentences(epochs), "steps_per_epoch": PAIRS_STEPS}
+    else:
+        x, y = windows() if net == "char-lstm" else mnist()
+        examples = len(x)
+        data = {"x": x, "y": y, "batch_size": batch_size}
+    model, optimizer = make(-(-examples // batch_size))
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=0 if net == "translation" else None
+    )
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    model.fit(**data, epochs=epochs, verbose=0, callbacks=[clock])
+    print(json.dumps({"seconds": clock.seconds, "examples": examples}))
 
 
 if __name__ == "__main__":

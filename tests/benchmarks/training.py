@@ -19,9 +19,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-RECIPES = {"mlp": "mlp/mnist", "lenet5": "cnn/lenet5", "char-lstm": "language/char-lstm"}
+RECIPES = {
+    "mlp": "mlp/mnist",
+    "lenet5": "cnn/lenet5",
+    "char-lstm": "language/char-lstm",
+    "translation": "seq2seq/attention",
+}
 CHAR_STEPS, CHAR_BATCH = 40, 64  # an epoch of char-lstm, here and in plain_keras
 CHAR_LSTM = [  # two layers of 256, batches of 64 windows of 64 characters, as in plain_keras
+    "data.validation_split=0",
     "data.dataset.TextFile.sequence_length=64",
     "model=[{Embedding: {input_dim: 66, output_dim: 64}}, {LSTM: {units: 256, return_sequences: true}}, "
     "{LSTM: {units: 256, return_sequences: true}}, {Dense: 66}]",
@@ -30,6 +36,20 @@ CHAR_LSTM = [  # two layers of 256, batches of 64 windows of 64 characters, as i
     f"fit.steps_per_epoch={CHAR_STEPS}",
     f"fit.batch_size={CHAR_BATCH}",
 ]
+PAIRS_STEPS, PAIRS_BATCH = 40, 80  # an epoch of translation
+TRANSLATION = [
+    "data.dataset.ParallelText.validation_path=null",
+    "compile.loss={SparseCategoricalCrossentropy: {from_logits: true}}",
+    "compile.optimizer.Adam={learning_rate: 0.001, clipnorm: 1.0}",
+    "compile.metrics=[TokenAccuracy]",
+    f"fit.steps_per_epoch={PAIRS_STEPS}",
+    f"fit.batch_size={PAIRS_BATCH}",
+]
+OVERRIDES = {"char-lstm": CHAR_LSTM, "translation": TRANSLATION}
+EXAMPLES = {
+    "char-lstm": CHAR_STEPS * CHAR_BATCH,
+    "translation": PAIRS_STEPS * PAIRS_BATCH,
+}  # an epoch, where it is cut
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # dltool switches it on; TensorFlow's default depends on the processor
 
 
@@ -37,8 +57,11 @@ def dltool_rates(net: str, epochs: int, policy: str) -> tuple[list[float], float
     """Examples per second of each epoch but the first, and the seconds of the whole process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        overrides = ["data.validation_split=0", f"fit.epochs={epochs}", "select={monitor: loss, mode: min}"]
-        overrides += [f"dtype_policy={policy}", *(CHAR_LSTM if net == "char-lstm" else [])]
+        overrides = [f"fit.epochs={epochs}", "select={monitor: loss, mode: min}", f"dtype_policy={policy}"]
+        overrides += [
+            "data.dataset.ParallelText.validation_path=null" if net == "translation" else "data.validation_split=0"
+        ]
+        overrides += OVERRIDES.get(net, [])
         command = [sys.executable, "-m", "dltool", "train", RECIPES[net], *overrides, "--out", str(out), "--quiet"]
         began = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=_environment())
@@ -46,8 +69,7 @@ def dltool_rates(net: str, epochs: int, policy: str) -> tuple[list[float], float
         with (out / "history.csv").open() as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
         examples = json.loads((out / "metrics.json").read_text())["examples"]["train"]
-    if net == "char-lstm":
-        examples = CHAR_STEPS * CHAR_BATCH
+    examples = EXAMPLES.get(net, examples)
     return [examples / value for value in seconds[1:]], wall
 
 
@@ -67,7 +89,7 @@ def _environment() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("nets", nargs="*", help="mlp, lenet5, char-lstm; default all")
+    parser.add_argument("nets", nargs="*", help=f"{', '.join(RECIPES)}; default all")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--dtype-policy", default="float32", help="such as mixed_bfloat16")

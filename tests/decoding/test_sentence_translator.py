@@ -105,11 +105,12 @@ def greedy_in_numpy(model: Any, source: list[int], longest: int) -> list[int]:
     part = lambda *words: next(value for path, value in w.items() if all(word in path for word in words))  # noqa: E731
     key = model.get_layer("decoder").attention.weights[0].numpy()
     embedding = part("target_embedding")
+    read = embedding * embedding.shape[1] ** 0.5
     halves = []
     for side, order in (("forward", 1), ("backward", -1)):
         cell = [part(side, name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
         h, states = np.zeros(4), []
-        for e in embedding[source][::order]:
+        for e in read[source][::order]:
             h = gru(e, h, *cell)
             states.append(h)
         halves.append(np.array(states)[::order])
@@ -118,7 +119,7 @@ def greedy_in_numpy(model: Any, source: list[int], longest: int) -> list[int]:
     cell = [part("decoder/gru", name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
     found: list[int] = []
     while len(found) < longest and END not in found:
-        s = gru(embedding[found[-1] if found else BEGIN], s, *cell)
+        s = gru(read[found[-1] if found else BEGIN], s, *cell)
         context = softmax((memory @ key) @ s) @ memory
         o = np.tanh(np.concatenate([s, context]) @ part("readout_kernel") + part("readout_bias"))
         logits = embedding @ o

@@ -1,4 +1,4 @@
-"""Perplexity and bits a character, by hand."""
+"""Perplexity, bits a character and the accuracy of tokens, by hand and against Keras."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from dltool.metrics.bits_per_character import BitsPerCharacter
 from dltool.metrics.perplexity import Perplexity
+from dltool.metrics.token_accuracy import TokenAccuracy
 
 P = np.array([[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]], np.float32)  # two tokens of one text
 Y = np.array([[0, 2]], np.int32)  # p(y) = 1/2 and 1/10: mean of -ln is ln(20) / 2
@@ -51,3 +52,19 @@ def test_they_are_saved_and_loaded_by_their_arguments() -> None:
         again = keras.metrics.deserialize(keras.metrics.serialize(metric))
         assert type(again) is type(metric)
         assert again.from_logits and again.name == metric.name
+
+
+def test_token_accuracy_is_keras_own_where_no_scores_are_equal() -> None:
+    rng = np.random.default_rng(1)
+    logits, labels = rng.standard_normal((5, 6, 9)).astype("float32"), rng.integers(0, 9, (5, 6))
+    labels[:2] = logits[:2].argmax(-1)
+    weights = (rng.random((5, 6)) < 0.7).astype("float32")
+    own, keras_own = TokenAccuracy(), keras.metrics.SparseCategoricalAccuracy()
+    for metric in (own, keras_own):
+        for start in (0, 3):
+            rows = slice(start, start + 3)
+            metric.update_state(labels[rows], logits[rows], sample_weight=weights[rows])
+    assert float(own.result()) == pytest.approx(float(keras_own.result()))
+    assert 0.3 < float(own.result()) < 0.8
+    again = keras.metrics.deserialize(keras.metrics.serialize(own))
+    assert type(again) is TokenAccuracy and again.name == "token_accuracy"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dltool.layers.translation.gated_steps import gru_step, lstm_step
 from dltool.layers.translation.product_scan import product_scan
-from dltool.layers.translation.sequence_attention import Attention
+from dltool.layers.translation.sequence_attention import Attention, projected
 
 STEPS = {"GRU": gru_step, "LSTM": lstm_step}
 REQUIRED = {  # what `gated_steps` compute
@@ -109,10 +109,10 @@ class AttentionDecoder(keras.layers.Layer):
         return (*states, *fed)
 
     def step(self, embedded: Any, state: Any, keys: Any, memory: Any, held: Any) -> tuple[Any, Any, Any]:
-        """One step alone: o (B, units), the weights (B, S) or None, and the next state.
+        """One step alone: o (N, units), the weights (N, S) or None, and the next state.
 
         Args:
-            embedded: of the tokens before, (B, E).
+            embedded: of the tokens before, (N, E), N a multiple of B: the hypotheses of a sentence one after another.
             state: of the step before, or `first`.
             keys, memory: (B, S, A) and (B, S, D).
             held: which source positions hold a token, bool (B, S).
@@ -186,10 +186,7 @@ class AttentionDecoder(keras.layers.Layer):
         cell = self.recurrent.cell
         bias = self._cast(cell.bias)
         kernel = self._cast(cell.kernel)[: self._embedded]
-        flat = tf.matmul(tf.reshape(embedded, [-1, self._embedded]), kernel) + (
-            bias[0] if bias.shape.rank == 2 else bias
-        )
-        return tf.reshape(flat, tf.concat([tf.shape(embedded)[:-1], [kernel.shape[1]]], 0))
+        return projected(embedded, kernel) + (bias[0] if bias.shape.rank == 2 else bias)
 
     def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> Any:
         keys = self.keys(memory)
@@ -206,17 +203,19 @@ class AttentionDecoder(keras.layers.Layer):
         if self.attention is None:
             return None, None
         if self.attention.query_kernel is not None:
-            queries = tf.matmul(queries, self._cast(self.attention.query_kernel))
+            queries = projected(queries, self._cast(self.attention.query_kernel))
         weights = map(self._cast, self.attention.score_weights())
         return self.attention.attend(queries, keys, memory, held, *weights)
 
     def _attend_once(self, query: Any, keys: Any, memory: Any, held: Any, weights: Any) -> tuple[Any, Any]:
-        context, found = self.attention.attend(query[:, tf.newaxis], keys, memory, held > 0, *weights)
-        return context[:, 0], found[:, 0]
+        # with several queries a sentence, of a beam's hypotheses, the memory is not repeated for each
+        queries = tf.reshape(query, [tf.shape(memory)[0], -1, query.shape[-1]])
+        context, found = self.attention.attend(queries, keys, memory, held > 0, *weights)
+        return tf.reshape(context, [-1, memory.shape[-1]]), tf.reshape(found, [-1, tf.shape(memory)[1]])
 
     def _read_out(self, hidden: Any, context: Any) -> Any:
         joined = hidden if context is None else tf.concat([hidden, context], axis=-1)
-        return tf.tanh(tf.matmul(joined, self._cast(self.readout_kernel)) + self._cast(self.readout_bias))
+        return tf.tanh(projected(joined, self._cast(self.readout_kernel)) + self._cast(self.readout_bias))
 
     def _cast(self, variable: Any) -> Any:
         return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)

@@ -66,3 +66,12 @@ def additive_score(query: Any, keys: Any, vector: Any) -> Any:
     shape = tf.shape(hidden)
     flat = tf.matmul(tf.reshape(hidden, [-1, hidden.shape[-1]]), vector[:, tf.newaxis])
     return tf.reshape(flat, shape[:3])
+
+
+def projected(values: Any, kernel: Any) -> Any:
+    """values @ kernel, (..., rows) and (rows, columns), as one product.
+
+    tf.matmul takes one a sentence, and for the kernel's gradient one a sentence too, (batch, rows, columns) in memory.
+    """
+    flat = tf.matmul(tf.reshape(values, [-1, kernel.shape[0]]), kernel)
+    return tf.reshape(flat, tf.concat([tf.shape(values)[:-1], [kernel.shape[1]]], 0))

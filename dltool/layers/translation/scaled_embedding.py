@@ -1,0 +1,32 @@
+"""Embeddings of tokens that are of size one where they are read and small where they are scored."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("dltool")
+class ScaledEmbedding(keras.layers.ReversibleEmbedding):
+    """sqrt(output_dim) times a token's embedding; backwards, logits from the embeddings themselves.
+
+    Drawn with a standard deviation of 1 / sqrt(output_dim), so that what is read has one of 1 and logits of tied
+    embeddings begin near the same. Keras's own draw (uniform, up to 0.05) leaves the encoder's outputs so alike that
+    attention gets hardly a gradient and stays at the mean.
+
+    Args:
+        input_dim, output_dim, tie_weights and what else: as of `keras.layers.ReversibleEmbedding`.
+    Input: int (batch, time), or backwards (batch, time, output_dim).
+    Reference: Vaswani et al., 2017, arXiv:1706.03762, section 3.4.
+    """
+
+    def __init__(self, input_dim: int, output_dim: int, **kwargs: Any) -> None:
+        kwargs.setdefault("embeddings_initializer", keras.initializers.RandomNormal(stddev=output_dim**-0.5))
+        super().__init__(input_dim, output_dim, **kwargs)
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        if reverse:
+            return super().call(inputs, reverse=True)
+        return super().call(inputs) * math.sqrt(self.output_dim)
