@@ -16,13 +16,15 @@ from dltool import build, recipe
 from dltool.data import Data, selected
 from dltool.datasets.splits import split
 from dltool.datasets.texts import TextDataset
+from dltool.datasets.translation import TranslationDataset
 from tests.command_line import run
 
 NAMES = recipe.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
 TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's multiply-adds are counted
 EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence"}
-IMAGES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3)}  # data sets of files, 10 classes each
+FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,)}  # data sets of files, 10 classes each
+QUICK_SECONDS = 45  # by its header's own measurement
 
 
 def header(name: str) -> dict[str, str]:
@@ -37,10 +39,17 @@ def dataset_of(name: str) -> str:
     return str(recipe.object_name(recipe.load(name).section("data", "dataset")))
 
 
+def seconds(name: str) -> int:
+    """How long a recipe took to train, as its header says; 0 of what was never trained."""
+    told = re.search(r"(\d+) s\b", header(name)["Expect"])
+    return int(told[1]) if told else 0
+
+
 SIZED = [name for name in NAMES if "dltool summary" in header(name)["Check"]]  # at a paper's size, never trained here
 TEXTS = [name for name in NAMES if dataset_of(name) == "TextFile"]
-NEEDS_DATA = [name for name in NAMES if dataset_of(name) in IMAGES or name in TEXTS]
-SLOW = sorted(set(NEEDS_DATA) - set(SIZED))  # minutes each on 2 cores: make slow
+NEEDS_DATA = [name for name in NAMES if dataset_of(name) in {*FILES, "ParallelText"} or name in TEXTS]
+LONG = [name for name in NAMES if seconds(name) > QUICK_SECONDS]
+SLOW = sorted({*NEEDS_DATA, *LONG} - set(SIZED))  # minutes each on 2 cores: make slow
 QUICK = sorted(set(NAMES) - set(SLOW) - set(SIZED))
 
 
@@ -100,7 +109,8 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     out = f"runs/{name.replace('/', '-')}"
     assert found["Run"] == f"dltool train {name} --out {out}"
     assert found["Check"].startswith(f"dltool eval {out} --require ")
-    measured = r"test (accuracy 0\.\d+|RMSE \d+\.\d+|loss \d\.\d+ nats)|w = \d\.\d+"
+    figure = r"(accuracy|exact match) [01]\.\d+|(RMSE|BLEU) \d+\.\d+|MSE 0\.\d+|loss \d\.\d+ nats"
+    measured = rf"test ({figure})|w = \d\.\d+"
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
 
 
@@ -121,15 +131,19 @@ def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: p
             pytest.skip("what it begins with needs DLTOOL_DATA")
         train_first(name, capsys, "fit.steps_per_epoch=1")
     build.check(loaded)
-    if name in TEXTS and "DLTOOL_DATA" not in os.environ:
+    if (name in TEXTS or dataset_of(name) == "ParallelText") and "DLTOOL_DATA" not in os.environ:
         pytest.skip("needs DLTOOL_DATA")
     dataset = selected(loaded, build.dataset(loaded.get("data", "dataset")))
     if isinstance(dataset, TextDataset):
         data = Data.of(loaded, dataset)
         facts, size = data.facts, data.rows or 16
         x, y = (tokens[:size, :8] for tokens in vars(data.dataset.read("train")).values())
+    elif isinstance(dataset, TranslationDataset):
+        data = Data.of(loaded, dataset)
+        facts = data.facts
+        (x, y), *_ = data.pipeline("train", 16).batches(1)
     elif name in NEEDS_DATA and ("DLTOOL_DATA" not in os.environ or dataset_of(name) == "Cifar10"):  # long to decode
-        shape = IMAGES[dataset_of(name)]
+        shape = FILES[dataset_of(name)]
         facts = {"input_shape": shape, "num_classes": 10}
         x, y = np.random.default_rng(0).integers(0, 256, (64, *shape), np.uint8), np.arange(64) % 10
     else:

@@ -29,6 +29,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     shared_embeddings: bool = False,
     reverse_source: bool = False,
     dropout: float = 0.0,
+    word_dropout: float = 0.0,
 ) -> Translator:
     """A recurrent encoder and decoder of sentences; outputs are logits of the target's tokens.
 
@@ -53,6 +54,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         shared_embeddings: whether source and target, of one vocabulary, have the same embeddings.
         reverse_source: whether the source is read backwards.
         dropout: share of embeddings and of o that is dropped in training, in [0, 1).
+        word_dropout: share of tokens whose whole embedding is dropped in training, of source and target, in [0, 1)
+            (Sennrich & Zhang, 2019, arXiv:1905.11901, section 3.2).
     Returns:
         A Keras model, {"source": int (batch, source), "target": int (batch, target)} -> (batch, target, vocabulary),
         padding 0 at the ends and masked; with methods `encode` and `step` for decoding.
@@ -62,8 +65,9 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     Reference: Sutskever et al., 2014, arXiv:1409.3215; Bahdanau et al., 2015, arXiv:1409.0473; Luong et al., 2015,
         arXiv:1508.04025; tied embeddings: Press & Wolf, 2017, arXiv:1608.05859; lecture slides 139 and 140.
     """
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Seq2Seq's dropout must be a number in [0, 1). Got {dropout!r}.")
+    for name, share in {"dropout": dropout, "word_dropout": word_dropout}.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"Seq2Seq's {name} must be a number in [0, 1). Got {share!r}.")
     sizes = {
         "source_vocabulary_size": source_vocabulary_size,
         "target_vocabulary_size": target_vocabulary_size,
@@ -89,15 +93,19 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     if not shared_embeddings:
         source_embedding = ScaledEmbedding(source_vocabulary_size, embedding_size, name=SOURCE)
 
+    def read(embedded: Any) -> Any:
+        whole = layers.Dropout(word_dropout, noise_shape=(None, None, 1))(embedded) if word_dropout else embedded
+        return layers.Dropout(dropout)(whole)
+
     tokens = ReversedTokens(name="reversed")(source) if reverse_source else source
     x = PaddingMask(name="source_mask")([source_embedding(tokens), source])
-    memory = apply(reading, layers.Dropout(dropout)(x), "encoder")
+    memory = apply(reading, read(x), "encoder")
     if len(memory.shape) != 3:
         raise ValueError(f"Seq2Seq's encoder must keep the time axis. It gives shape {tuple(memory.shape)}.")
     memory = layers.Identity(name=ENCODED)(memory)
     both_ends = any(isinstance(layer, layers.Bidirectional) for layer in _every(reading))
     states = Bridge(writing.width, writing.states, both_ends, name=BRIDGE)([memory, source])
-    embedded = layers.Dropout(dropout)(target_embedding(target))
+    embedded = read(target_embedding(target))
     o = layers.Dropout(dropout)(writing([embedded, memory, source, *states]))
     logits = PaddingMask(name="logits")([target_embedding(o, reverse=True), target])
     return Translator({"source": source, "target": target}, logits, name="seq2seq")

@@ -138,9 +138,11 @@ def _of_directions(source: Data, name: str, size: int, model: Any, run_: str, sp
 
     from dltool.decoding import translation_scores
     from dltool.decoding.sentence_translator import SentenceTranslator
+    from dltool.procedures.evaluation import Evaluation
 
     trained, unseen = source.facts["directions"], source.facts["zero_shot"]
-    figures = measure(model, source.pipeline(name, size))
+    evaluation = Evaluation(model)  # one trace serves all directions
+    figures = evaluation.run(source.pipeline(name, size))
     vocabularies: Any = source.vocabulary
     translator = SentenceTranslator(model, vocabularies, longest_source=source.facts["max_length"])
     rows: list[dict[str, Any]] = []
@@ -149,7 +151,7 @@ def _of_directions(source: Data, name: str, size: int, model: Any, run_: str, sp
         sentences, references, language = source.sentences(name, direction)
         texts = [best[0].text for best in translator(sentences, language)[0]]
         found = translation_scores.scores(texts, references)
-        of_tokens = measure(model, pipeline) if len(trained) + len(unseen) > 1 else {}
+        of_tokens = evaluation.run(pipeline) if len(trained) + len(unseen) > 1 else {}
         row = {"direction": direction, "zero_shot": direction in unseen, "examples": pipeline.size}
         rows.append({**row, **of_tokens, **found})
     for kind, directions in (("", trained), ("zero_shot_", unseen)):

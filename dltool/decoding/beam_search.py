@@ -80,7 +80,7 @@ class BeamSearch:
         beams, batch, longest = self.beam_size, tf.shape(source)[0], tf.reduce_max(limits)
         constants = dict(self.model.encode(source))  # of a sentence, not of a hypothesis
         first_state = tf.nest.map_structure(lambda one: tf.repeat(one, beams, axis=0), constants.pop("state"))
-        width = tf.shape(source)[1] if self.keeps_attention else 0
+        width = tf.shape(source)[1] if self.keeps_attention else 1  # nothing can be written into rows of none
         first = tf.concat([tf.zeros([1]), tf.fill([beams - 1], NEVER)], 0)  # all beams begin alike: one may go on
         opened = _Kept(
             tf.zeros([batch, beams, longest], tf.int32),
@@ -88,38 +88,55 @@ class BeamSearch:
             tf.zeros([batch, beams, longest, width]),
         )
         found = _Kept(opened.tokens, tf.fill([batch, beams], NEVER), opened.attention)
-        scores, counts = tf.fill([batch, beams], NEVER), tf.zeros([batch], tf.int32)
-        done = tf.zeros([batch], tf.bool)
-        last = tf.fill([batch * beams], BEGIN)
+        scores = tf.fill([batch, beams], NEVER)
+        open_sentences = _Open(
+            tf.range(batch), limits, constants, opened, found, scores, tf.zeros([batch], tf.int32)
+        )
 
-        def body(t: tf.Tensor, last: Any, state: Any, opened: Any, found: Any, scores: Any, *ends: Any) -> tuple:
-            counts, done = ends
-            logits, weights, after = self.model.step(last, {**constants, "state": state})
-            values, tokens, parents = self._candidates(logits, opened.sums)  # (B, 2K) each
+        def body(t: tf.Tensor, last: Any, state: Any, now: _Open, results: Any) -> tuple:
+            batch = tf.size(now.numbers)  # of the sentences that are open still
+            logits, weights, after = self.model.step(last, {**now.constants, "state": state})
+            values, tokens, parents = self._candidates(logits, now.opened.sums)  # (B, 2K) each
             weights = tf.reshape(weights, [batch, beams, width]) if self.keeps_attention else None
-            grown = opened.grown(parents, tokens, values, t, weights)
+            grown = now.opened.grown(parents, tokens, values, t, weights)
 
-            due = t + 1 >= limits
+            due = t + 1 >= now.limits
             ended = tf.logical_and((tokens == END) | due[:, tf.newaxis], tf.range(2 * beams) < beams)
-            ended = tf.logical_and(ended, ~done[:, tf.newaxis])
             final = tf.where(ended & (values > NEVER / 2), values / self._penalty(t + 1), NEVER)
-            found, scores = _best([found, grown], tf.concat([scores, final], 1), beams)
-            counts += tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1)
+            found, scores = _best([now.found, grown], tf.concat([now.scores, final], 1), beams)
+            counts = now.counts + tf.reduce_sum(tf.cast(final > NEVER, tf.int32), 1)
 
             going = tf.where(tokens == END, NEVER * 8, values)  # below whatever is open
             order = tf.math.top_k(going, beams).indices  # (B, K)
             opened = grown.chosen(order)
             hopeless = opened.sums[:, 0] / self._penalty(t + 1) <= scores[:, 0]
-            done = done | due | ((counts >= beams) & hopeless)
-            rows = tf.reshape(tf.range(batch)[:, tf.newaxis] * beams + tf.gather(parents, order, batch_dims=1), [-1])
+            done = due | ((counts >= beams) & hopeless)
+            ready = now.numbers[done][:, tf.newaxis]
+            results = tf.nest.map_structure(
+                lambda all_of_it, one: tf.tensor_scatter_nd_update(all_of_it, ready, one[done]),
+                results,
+                (found, scores),
+            )
+            now = now._replace(opened=opened, found=found, scores=scores, counts=counts)
+            left = tf.where(~done)[:, 0]  # (B',): no step is computed of a sentence that is done
+            rows = tf.range(batch)[:, tf.newaxis] * beams + tf.gather(parents, order, batch_dims=1)
+            rows = tf.reshape(tf.gather(rows, left), [-1])
             state = tf.nest.map_structure(lambda one: tf.gather(one, rows), after["state"])
-            last = tf.reshape(tf.gather(tokens, order, batch_dims=1), [-1])
-            return t + 1, last, state, opened, found, scores, counts, done
+            last = tf.reshape(tf.gather(tf.gather(tokens, order, batch_dims=1), left), [-1])
+            return t + 1, last, state, tf.nest.map_structure(lambda one: tf.gather(one, left), now), results
 
-        t, _, _, _, found, scores, *_ = tf.while_loop(
-            lambda *now: ~tf.reduce_all(now[-1]),
+        started = (
+            tf.constant(0),
+            tf.fill([batch * beams], BEGIN),
+            first_state,
+            open_sentences,
+            (found, scores),
+        )
+        t, _, _, _, (found, scores) = tf.while_loop(
+            lambda t, last, *_: tf.size(last) > 0,
             body,
-            (tf.constant(0), last, first_state, opened, found, scores, counts, done),
+            started,
+            shape_invariants=tf.nest.map_structure(_any_rows, started),
             parallel_iterations=1,
         )
         return found.tokens[:, :, :t], found.sums, scores, found.attention[:, :, :t]
@@ -161,6 +178,22 @@ class _Kept(NamedTuple):
             weights = tf.cast(tf.gather(weights, parents, batch_dims=1), tf.float32)
             attention = tf.where(here[:, tf.newaxis], weights[:, :, tf.newaxis], attention)
         return _Kept(tf.where(here, tokens[:, :, tf.newaxis], old.tokens), sums, attention)
+
+
+class _Open(NamedTuple):
+    """Sentences that are not done, a row each: numbers in the batch, and what is known of them."""
+
+    numbers: Any
+    limits: Any
+    constants: Any
+    opened: _Kept
+    found: _Kept
+    scores: Any
+    counts: Any  # translations found so far
+
+
+def _any_rows(tensor: tf.Tensor) -> tf.TensorShape:
+    return tf.TensorShape([None, *tensor.shape[1:]]) if tensor.shape.rank else tensor.shape
 
 
 def _best(kept: list[_Kept], scores: tf.Tensor, count: int) -> tuple[_Kept, tf.Tensor]:

@@ -6,6 +6,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import wave
 
 import numpy as np
 import pytest
@@ -76,6 +77,18 @@ def _npz(folder):
     return {"path": folder / "a.npz"}
 
 
+def _spoken(folder):
+    rng = np.random.default_rng(0)
+    for digit in range(10):
+        for index in (4, 5):  # of the test part and of the training part
+            with wave.open(str(folder / f"{digit}_anna_{index}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(8000)
+                file.writeframes(rng.integers(-999, 999, 800).astype("<i2").tobytes())
+    return {"path": folder}
+
+
 def _text(folder):
     (folder / "a.txt").write_text("To be, or not to be: that is the question.\n" * 20)
     return {"path": folder / "a.txt", "sequence_length": 16}
@@ -97,6 +110,7 @@ SAMPLES = {
     "ImageFolder": _images,
     "Csv": _csv,
     "Npz": _npz,
+    "SpokenDigits": _spoken,
     "TextFile": _text,
     "ParallelText": _parallel,
 }
