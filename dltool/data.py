@@ -37,12 +37,19 @@ class Data:
     Args:
         dataset: the dataset.
         rows: of a text, how many parts of it a model with a state reads side by side; None: it has no state.
+        batch_tokens: of translations, target tokens in a batch to train on; None: batches are counted in sentences.
         vocabulary: of text, what to read it in; by default learned from its training split.
         split_arguments: those of `splits.split`.
     """
 
     def __init__(
-        self, dataset: Dataset, *, rows: int | None = None, vocabulary: Vocabulary | None = None, **split_arguments: Any
+        self,
+        dataset: Dataset,
+        *,
+        rows: int | None = None,
+        batch_tokens: int | None = None,
+        vocabulary: Vocabulary | None = None,
+        **split_arguments: Any,
     ) -> None:
         drawn = {key: value for key, value in split_arguments.items() if key != "examples_per_class"}
         with reading():
@@ -50,7 +57,7 @@ class Data:
                 dataset = dataset.with_vocabulary(vocabulary)
             self.dataset = dataset.divided(**drawn) or dataset
             self.splits = splits.split(self.dataset, **split_arguments)
-        self.rows = rows
+        self.rows, self.batch_tokens = rows, batch_tokens
         self._each = split_arguments.get("examples_per_class")
         self._arrays: dict[str, Any] = {}  # of each stored part what its pipelines share
 
@@ -66,12 +73,17 @@ class Data:
         if isinstance(dataset, TextDataset) and "split_seed" in section.data:
             message = "a text is cut in order, nothing is drawn. Remove it."
             raise RecipeError([Problem(section["split_seed"].place, "data.split_seed", message)])
+        batch_tokens = recipe.get("fit", "batch_tokens")
+        if batch_tokens is not None and batch_tokens.data is not None and not isinstance(dataset, TranslationDataset):
+            message = "counts the tokens of translations, which these data are not. Use batch_size."
+            raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
         rows = rows_of(recipe) if isinstance(dataset, TextDataset) else None
         with reading():
             dataset.sizes()  # what is wrong with the files is not about the section's fractions
         try:
-            return cls(dataset, rows=rows, vocabulary=vocabulary, **arguments)
+            tokens = None if batch_tokens is None else batch_tokens.data
+            return cls(dataset, rows=rows, batch_tokens=tokens, vocabulary=vocabulary, **arguments)
         except DataError as error:
             if isinstance(error.__cause__, ValueError) and arguments:
                 raise RecipeError([Problem(section.place, "data", str(error))]) from error
@@ -86,7 +98,20 @@ class Data:
             facts["examples_per_class"] = self._each
         if self.rows is not None:
             facts["rows"] = self.rows  # the batch size that a model with a state is built for
+        if self.train_batches is not None:
+            facts["train_batches"] = self.train_batches
         return facts | {f"{name}_size": split.size for name, split in self.splits.items()}
+
+    @cached_property
+    def train_batches(self) -> int | None:
+        """Batches of an epoch where they are counted by tokens, None where by examples."""
+        if self.batch_tokens is None or not isinstance(self.dataset, TranslationDataset):
+            return None
+        from dltool.datasets.token_pairs import batch_edges
+
+        with reading():
+            lengths = self.dataset.read(self.splits["train"].part).target.lengths
+        return len(batch_edges(lengths[lengths.argsort()[::-1]] - 1, self.batch_tokens)) - 1
 
     @property
     def is_text(self) -> bool:
@@ -122,7 +147,8 @@ class Data:
                 return self._windows(self.dataset, split.part, batch_size, training)
             indices = split.indices()
             if isinstance(self.dataset, TranslationDataset):
-                return self._bucketed(split.part, self.dataset.read(split.part), batch_size)
+                pairs = self.dataset.read(split.part)
+                return self._bucketed(split.part, pairs, batch_size, self.batch_tokens if training else None)
             if isinstance(self.dataset, StreamedDataset):
                 from dltool.pipelines.streamed import Streamed
 
@@ -148,12 +174,12 @@ class Data:
             lines = self.dataset.lines(self.splits[name].part)
         return lines[source], lines[target], self.dataset.told(target)
 
-    def _bucketed(self, key: str, pairs: Pairs, batch_size: int) -> Pipeline:
+    def _bucketed(self, key: str, pairs: Pairs, batch_size: int, batch_tokens: int | None = None) -> Pipeline:
         from dltool.pipelines.bucketed import Bucketed, DevicePairs
 
         if key not in self._arrays:
             self._arrays[key] = DevicePairs(pairs)
-        return Bucketed(self._arrays[key], None, batch_size)
+        return Bucketed(self._arrays[key], None, batch_size, batch_tokens)
 
     def _windows(self, text: TextDataset, part: str, batch_size: int, training: bool) -> Pipeline:
         from dltool.pipelines.windows import Rows, Windows, on_device

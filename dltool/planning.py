@@ -212,11 +212,15 @@ def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | No
 
 def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
     """Batches of the training split, None where they cannot be known."""
+    if recorded is not None and "train_batches" in recorded:
+        return int(recorded["train_batches"])
     if recorded is not None:
         size, is_text = int(recorded["train_size"]), "sequence_length" in recorded
     elif dataset is not None:
         data = Data.of(recipe, dataset)
         size, is_text = data.splits["train"].size, data.is_text
+        if data.train_batches is not None:
+            return data.train_batches
     else:
         return None
     rows = rows_of(recipe) if is_text else None

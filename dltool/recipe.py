@@ -23,7 +23,7 @@ MAX_EXTENDS = 16
 
 COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly",
                 "steps_per_execution", "jit_compile", "auto_scale_loss")  # fmt: skip
-FIT_KEYS = ("epochs", "batch_size", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
+FIT_KEYS = ("epochs", "batch_size", "batch_tokens", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
 DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment")
 TOP_KEYS = ("extends", "data", "model", "compile", "fit", "procedure", "select", "seed", "deterministic",
@@ -353,6 +353,7 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),
+    (("fit", "batch_tokens"), _or_none(_is_int(1)), "an int >= 1"),
     (("fit", "shuffle"), _is_bool, "true or false"),
     (("fit", "callbacks"), _or_none(lambda data: isinstance(data, tuple)), "a list of callbacks"),
     (

@@ -91,3 +91,52 @@ def test_a_split_is_the_pairs_that_its_indices_name() -> None:
     by_length = sorted(chosen.tolist(), key=lambda i: (len(TARGETS[i]), len(SOURCES[i])))
     found = [int(token) - 100 for x, _ in pipeline.batches(order=order) for token in x["source"][:, 0]]
     assert found == by_length
+
+
+@pytest.fixture
+def by_tokens() -> Bucketed:
+    return Bucketed(DevicePairs(Pairs(Ragged.of(SOURCES), Ragged.of(TARGETS))), None, 4, batch_tokens=30)
+
+
+def test_batches_by_tokens_hold_as_many_as_fit_and_every_pair_once(by_tokens: Bucketed) -> None:
+    """As counted one pair at a time: longest first, until one more would not fit."""
+    expected: list[int] = []
+    longest = 0
+    for length in sorted((len(target) - 1 for target in TARGETS), reverse=True):
+        if not expected or (expected[-1] + 1) * longest > 30:
+            longest = length
+            expected.append(0)
+        expected[-1] += 1
+    for epoch in (0, 1, 2):
+        batches = list(by_tokens.batches(order=by_tokens.order(5, epoch)))
+        assert sorted(len(y) for _, y in batches) == sorted(expected) and len(batches) == by_tokens.steps
+        assert all(y.shape[0] * y.shape[1] <= 30 for _, y in batches)
+        firsts = np.concatenate([x["source"][:, 0] for x, _ in batches])
+        assert sorted(firsts - 100) == list(range(SIZE))
+
+
+def test_batches_by_tokens_in_the_loop_are_those_told_and_can_be_taken_up(by_tokens: Bucketed) -> None:
+    order = by_tokens.order(5, 1)
+    told = [(x["source"][:, 0].numpy() - 100).tolist() for x, _ in by_tokens.batches(order=order)]
+    found: list[list[int]] = []
+
+    def step(x: dict[str, tf.Tensor], y: tf.Tensor) -> tf.Tensor:
+        tf.py_function(lambda tokens: found.append((tokens.numpy() - 100).tolist()), [x["source"][:, 0]], [])
+        return tf.constant(0.0)
+
+    by_tokens.epoch(step, order).advance(0, by_tokens.steps)
+    assert found == told
+    found.clear()
+    by_tokens.epoch(step, order).advance(2, by_tokens.steps)
+    assert found == told[2:]
+
+
+def test_batches_by_tokens_change_between_epochs(by_tokens: Bucketed) -> None:
+    orders = [by_tokens.order(5, epoch).tolist() for epoch in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_sentence_longer_than_a_batch_by_tokens_is_alone() -> None:
+    targets = [[2, *range(9), 3], [2, 5, 3], [2, 6, 3]]
+    pipeline = Bucketed(DevicePairs(Pairs(Ragged.of(targets), Ragged.of(targets))), None, 4, batch_tokens=4)
+    assert [len(y) for _, y in pipeline.batches(order=pipeline.order(1))] == [1, 2]

@@ -268,6 +268,21 @@ def test_embeddings_are_read_at_size_one_and_logits_begin_near_the_same(tied: bo
     assert float(tf.norm(tape.gradient(value, key.value))) > 1e-3  # 5e-6 of embeddings up to 0.05
 
 
+def test_word_dropout_drops_whole_tokens_of_source_and_target() -> None:
+    keras.utils.set_random_seed(1)
+    model = make(word_dropout=0.5)
+    x = {"source": np.full((40, 30), 5, "int32"), "target": np.full((40, 20), 5, "int32")}
+    dropped = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate == 0.5]
+    read = keras.Model(model.inputs, [layer.input for layer in dropped] + [layer.output for layer in dropped])
+    before_source, before_target, source, target = (np.array(one) for one in read(x, training=True))
+    assert source.shape[1:] == (30, 7) and target.shape[1:] == (20, 7)
+    for before, after in ((before_source, source), (before_target, target)):
+        whole = np.isclose(after, 2 * before, rtol=1e-5).all(-1)
+        assert (whole | (after == 0).all(-1)).all()
+        assert whole.mean() == pytest.approx(0.5, abs=0.06)  # 4 standard deviations of 800 draws
+    np.testing.assert_array_equal(model(x), model(x, training=False))
+
+
 def test_shared_and_tied_embeddings_are_one_matrix() -> None:
     encoder = lambda: [keras.layers.GRU(4)]  # noqa: E731
     sizes = {}
@@ -287,6 +302,7 @@ def test_shared_and_tied_embeddings_are_one_matrix() -> None:
         ({"encoder": [keras.layers.GRU(4, return_state=True)]}, "must not have return_state"),
         ({"encoder": [keras.layers.GRU(4), keras.layers.GlobalAveragePooling1D()]}, "must keep the time axis"),
         ({"shared_embeddings": True}, "need one vocabulary"),
+        ({"word_dropout": 1.0}, r"word_dropout must be a number in \[0, 1\)"),
         ({"dropout": 1.0}, r"a number in \[0, 1\)"),
         ({"embedding_size": 0}, "embedding_size must be an int > 0"),
         ({"decoder": keras.layers.SimpleRNN(4)}, "must be a GRU or an LSTM. Got SimpleRNN"),

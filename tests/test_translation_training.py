@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ model:
     shared_embeddings: true
     tied_embeddings: true
     dropout: 0.2
+    word_dropout: 0.1
 compile:
   optimizer: {Adam: {learning_rate: {CosineDecay: {initial_learning_rate: 1e-2, decay_steps: 2 epochs}}, clipnorm: 1.0}}
   loss: {LabelSmoothedCrossentropy: 0.1}
@@ -158,3 +160,25 @@ def test_lr_schedule_knows_the_batches_of_an_epoch(recipe: Path, capsys: pytest.
     assert done.status == 0, done.err
     assert "16" in done.out
     assert str(8) in done.out
+
+
+def test_batches_by_tokens_fill_an_epoch_that_every_command_knows(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_tokens = ["fit.batch_tokens=200", "fit.epochs=1"]
+    done = run(capsys, "train", recipe, *by_tokens, "--out", tmp_path / "run", "-q")
+    assert done.status == 0, done.err
+    with (tmp_path / "run" / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    batches = json.loads((tmp_path / "run" / "data.json").read_text())["train_batches"]
+    assert int(row["step"]) == batches != 120 / 16
+    for source in ([recipe, *by_tokens], [tmp_path / "run"]):
+        told = run(capsys, "lr-schedule", *source, "--format", "csv")
+        assert told.status == 0, told.err
+        assert len(told.out.splitlines()) - 1 in (batches, batches + 1)
+
+
+def test_batches_by_tokens_of_other_data_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "train", "mlp/digits", "fit.batch_tokens=200", "--out", tmp_path / "run")
+    assert done.status == 2 and "fit.batch_tokens: counts the tokens of translations" in done.err
+    assert not (tmp_path / "run").exists()

@@ -38,6 +38,21 @@ class Ragged:
         return np.diff(self.offsets)
 
 
+def batch_edges(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
+    """Where batches of sequences begin, and where the last one ends, int64 (batches + 1,).
+
+    Each has as many as `batch_tokens` holds of the length of its first, at least one; the last has what is left.
+
+    Args:
+        lengths: of the sequences in their order, (sequences,); within a batch the first is to be the longest.
+        batch_tokens: tokens a batch, padding included.
+    """
+    edges = [0]
+    while edges[-1] < len(lengths):
+        edges.append(edges[-1] + max(batch_tokens // max(int(lengths[edges[-1]]), 1), 1))
+    return np.array([*edges[:-1], len(lengths)] if len(edges) > 1 else edges, np.int64)
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Sentences and their translations.

@@ -89,9 +89,7 @@ class BeamSearch:
         )
         found = _Kept(opened.tokens, tf.fill([batch, beams], NEVER), opened.attention)
         scores = tf.fill([batch, beams], NEVER)
-        open_sentences = _Open(
-            tf.range(batch), limits, constants, opened, found, scores, tf.zeros([batch], tf.int32)
-        )
+        open_sentences = _Open(tf.range(batch), limits, constants, opened, found, scores, tf.zeros([batch], tf.int32))
 
         def body(t: tf.Tensor, last: Any, state: Any, now: _Open, results: Any) -> tuple:
             batch = tf.size(now.numbers)  # of the sentences that are open still
