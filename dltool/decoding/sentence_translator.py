@@ -84,15 +84,18 @@ class SentenceTranslator:
     ) -> tuple[list[list[Translation]], list[int]]:
         """Translations of each sentence, best first, and which sentences were too long and were cut.
 
-        A sentence without tokens, such as an empty one, has one empty translation.
+        A sentence without tokens, such as an empty one, has one empty translation. Equal sentences are searched once.
 
         Args:
             language: to translate into, of a model of several; None: it has one only.
         """
         encoded, cut = self.vocabularies.encoded_sources(sentences, language, self.longest_source)
         first = 0 if language is None else 1  # the token of the language is none of the sentence
-        told = [number for number, tokens in enumerate(encoded) if len(tokens) > first + 1]
-        told.sort(key=lambda number: len(encoded[number]))
+        numbers_of: dict[str, list[int]] = {}
+        for number, tokens in enumerate(encoded):
+            if len(tokens) > first + 1:
+                numbers_of.setdefault(sentences[number], []).append(number)
+        told = sorted((numbers[0] for numbers in numbers_of.values()), key=lambda number: len(encoded[number]))
         found = [[Translation("")] for _ in sentences]
         for start in range(0, len(told), self.batch_size):
             numbers = told[start : start + self.batch_size]
@@ -108,6 +111,9 @@ class SentenceTranslator:
                         Translation(text, score, total)
                         for text, (_, score, total, _) in zip(texts, translations, strict=True)
                     ]
+        for number, *equal in numbers_of.values():
+            for other in equal:
+                found[other] = found[number]
         return found, cut
 
     def _translated(self, batch: Sequence[Sequence[int]]) -> list[list[tuple[list[int], float, float, Any]]]:

@@ -66,6 +66,21 @@ def test_batch_and_order_change_no_translation(model: Any, vocabularies: Vocabul
     assert [best[0].text for best in translator(LINES, "fr")[0]] != [best[0].text for best in together]
 
 
+def test_equal_sentences_are_searched_once(
+    model: Any, vocabularies: Vocabularies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = SentenceTranslator(model, vocabularies, beam_size=2)
+    searched: list[int] = []
+    search = translator.search
+    monkeypatch.setattr(
+        translator, "search", lambda source, limits: searched.append(len(source)) or search(source, limits)
+    )
+    sentences = ["a b", "", "b", "a b", "a b", "b"]
+    together = listed(translator(sentences)[0])
+    assert searched == [2]
+    assert together == [listed(translator([sentence])[0])[0] for sentence in sentences]
+
+
 def test_what_has_no_tokens_stays_empty_and_what_is_too_long_is_cut(model: Any, vocabularies: Vocabularies) -> None:
     translator = SentenceTranslator(model, vocabularies, beam_size=2, longest_source=5)
     found, cut = translator(["", "a cat", " \t", LINES[0], "\u200b"], "de")
