@@ -283,6 +283,17 @@ def test_word_dropout_drops_whole_tokens_of_source_and_target() -> None:
     np.testing.assert_array_equal(model(x), model(x, training=False))
 
 
+def test_memory_dropout_is_of_the_encoders_outputs_in_training_only() -> None:
+    keras.utils.set_random_seed(1)
+    model = make(lambda: LuongAttention("dot"), memory_dropout=0.25)
+    x, _ = sentences()
+    memory = keras.Model(model.inputs, model.get_layer("encoded").output)
+    assert (np.array(memory(x, training=True)) == 0).mean() > (np.array(memory(x, training=False)) == 0).mean()
+    whole, dropped = (np.array(memory(x, training=training))[0] for training in (False, True))  # without padding
+    np.testing.assert_allclose(dropped[dropped != 0], (whole / 0.75)[dropped != 0], rtol=1e-5)
+    np.testing.assert_array_equal(model.encode(x["source"])["memory"], memory(x, training=False))
+
+
 def test_shared_and_tied_embeddings_are_one_matrix() -> None:
     encoder = lambda: [keras.layers.GRU(4)]  # noqa: E731
     sizes = {}
@@ -302,6 +313,7 @@ def test_shared_and_tied_embeddings_are_one_matrix() -> None:
         ({"encoder": [keras.layers.GRU(4, return_state=True)]}, "must not have return_state"),
         ({"encoder": [keras.layers.GRU(4), keras.layers.GlobalAveragePooling1D()]}, "must keep the time axis"),
         ({"shared_embeddings": True}, "need one vocabulary"),
+        ({"memory_dropout": -0.1}, r"memory_dropout must be a number in \[0, 1\)"),
         ({"word_dropout": 1.0}, r"word_dropout must be a number in \[0, 1\)"),
         ({"dropout": 1.0}, r"a number in \[0, 1\)"),
         ({"embedding_size": 0}, "embedding_size must be an int > 0"),

@@ -30,6 +30,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     reverse_source: bool = False,
     dropout: float = 0.0,
     word_dropout: float = 0.0,
+    memory_dropout: float = 0.0,
 ) -> Translator:
     """A recurrent encoder and decoder of sentences; outputs are logits of the target's tokens.
 
@@ -56,6 +57,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         dropout: share of embeddings and of o that is dropped in training, in [0, 1).
         word_dropout: share of tokens whose whole embedding is dropped in training, of source and target, in [0, 1)
             (Sennrich & Zhang, 2019, arXiv:1905.11901, section 3.2).
+        memory_dropout: share of the encoder's outputs that is dropped in training before attention and the decoder's
+            first state are made of them, in [0, 1).
     Returns:
         A Keras model, {"source": int (batch, source), "target": int (batch, target)} -> (batch, target, vocabulary),
         padding 0 at the ends and masked; with methods `encode` and `step` for decoding.
@@ -65,7 +68,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     Reference: Sutskever et al., 2014, arXiv:1409.3215; Bahdanau et al., 2015, arXiv:1409.0473; Luong et al., 2015,
         arXiv:1508.04025; tied embeddings: Press & Wolf, 2017, arXiv:1608.05859; lecture slides 139 and 140.
     """
-    for name, share in {"dropout": dropout, "word_dropout": word_dropout}.items():
+    for name, share in {"dropout": dropout, "word_dropout": word_dropout, "memory_dropout": memory_dropout}.items():
         if not 0 <= share < 1:
             raise ValueError(f"Seq2Seq's {name} must be a number in [0, 1). Got {share!r}.")
     sizes = {
@@ -102,7 +105,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     memory = apply(reading, read(x), "encoder")
     if len(memory.shape) != 3:
         raise ValueError(f"Seq2Seq's encoder must keep the time axis. It gives shape {tuple(memory.shape)}.")
-    memory = layers.Identity(name=ENCODED)(memory)
+    memory = layers.Identity(name=ENCODED)(layers.Dropout(memory_dropout)(memory) if memory_dropout else memory)
     both_ends = any(isinstance(layer, layers.Bidirectional) for layer in _every(reading))
     states = Bridge(writing.width, writing.states, both_ends, name=BRIDGE)([memory, source])
     embedded = read(target_embedding(target))
