@@ -37,7 +37,11 @@ CHAR_LSTM = [  # two layers of 256, batches of 64 windows of 64 characters, as i
     f"fit.batch_size={CHAR_BATCH}",
 ]
 PAIRS_STEPS, PAIRS_BATCH = 40, 80  # an epoch of translation
-TRANSLATION = [
+TRANSLATION = [  # the model of plain_keras, whatever the recipe is tuned to
+    "data.dataset.ParallelText.vocabulary_size=8000",
+    "model.Seq2Seq.word_dropout=0",
+    "model.Seq2Seq.memory_dropout=0",
+    "model.Seq2Seq.input_feeding=false",
     "data.dataset.ParallelText.validation_path=null",
     "compile.loss={SparseCategoricalCrossentropy: {from_logits: true}}",
     "compile.optimizer.Adam={learning_rate: 0.001, clipnorm: 1.0}",
