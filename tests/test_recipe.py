@@ -408,14 +408,14 @@ def test_the_purpose_is_the_first_comment_line(tmp_path: Path, head: str, purpos
         ("  epochs: 3", "  epochs: 1e1", "r.yaml:11:11: fit.epochs: must be an int >= 1. Got 10.0."),
         ("  epochs: 3", "  epochs: true", "r.yaml:11:11: fit.epochs: must be an int >= 1. Got True."),
         ("  epochs: 3", "  epochs: [3]", "r.yaml:11:11: fit.epochs: must be an int >= 1. Got a list."),
-        ("  epochs: 3", "  epochs:3", "r.yaml:11:3: fit: must be a mapping of epochs, batch_size, callbacks, shuffle, "
+        ("  epochs: 3", "  epochs:3", "r.yaml:11:3: fit: must be a mapping of epochs, batch_size, batch_tokens, callbacks, shuffle, "
             "class_weight, steps_per_epoch, validation_steps, validation_batch_size, validation_freq. Got 'epochs:3'."),
-        ("  epochs: 3", "  - epochs", "r.yaml:11:3: fit: must be a mapping of epochs, batch_size, callbacks, shuffle, "
+        ("  epochs: 3", "  - epochs", "r.yaml:11:3: fit: must be a mapping of epochs, batch_size, batch_tokens, callbacks, shuffle, "
             "class_weight, steps_per_epoch, validation_steps, validation_batch_size, validation_freq. Got a list."),
         ("  epochs: 3", "  validation_split: 0.1",
             "r.yaml:11:3: fit.validation_split: unknown key. It belongs under data: (data.validation_split)."),
         ("  epochs: 3", "  verbose: 1", "r.yaml:11:3: fit.verbose: unknown key. Use dltool train --quiet."),
-        ("  epochs: 3", "  qqq: 1", "r.yaml:11:3: fit.qqq: unknown key. Known: epochs, batch_size, callbacks, shuffle, "
+        ("  epochs: 3", "  qqq: 1", "r.yaml:11:3: fit.qqq: unknown key. Known: epochs, batch_size, batch_tokens, callbacks, shuffle, "
             "class_weight, steps_per_epoch, validation_steps, validation_batch_size, validation_freq."),
         ("  epochs: 3", "  callbacks: {EarlyStopping: {patience: 1}}",
             "r.yaml:11:14: fit.callbacks: must be a list of callbacks. Got a mapping."),
