@@ -196,6 +196,8 @@ def _maker(steps: int) -> Callable[..., Any]:
 def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int:
     asked = recipe.get("fit", "steps_per_epoch")
     given = None if asked is None else asked.data
+    if given is not None and recorded is None and recipe.setting("fit", "batch_tokens", default=None) is not None:
+        return int(given)  # to count such batches all sentences would be tokenized
     try:
         batches = _batches(recipe, dataset, recorded)
     except DataError:
