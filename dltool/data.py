@@ -74,9 +74,14 @@ class Data:
             message = "a text is cut in order, nothing is drawn. Remove it."
             raise RecipeError([Problem(section["split_seed"].place, "data.split_seed", message)])
         batch_tokens = recipe.get("fit", "batch_tokens")
-        if batch_tokens is not None and batch_tokens.data is not None and not isinstance(dataset, TranslationDataset):
-            message = "counts the tokens of translations, which these data are not. Use batch_size."
-            raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", message)])
+        if batch_tokens is not None and batch_tokens.data is not None:
+            message = ""
+            if not isinstance(dataset, TranslationDataset):
+                message = "counts the tokens of translations, which these data are not. Use batch_size."
+            elif dataset.bpe_dropout:
+                message = "needs sentences of the same length each epoch, which 'bpe_dropout' changes. Use batch_size."
+            if message:
+                raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
         rows = rows_of(recipe) if isinstance(dataset, TextDataset) else None
         with reading():
@@ -147,6 +152,11 @@ class Data:
                 return self._windows(self.dataset, split.part, batch_size, training)
             indices = split.indices()
             if isinstance(self.dataset, TranslationDataset):
+                drawn = self.dataset.drawn(split.part) if training else None
+                if drawn is not None:
+                    from dltool.pipelines.bucketed import Redrawn
+
+                    return Redrawn(drawn, batch_size)
                 pairs = self.dataset.read(split.part)
                 return self._bucketed(split.part, pairs, batch_size, self.batch_tokens if training else None)
             if isinstance(self.dataset, StreamedDataset):

@@ -16,7 +16,9 @@ from tests.command_line import run
 RECIPE = """\
 # Numbers up to 99 in words, with everything that has a state: dropout, a schedule, Adam.
 data:
-  dataset: {NumberWords: {directions: [en-fr, fr-en], largest: 999, examples: 60, held_out_examples: 20, seed: 2}}
+  dataset:
+    NumberWords: {directions: [en-fr, fr-en], largest: 999, examples: 60, held_out_examples: 20, seed: 2,
+                  tokens: bpe, vocabulary_size: 120, bpe_dropout: 0.2}
 model:
   Seq2Seq:
     source_vocabulary_size: ${data.source_vocabulary_size}
@@ -143,6 +145,9 @@ def test_a_damaged_vocabulary_is_an_error_that_names_it(
         ("fit.class_weight={0: 2}", "of text each token is one. Remove it."),
         ("data.validation_split=0.1", "stores a validation part of its own: remove 'validation_split'."),
         ("model.Seq2Seq.attention=Dense", "Dense"),
+        ("fit.batch_tokens=200", "fit.batch_tokens: needs sentences of the same length each epoch"),
+        ("data.dataset.NumberWords.tokens=unigram", "'bpe_dropout' needs 'tokens: bpe'. Got 'tokens: unigram'."),
+        ("data.dataset.NumberWords.bpe_dropout=1", "bpe_dropout"),
     ],
 )
 def test_what_sentences_do_not_take_is_said(
@@ -165,7 +170,7 @@ def test_lr_schedule_knows_the_batches_of_an_epoch(recipe: Path, capsys: pytest.
 def test_batches_by_tokens_fill_an_epoch_that_every_command_knows(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    by_tokens = ["fit.batch_tokens=200", "fit.epochs=1"]
+    by_tokens = ["fit.batch_tokens=200", "fit.epochs=1", "data.dataset.NumberWords.bpe_dropout=0"]
     done = run(capsys, "train", recipe, *by_tokens, "--out", tmp_path / "run", "-q")
     assert done.status == 0, done.err
     with (tmp_path / "run" / "history.csv").open() as file:

@@ -27,6 +27,8 @@ class NumberWords(TranslationDataset):
         tokens: "word", "char", "bpe" or "unigram". Defaults to "word".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together. Defaults to true.
+        bpe_dropout: p, in [0, 1): how often a merge is passed over when training sentences are cut into pieces, anew
+            each epoch. Defaults to 0.
         seed: seed of the numbers, int >= 0. Defaults to 0.
     Raises:
         ValueError: if an argument is out of its range, a language is unknown to num2words or the numbers are too few.
@@ -45,9 +47,10 @@ class NumberWords(TranslationDataset):
         tokens: str = "word",
         vocabulary_size: int | None = None,
         shared_vocabulary: bool = True,
+        bpe_dropout: float = 0.0,
         seed: int = 0,
     ):
-        super().__init__(directions, zero_shot, tokens, vocabulary_size, shared_vocabulary)
+        super().__init__(directions, zero_shot, tokens, vocabulary_size, shared_vocabulary, bpe_dropout=bpe_dropout)
         self.largest = arguments.integer("NumberWords", "largest", largest, 1)
         self.examples = arguments.integer("NumberWords", "examples", examples, 1)
         self.held_out_examples = arguments.integer("NumberWords", "held_out_examples", held_out_examples, 1)

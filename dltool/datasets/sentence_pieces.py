@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dltool.tokenization.pieces import LONGEST_LINE, remedy
 
 PADDING, UNKNOWN, BEGIN, END = range(4)  # tokens that every vocabulary begins with
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece writes a space
 KINDS = ("word", "char", "bpe", "unigram")
 SHARED, SOURCE, TARGET = "shared.model", "source.model", "target.model"  # files of a run's vocabulary/
 
@@ -89,6 +90,20 @@ class Vocabulary:
         if token == UNKNOWN:
             raise ValueError(f"the vocabulary has no language '{language}'")
         return int(token)
+
+    def words(self, sentences: Sequence[str]) -> list[list[str]]:
+        """The words of each sentence after normalisation, each with the space before it, U+2581."""
+        pieces = self._processor.encode(list(sentences), out_type=str, num_threads=1)
+        return [[SPACE + word for word in "".join(one).split(SPACE)[1:]] for one in pieces]
+
+    def merges(self) -> dict[str, tuple[int, float]]:
+        """Piece -> its token, and its score: of pieces learned by "bpe" the earlier the higher."""
+        processor = self._processor
+        return {
+            processor.id_to_piece(token): (token, processor.get_score(token))
+            for token in range(END + 1, self.size)
+            if not processor.is_control(token)
+        }
 
     def surfaces(self, sentence: str) -> list[str]:
         """The pieces of a sentence, unknown ones as it writes them."""

@@ -26,6 +26,13 @@ class Ragged:
         flat = np.fromiter((token for one in sequences for token in one), np.int32, int(lengths.sum()))
         return cls(flat, np.concatenate([[0], np.cumsum(lengths)]))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ragged]) -> Ragged:
+        """The sequences of all parts, one part after another."""
+        ends = np.cumsum([0, *(len(one.tokens) for one in parts)])
+        offsets = [one.offsets[:-1] + end for one, end in zip(parts, ends, strict=False)]
+        return cls(np.concatenate([one.tokens for one in parts]), np.concatenate([*offsets, ends[-1:]]))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

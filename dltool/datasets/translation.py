@@ -15,6 +15,7 @@ import numpy as np
 
 from dltool.datasets import arguments, sentence_pieces
 from dltool.datasets.base import PARTS, TokenDataset
+from dltool.datasets.bpe_dropout import DrawnPairs, DrawnSentences, Segmenter
 from dltool.datasets.sentence_pieces import BEGIN, END, Vocabularies, Vocabulary
 from dltool.datasets.splits import TEST_SPLIT
 from dltool.datasets.token_pairs import Pairs, Ragged
@@ -36,6 +37,8 @@ class TranslationDataset(TokenDataset):
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together.
         max_length: tokens; what is longer is cut.
+        bpe_dropout: p, in [0, 1): how often a merge is passed over when training sentences are cut into pieces, anew
+            each epoch.
     Reference: several directions in one model: Johnson et al., 2017, TACL 5, 339-351; lecture slide 141.
     """
 
@@ -49,6 +52,7 @@ class TranslationDataset(TokenDataset):
         vocabulary_size: int | None = None,
         shared_vocabulary: bool = True,
         max_length: int = 256,
+        bpe_dropout: float = 0.0,
     ):
         name = type(self).__name__
         self.directions = arguments.names(name, "directions", directions)
@@ -67,6 +71,9 @@ class TranslationDataset(TokenDataset):
         self.vocabulary_size = vocabulary_size
         self.shared_vocabulary = arguments.boolean(name, "shared_vocabulary", shared_vocabulary)
         self.max_length = arguments.integer(name, "max_length", max_length, 2)
+        self.bpe_dropout = arguments.fraction(name, "bpe_dropout", bpe_dropout)
+        if self.bpe_dropout and self.tokens != "bpe":
+            raise ValueError(f"{name}: 'bpe_dropout' needs 'tokens: bpe'. Got 'tokens: {self.tokens}'.")
         self._cuts: dict[str, np.ndarray] | None = None
         self._given: Vocabularies | None = None
 
@@ -192,8 +199,33 @@ class TranslationDataset(TokenDataset):
         """The pairs of a part in all directions."""
         if part not in self._pairs:
             found = [self.pairs(part, direction) for direction in self.directions]
-            self._pairs[part] = Pairs(_joined([one.source for one in found]), _joined([one.target for one in found]))
+            self._pairs[part] = Pairs(
+                Ragged.joined([one.source for one in found]), Ragged.joined([one.target for one in found])
+            )
         return self._pairs[part]
+
+    def drawn(self, part: str) -> DrawnPairs | None:
+        """The pairs of a part in pieces that are drawn anew each epoch; None without `bpe_dropout`."""
+        if not self.bpe_dropout:
+            return None
+        lines, sides = self.lines(part), []
+        source_pieces, target_pieces = (
+            Segmenter(vocabulary, self.bpe_dropout, seed)
+            for seed, vocabulary in enumerate((self.vocabulary.source, self.vocabulary.target))
+        )
+        for direction in self.directions:
+            source, target = direction.split("-")
+            told = self.told(target)
+            begin = [] if told is None else [self.vocabulary.source.language(told)]
+            sources = self.vocabulary.source.words(lines[source])
+            targets = self.vocabulary.target.words(lines[target])
+            sides.append(
+                (
+                    DrawnSentences(source_pieces, sources, begin, [END], self.max_length),
+                    DrawnSentences(target_pieces, targets, [BEGIN], [END], self.max_length + 1),
+                )
+            )
+        return DrawnPairs(sides, self.read(part))
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {
@@ -292,9 +324,3 @@ class TranslationDataset(TokenDataset):
             vars(twin).pop(name, None)
         vars(twin).update(attributes)
         return twin
-
-
-def _joined(parts: Sequence[Ragged]) -> Ragged:
-    ends = np.cumsum([0, *(len(one.tokens) for one in parts)])
-    offsets = [one.offsets[:-1] + end for one, end in zip(parts, ends, strict=False)]
-    return Ragged(np.concatenate([one.tokens for one in parts]), np.concatenate([*offsets, ends[-1:]]))

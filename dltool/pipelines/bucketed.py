@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dltool.datasets.bpe_dropout import DrawnPairs
 from dltool.datasets.token_pairs import Pairs, Ragged, batch_edges
 from dltool.pipelines.base import Epoch, Pipeline, Step, run_while_finite
 from dltool.pipelines.in_memory import untuned
 
 WINDOW = 50  # batches whose examples are sorted by length together: little padding, and batches differ each epoch
 PADDING = 0
+DRAWS = 1  # the stream of random numbers of an epoch's tokens, beside that of its order
 JITTER = 4  # of batches by tokens: by so much sources of equal targets may be out of order, for batches to differ
 
 
@@ -96,6 +98,26 @@ class Bucketed(Pipeline):
         if self.batch_tokens is None:
             return np.append(np.arange(0, len(order), self.batch_size), len(order))
         return batch_edges(self.pairs.target_lengths[self.indices[order]] - 1, self.batch_tokens)
+
+
+class Redrawn(Bucketed):
+    """As `Bucketed`, of pairs whose tokens are drawn anew for each shuffled epoch, by (seed, epoch) alone.
+
+    Args:
+        drawn: the pairs; in stored order, as for a model's build, they are the plain ones.
+    """
+
+    def __init__(self, drawn: DrawnPairs, batch_size: int) -> None:
+        self._drawn, self._plain = drawn, DevicePairs(drawn.plain)
+        super().__init__(self._plain, None, batch_size)
+
+    def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
+        """The order of an epoch, whose pairs `epoch` and `batches` then have."""
+        if seed is None:
+            self.pairs = self._plain
+        else:
+            self.pairs = DevicePairs(self._drawn.draw(np.random.default_rng([seed, epoch, DRAWS])))
+        return super().order(seed, epoch)
 
 
 class _GatheredEpoch(Epoch):
