@@ -279,8 +279,18 @@ def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, s
 
 
 def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable[[], Any]) -> None:
-    """Adapt a layer to what the layers before it make of the data."""
-    layer.adapt(batches() if before is None else batches().map(before))
+    """Adapt a layer to what the layers before it make of the data, in the precision of its variables.
+
+    In a mixed policy's computing precision Keras's `Normalization` would add up bfloat16 means, and fails at it.
+    """
+    policy = layer.dtype_policy
+    layer.dtype_policy = policy.variable_dtype
+    try:
+        layer.adapt(batches() if before is None else batches().map(before))
+    finally:
+        layer.dtype_policy = policy
+    if policy.compute_dtype != policy.variable_dtype and hasattr(layer, "finalize_state"):
+        layer.finalize_state()  # what is computed with is cast anew, as when the layer is loaded
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:

@@ -359,6 +359,19 @@ def test_normalization_is_adapted_on_the_training_inputs() -> None:
     assert (y.mean(), y.std()) == (pytest.approx(0, abs=1e-4), pytest.approx(1, abs=1e-4))
 
 
+def test_normalization_is_adapted_in_float32_under_a_mixed_policy() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (500, 8, 8, 1)).astype("float32")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        normalized = model_of("  - Normalization: {axis: null}\n  - Flatten", x=x).layers[0]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert normalized.compute_dtype == "bfloat16"
+    assert float(np.squeeze(normalized.adapt_mean)) == pytest.approx(x.mean(), rel=1e-5)
+    assert float(np.squeeze(normalized.adapt_variance)) == pytest.approx(x.var(), rel=1e-4)
+    assert keras.backend.standardize_dtype(normalized.mean.dtype) == "bfloat16"  # as when it is loaded
+
+
 def test_a_given_mean_is_not_adapted_away() -> None:
     model = model_of("  - Normalization: {mean: 5.0, variance: 4.0}", x=np.zeros((4, 8, 8, 1), "float32"))
     assert float(model(np.full((1, 8, 8, 1), 9.0))[0, 0, 0, 0]) == pytest.approx(2)  # (9 - 5) / sqrt(4)

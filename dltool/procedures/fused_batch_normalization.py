@@ -8,18 +8,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+PRECISIONS = ("float32", "mixed_bfloat16")  # whose variables are float32
+
 
 def fuse(model: Any) -> int:
     """Let a model's batch normalisation of images train through TensorFlow's fused kernel.
 
     The same function, equal to rounding: y = gamma (x - mean) / sqrt(variance + epsilon) + beta, the moving averages
-    taken of the batch's mean and of its variance over n positions (the kernel gives the one over n - 1).
+    taken of the batch's mean and of its variance over n positions (the kernel gives the one over n - 1). Means and
+    variances of bfloat16 images are float32, as Keras has them.
 
     Args:
         model: a built model; nested models are searched too.
     Returns:
-        How many layers were fused: `BatchNormalization` itself on float32 images with channels last, with scale
-        and centre, neither synchronised nor renormalised. The others, and inference, go on as before.
+        How many layers were fused: `BatchNormalization` itself on float32 or bfloat16 images with channels last, with
+        scale and centre, neither synchronised nor renormalised. The others, and inference, go on as before.
     Limits: nothing is fused where there is a GPU, on which this was not tried.
     Reference: Ioffe & Szegedy, 2015, algorithm 1.
     """
@@ -35,7 +38,7 @@ def fuse(model: Any) -> int:
 
 def _fits(layer: Any) -> bool:
     plain = layer.scale and layer.center and not layer.synchronized and not getattr(layer, "renorm", False)
-    return plain and layer.built and layer.axis in (-1, 3) and layer.dtype_policy.name == "float32"
+    return plain and layer.built and layer.axis in (-1, 3) and layer.dtype_policy.name in PRECISIONS
 
 
 def _call(layer: Any, elementwise: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

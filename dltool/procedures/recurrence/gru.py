@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dltool.procedures.recurrence.loop import Cell, project, recur
+from dltool.procedures.recurrence.loop import Cell, product, project, recur
 
 
 def fused_gru(
@@ -56,9 +56,9 @@ class _ResetAfter:
     def step(self, x: Any, state: tuple, weights: tuple) -> tuple[tuple, tuple]:
         (h,) = state
         units = h.shape[-1]
-        sums = tf.matmul(h, weights[0])
+        sums = product(h, weights[0])
         if len(weights) == 2:
-            sums = tf.nn.bias_add(sums, weights[1])
+            sums = tf.nn.bias_add(sums, tf.cast(weights[1], sums.dtype))
         x_gates, x_h = tf.split(x, [2 * units, units], axis=-1)
         u_gates, u_h = tf.split(sums, [2 * units, units], axis=-1)
         gates = tf.sigmoid(x_gates + u_gates)
@@ -74,7 +74,7 @@ class _ResetAfter:
         d_h = tf.raw_ops.TanhGrad(y=candidate, dy=dh - carried)
         d_gates = tf.raw_ops.SigmoidGrad(y=gates, dy=tf.concat([dh * (h - candidate), d_h * u_h], axis=-1))
         sums = tf.concat([d_gates, d_h * r], axis=-1)
-        return tf.concat([d_gates, d_h], axis=-1), sums, (carried + tf.matmul(sums, transposed[0]),)
+        return tf.concat([d_gates, d_h], axis=-1), sums, (carried + product(sums, transposed[0]),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         return tf.matmul(operands[0], sums, transpose_a=True), tf.reduce_sum(sums, axis=0)
@@ -91,10 +91,10 @@ class _ResetBefore:
         (h,) = state
         units = h.shape[-1]
         x_gates, x_h = tf.split(x, [2 * units, units], axis=-1)
-        gates = tf.sigmoid(x_gates + tf.matmul(h, weights[0]))
+        gates = tf.sigmoid(x_gates + product(h, weights[0]))
         z, r = tf.split(gates, 2, axis=-1)
         reset = r * h
-        candidate = tf.tanh(x_h + tf.matmul(reset, weights[1]))
+        candidate = tf.tanh(x_h + product(reset, weights[1]))
         return (candidate + z * (h - candidate),), (h, reset, gates, candidate)
 
     def back(self, kept: tuple, gradient: tuple, transposed: tuple) -> tuple[Any, Any, tuple]:
@@ -103,10 +103,10 @@ class _ResetBefore:
         z, r = tf.split(gates, 2, axis=-1)
         carried = dh * z
         d_h = tf.raw_ops.TanhGrad(y=candidate, dy=dh - carried)
-        d_reset = tf.matmul(d_h, transposed[1])
+        d_reset = product(d_h, transposed[1])
         d_gates = tf.raw_ops.SigmoidGrad(y=gates, dy=tf.concat([dh * (h - candidate), d_reset * h], axis=-1))
         sums = tf.concat([d_gates, d_h], axis=-1)
-        return sums, sums, (carried + d_reset * r + tf.matmul(d_gates, transposed[0]),)
+        return sums, sums, (carried + d_reset * r + product(d_gates, transposed[0]),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         h, reset = operands

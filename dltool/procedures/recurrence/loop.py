@@ -39,7 +39,9 @@ def recur(
 ) -> tuple[tf.Tensor | None, tuple[tf.Tensor, ...]]:
     """state_t = cell(x_t, state_t-1), its gradients taken by one loop back and one large product a weight.
 
-    Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step.
+    Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step. In bfloat16
+    only the products are: all else, the state above all, is float32, in which it is both more exact and faster (on a
+    processor a bfloat16 sigmoid takes four times as long).
 
     Args:
         x: W x_t + b of all times, (time, batch, columns), time at least 1.
@@ -50,8 +52,10 @@ def recur(
         h of all times, (time, batch, units), or None; and the last state.
     Limits: gradients of gradients are not to be had; a variable must be among the arguments.
     """
-    width = len(state)
+    width, dtype = len(state), x.dtype
     mask = None if mask is None else tf.convert_to_tensor(mask)
+    if dtype == tf.bfloat16:
+        x, state = tf.cast(x, tf.float32), [tf.cast(one, tf.float32) for one in state]
 
     @tf.custom_gradient
     def run(x: tf.Tensor, *rest: tf.Tensor) -> Any:
@@ -63,15 +67,20 @@ def recur(
             given = tuple(tf.convert_to_tensor(one) for one in given)
             of_h = given[0] if sequence else None
             dx, sums, d_first = _backwards(cell, kept, fixed, mask, x, of_h, given[sequence:])
-            operands = [_rows(kept[index].stack()) for index in cell.operands]
-            of_weights = cell.weight_gradients(operands, _rows(dx), _rows(sums))
+            operands = [tf.cast(_rows(kept[index].stack()), dtype) for index in cell.operands]
+            of_weights = cell.weight_gradients(operands, tf.cast(_rows(dx), dtype), tf.cast(_rows(sums), dtype))
             return (dx, *d_first, *of_weights[: len(fixed)])
 
         h = [tf.ensure_shape(arrays[-1].stack(), [x.shape[0], *last[0].shape])] if sequence else []
         return (*h, *last), gradient
 
-    found = run(x, *state, *weights)
+    found = [tf.cast(one, dtype) for one in run(x, *state, *weights)]
     return (found[0] if sequence else None), tuple(found[sequence:])
+
+
+def product(values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """values @ weight, multiplied in the weight's precision and given in that of the values."""
+    return tf.cast(tf.matmul(tf.cast(values, weight.dtype), weight), values.dtype)
 
 
 def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dltool.procedures.recurrence.loop import project, recur
+from dltool.procedures.recurrence.loop import product, project, recur
 
 
 def fused_lstm(
@@ -44,7 +44,7 @@ class _Lstm:
 
     def step(self, x: Any, state: tuple, weights: tuple) -> tuple[tuple, tuple]:
         h, c = state
-        i, f, g, o = tf.split(x + tf.matmul(h, weights[0]), 4, axis=-1)
+        i, f, g, o = tf.split(x + product(h, weights[0]), 4, axis=-1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         after = f * c + i * g
         tanh_c = tf.tanh(after)
@@ -63,7 +63,7 @@ class _Lstm:
             ],
             axis=-1,
         )
-        return sums, sums, (tf.matmul(sums, transposed[0]), dc * f)
+        return sums, sums, (product(sums, transposed[0]), dc * f)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         return (tf.matmul(operands[0], sums, transpose_a=True),)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dltool.procedures.recurrence.loop import project, recur
+from dltool.procedures.recurrence.loop import product, project, recur
 
 
 def fused_simple_rnn(
@@ -43,12 +43,12 @@ class _SimpleRnn:
 
     def step(self, x: Any, state: tuple, weights: tuple) -> tuple[tuple, tuple]:
         (h,) = state
-        after = tf.tanh(x + tf.matmul(h, weights[0]))
+        after = tf.tanh(x + product(h, weights[0]))
         return (after,), (h, after)
 
     def back(self, kept: tuple, gradient: tuple, transposed: tuple) -> tuple[Any, Any, tuple]:
         sums = tf.raw_ops.TanhGrad(y=kept[1], dy=gradient[0])  # dy (1 - y^2)
-        return sums, sums, (tf.matmul(sums, transposed[0]),)
+        return sums, sums, (product(sums, transposed[0]),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         return (tf.matmul(operands[0], sums, transpose_a=True),)
