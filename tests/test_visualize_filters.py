@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from dltool import cli
+from tests import command_line
 from tests.command_line import QUICK, Done, run, write_quick
 
 CNN = """\
@@ -46,6 +47,20 @@ def trained(folder: Path, text: str) -> Path:
 @pytest.fixture(scope="module")
 def cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("cnn"), CNN)
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """cnn/lenet5 after 3 epochs of scikit-learn's digits, enlarged to MNIST's 28 x 28."""
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("lenet")
+    x, y = load_digits(return_X_y=True)
+    x = np.minimum(x * 16, 255).astype(np.uint8).reshape(-1, 8, 8, 1).repeat(3, axis=1).repeat(3, axis=2)
+    np.savez(folder / "digits.npz", x_train=np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0))), y_train=y)
+    data = f"data.dataset={{Npz: {{path: {folder}/digits.npz}}}}"
+    command_line.trained("cnn/lenet5", data, "fit.epochs=3", "--out", folder / "run")
+    return folder / "run"
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +146,41 @@ def test_maximised_units_exceed_the_training_data_s_best(cnn: Path, show: Show, 
     assert all(row["activation"] > row["best_training_image"] and row["exceeds"] for row in units)
     assert rows(done, "layers")[0]["sees"] == "10 x 10"  # 5 + 1 + (3 - 1) * 2
     assert files(tmp_path / "out") == {"maximised-second.png", "maximised-second.gif"}
+
+
+def test_lenet_s_second_convolution_is_maximised_beyond_its_training_data(lenet: Path, show: Show) -> None:
+    done = show(lenet, "--mode", "maximise", "--steps", 128, "--format", "json")
+    (layer,) = rows(done, "layers")
+    assert (layer["layer"], layer["maximised"]) == ("conv2d_1", 16)
+    assert layer["share_that_exceeds"] >= 0.9
+
+
+def test_a_blur_keeps_most_of_the_activation(lenet: Path, show: Show) -> None:
+    sharp, blurred = (
+        np.array([row["activation"] for row in rows(show(lenet, "--mode", "maximise", "--format", "json", *blur))])
+        for blur in ([], ["--blur", 0.5])
+    )
+    assert (blurred > 0.5 * sharp).all() and (blurred < sharp).all()
+
+
+def test_a_linear_first_layer_s_images_have_the_directions_of_its_kernels(
+    cnn: Path, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    from dltool.visualization import maximised_pictures
+
+    found = []
+    climb = maximised_pictures.maximise
+    monkeypatch.setattr(maximised_pictures, "maximise", lambda *a, **o: found.append(climb(*a, **o)) or found[-1])
+    plain = ("--bound", "norm", "--l2", 0, "--total-variation", 0)
+    assert show(cnn, "--mode", "maximise", "--layers", "first", *plain).status == 0
+    kernels = keras.models.load_model(cnn / "model.keras").get_layer("first").kernel.numpy()
+    assert found[0].images.shape == (6, 1, 8, 8, 1)
+    for unit, (image,) in enumerate(found[0].images[..., 0]):
+        # the unit in the middle of 8 x 8 sees 2 pixels to each side; beyond them lies the data's mean
+        deviation, kernel = (image[2:7, 2:7] - image[0, 0]).ravel(), kernels[..., 0, unit].ravel()
+        assert deviation @ kernel / np.linalg.norm(deviation) / np.linalg.norm(kernel) > 0.99
 
 
 def test_class_logits_are_maximised_before_the_softmax(cnn: Path, show: Show) -> None:
