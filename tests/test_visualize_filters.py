@@ -160,7 +160,7 @@ def test_a_blur_keeps_most_of_the_activation(lenet: Path, show: Show) -> None:
         np.array([row["activation"] for row in rows(show(lenet, "--mode", "maximise", "--format", "json", *blur))])
         for blur in ([], ["--blur", 0.5])
     )
-    assert (blurred > 0.5 * sharp).all() and (blurred < sharp).all()
+    assert (blurred > 0.7 * sharp).all() and (blurred < sharp).all()
 
 
 def test_a_linear_first_layer_s_images_have_the_directions_of_its_kernels(
