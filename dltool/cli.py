@@ -741,7 +741,10 @@ def visualize_filters(
         list[str] | None,
         typer.Option("--layers", help="Layers by name or glob, 'conv*'. Default: convolutions, or the last of them."),
     ] = None,
-    units: Annotated[str | None, typer.Option("--units", help="Units, such as 3,5,8:12. Default: 0:64.")] = None,
+    units: Annotated[
+        str | None,
+        typer.Option("--units", help="Units, such as 3,5,8:12; ranges end at the layer's last unit. Default: 0:64."),
+    ] = None,
     images: Annotated[
         list[Path] | None, typer.Option("--images", help="Images to look at. Default: the first of the test split.")
     ] = None,
@@ -771,7 +774,7 @@ def visualize_filters(
         typer.Option("--total-variation", min=0, help="Penalty of differences of neighbours. Default: 2."),
     ] = None,
     blur: Annotated[
-        float | None, typer.Option("--blur", min=0, help="Pixels of Gaussian blur after every step. Default: 0.")
+        float | None, typer.Option("--blur", min=0, help="Pixels of Gaussian blur after every fourth step. Default: 0.")
     ] = None,
     jitter: Annotated[
         int | None, typer.Option("--jitter", min=0, help="Pixels of random shift. Default: 0; of a dream 2.")
@@ -795,7 +798,10 @@ def visualize_filters(
         int | None, typer.Option("--diversity", min=1, help="Images a unit, kept unlike each other. Default: 1.")
     ] = None,
     snapshots: Annotated[
-        int | None, typer.Option("--snapshots", min=2, help="Also a film (GIF) of the ascent with so many frames.")
+        int | None,
+        typer.Option(
+            "--snapshots", min=2, help="Also a film (GIF) of the ascent with so many frames, at most --steps."
+        ),
     ] = None,
     octaves: Annotated[int | None, typer.Option("--octaves", min=1, help="Of a dream. Default: 3.")] = None,
     method: Annotated[

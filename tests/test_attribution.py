@@ -10,43 +10,43 @@ from keras import layers
 from dltool.visualization.attribution import applicable, attribute, explainer, methods
 from dltool.visualization.class_logits import ClassLogits
 from dltool.visualization.deletion import DeletionScore
+from dltool.visualization.randomisation import randomisation, verdicts
 
-SIDE, PATCH = 32, 8
+SIDE, PATCH = 28, 14
 
 
-def patches(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Noise with a bright patch of stripes in one quadrant: images, class (the stripes' direction), quadrant, patch."""
+def patches(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Noise with one quadrant a bright patch of stripes: images, class (the stripes' direction), patch."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 0.3, (n, SIDE, SIDE, 1)).astype(np.float32)
     y, quadrant = rng.integers(0, 2, n), rng.integers(0, 4, n)
     rows = np.zeros((PATCH, PATCH, 1))
     rows[::2] = 1
-    half, inside = SIDE // 2, np.zeros((n, SIDE, SIDE), bool)
+    inside = np.zeros((n, SIDE, SIDE), bool)
     for image, kind, where, mask in zip(x, y, quadrant, inside, strict=True):
-        top, left = rng.integers(2, half - PATCH - 1, 2) + half * np.array(divmod(where, 2))
+        top, left = PATCH * np.array(divmod(where, 2))
         image[top : top + PATCH, left : left + PATCH] = rows if kind else rows.transpose(1, 0, 2)
         mask[top : top + PATCH, left : left + PATCH] = True
-    return x, y, quadrant, inside
+    return x, y, inside
 
 
 @pytest.fixture(scope="module")
 def trained() -> keras.Model:
-    """A small net, its activations kept sparse so that it looks at the patch alone."""
+    """A net of five layers with weights, its activations kept sparse so that it looks at the patch alone."""
     keras.utils.set_random_seed(1)
-    x, y, *_ = patches(2000, 0)
-    options = {"padding": "same", "activation": "relu", "activity_regularizer": keras.regularizers.L1(1e-4)}
+    x, y, *_ = patches(1000, 0)
+    options = {"padding": "same", "activation": "relu", "activity_regularizer": keras.regularizers.L1(3e-5)}
+    options["kernel_regularizer"] = keras.regularizers.L2(1e-3)
     model = keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 1)),
-            layers.Conv2D(8, 3, **options),
-            layers.MaxPooling2D(2, name="pooling"),
-            layers.Conv2D(16, 3, **options),
-            layers.GlobalMaxPooling2D(),
+            *(layers.Conv2D(8, 3, **options), layers.Conv2D(8, 3, **options), layers.MaxPooling2D(2)),
+            *(layers.Conv2D(16, 3, **options), layers.Conv2D(16, 3, **options), layers.GlobalMaxPooling2D()),
             layers.Dense(2, activation="softmax"),
         ]
     )
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    model.fit(x, y, epochs=6, batch_size=32, verbose=0)
+    model.fit(x, y, epochs=8, batch_size=32, verbose=0)
     return model
 
 
@@ -86,27 +86,29 @@ def test_the_net_of_the_patches_knows_them(trained: keras.Model) -> None:
 
 
 @pytest.mark.parametrize("method", methods())
-def test_the_mass_lies_in_the_patch_s_quadrant_and_deletion_finds_it(method: str, trained: keras.Model) -> None:
-    x, y, quadrant, _ = patches(100, 1)
+def test_more_than_80_percent_of_the_mass_lies_in_the_patch_and_deletion_finds_it(
+    method: str, trained: keras.Model
+) -> None:
+    """By each method's default options."""
+    x, y, inside = patches(100, 1)
     maps = attribute(trained, x, y, method)
     assert maps.shape == (100, SIDE, SIDE)
-    quarters = np.abs(maps).reshape(-1, 2, SIDE // 2, 2, SIDE // 2).sum((2, 4)).reshape(-1, 4)
-    share = quarters[np.arange(100), quadrant] / quarters.sum(1)
-    assert share.mean() > 0.8
+    mass = np.abs(maps)
+    assert ((mass * inside).sum((1, 2)) / mass.sum((1, 2))).mean() > 0.8
     deleted = DeletionScore(trained)(x[:32], y[:32], maps[:32])
     assert (deleted.scores < deleted.random_scores).mean() > 0.9
 
 
-# what blurs a map by default must be finer than the patch of 8 pixels: the noise at the lower end of the paper's 0.1 to
-# 0.2, windows of 3 pixels instead of 5, and maps whose units see 4 pixels; those of the last convolution see 8
-FINE = {"smoothgrad": {"noise": 0.1}, "occlusion": {"size": 3, "stride": 1}, "grad-cam": {"layer": "pooling"}}
+def test_a_bright_patch_fails_the_random_weights_check_of_guided_deconvnet_and_here_of_the_gradient(
+    trained: keras.Model,
+) -> None:
+    """It draws the net with a random upper half too (`randomisation`, Limits), so this check does not set them apart.
 
-
-@pytest.mark.parametrize("method", methods())
-def test_more_than_80_percent_of_the_mass_lies_in_the_patch_itself(method: str, trained: keras.Model) -> None:
-    x, y, _, inside = patches(100, 1)
-    maps = np.abs(attribute(trained, x, y, method, **FINE.get(method, {})))
-    assert ((maps * inside).sum((1, 2)) / maps.sum((1, 2))).mean() > 0.8
+    Nets of digits do: tests/test_attribution_checks.py.
+    """
+    x, y, _ = patches(16, 1)
+    rows = randomisation(trained, x, y, ["gradient", "guided", "deconvnet"])
+    assert verdicts(rows) == {"gradient": "fail", "guided": "fail", "deconvnet": "fail"}
 
 
 @pytest.mark.parametrize("method", methods())

@@ -10,6 +10,11 @@ from dltool.filters.options import Options, Rows, Say, Shown, usable
 from dltool.filters.source import Source
 
 TAKES = ("images", "examples", "method", "target", "layers")
+APART = {"random-weights check in the literature": ("known",)}
+KNOWN = {  # of that check, whatever it finds here
+    "guided": "fails (Adebayo et al., 2018)",
+    "deconvnet": "fails (Sixt et al., 2020)",
+}
 
 
 def show(source: Source, options: Options, say: Say) -> Shown:
@@ -56,7 +61,8 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     table: Rows = []
     for method, one in deletions.items():
         means = {"deletion": float(one.scores.mean()), "random_deletion": float(one.random_scores.mean())}
-        table.append({"method": method, **means, "random_weights_check": passed[method]})
+        checked = {"random_weights_check": passed[method], "known": KNOWN.get(method)}
+        table.append({"method": method, **means, **checked})
     shown = [words[index] for index in classes]
     scores = {method: one.scores for method, one in deletions.items()}
     pictures = [attribution_picture(names, images, shown, maps, scores, passed, source.pixels)]

@@ -38,7 +38,7 @@ def units(options: Options, path: str, count: int | None) -> list[int]:
     if count is None:
         raise UsageError(f"--layers: {path} has no fixed number of units")
     try:
-        return choose_units(options.units or DEFAULT_UNITS, path, count)
+        return choose_units(DEFAULT_UNITS if options.units is None else options.units, path, count)
     except ValueError as error:
         raise UsageError(f"--units {error}") from error
 

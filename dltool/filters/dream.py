@@ -24,7 +24,7 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     columns, labels = [[Tile(shown(image, pixels)) for image in images]], ["image"]
     rows: Rows = []
     for call in choice.layers(source, options, choice.convolutions(source)[-1:]):
-        units = choice.units(options, call.path, call.output_shapes[0][-1]) if options.units else [None]
+        units = choice.units(options, call.path, call.output_shapes[0][-1]) if options.units is not None else [None]
         for unit in units:
             say(f"dreaming of {call.path}" + ("" if unit is None else f", unit {unit}"))
             with usable():

@@ -25,7 +25,11 @@ def show(source: Source, options: Options, say: Say) -> Shown:
 
     if options.snapshots and not can_write_gif():
         raise UsageError("--snapshots: Pillow was built without GIF. Install another, or leave the film out.")
-    chosen, climb = targets(source, options), climb_of(options)
+    climb = climb_of(options)
+    if climb.snapshots > climb.ascent.steps:
+        default = ", the default" if options.steps is None else ""
+        raise UsageError(f"--snapshots {climb.snapshots}: are more than --steps {climb.ascent.steps}{default}")
+    chosen = targets(source, options)
     pictures = []
     unit_rows: Rows = []
     layer_rows: Rows = []

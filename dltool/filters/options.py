@@ -71,8 +71,6 @@ class Options:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be a finite number")
         if self.rate is not None and self.rate <= 0:
             raise UsageError(f"--rate {self.rate:g}: must be above 0")
-        if self.snapshots and self.snapshots > (self.steps or self.snapshots):
-            raise UsageError(f"--snapshots {self.snapshots}: are more than --steps {self.steps}")
         if self.images and self.examples:
             raise UsageError("--images and --examples exclude each other")
 

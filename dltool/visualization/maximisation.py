@@ -14,6 +14,7 @@ from dltool.visualization.transformations import blurred, jittered, turned
 
 OBJECTIVES = ("unit", "channel")
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Adam, Kingma & Ba 2015
+BLUR_EVERY = 4  # steps, as in Yosinski et al. 2015; a blur after each flattens what the ascent gains
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Ascent:
         rate: its step size, in parameters of the image.
         l2: weight of mean(d^2), d the deviation from the data's mean in parts of the pixel range.
         total_variation: weight of mean |difference of neighbours| over each axis, in parts of the pixel range.
-        blur: standard deviation in pixels of the Gaussian that smooths the parameters after every step.
+        blur: standard deviation in pixels of the Gaussian that smooths the parameters after every fourth step.
         jitter: pixels of random shift at every step.
         rotation: degrees of random turn, to either side.
         scale: random enlargement, 0.1 for up to 10 % larger or smaller.
@@ -86,10 +87,13 @@ def maximise(
         objective: of a layer with positions "unit", the value in the middle, or "channel", the mean over positions.
         spreads: of each unit a typical size of a, (units,), so that penalties weigh alike. Defaults to 1.
         copies: images a unit, kept apart by `ascent.diversity`.
-        snapshots: images kept on the way, evenly, the last among them.
+        snapshots: images kept on the way, evenly, the last among them; 1 to `ascent.steps`.
     Raises:
-        ValueError: an unknown objective, or rotation, scale or blur of what is no image.
+        ValueError: an unknown objective, rotation or scale of what is no image (blur and jitter also move signals),
+            blur of a Fourier parameterisation, or more snapshots than steps.
     Limits: without penalties and moves the images are full of high frequencies; with them the activation is lower.
+        What a blur takes grows with the image's contrast, what the steps between blurs give does not: they come to a
+        balance, which a larger `rate` raises.
     Reference: Erhan et al., 2009, Visualizing higher-layer features of a deep network; Simonyan et al., 2014,
         arXiv:1312.6034 (L2); Mahendran & Vedaldi, 2015, CVPR (total variation, jitter); Yosinski et al., 2015,
         arXiv:1506.06579 (blur); Olah et al., 2017, Feature visualization, Distill (rotation, scale, diversity).
@@ -100,6 +104,8 @@ def maximise(
         raise ValueError(f"Rotation and scale are for images. Got inputs of shape {tuple(parameters.shape)}.")
     if ascent.blur and parameters.fourier:
         raise ValueError("Blur smooths pixels; a Fourier parameterisation has none. Leave one of them out.")
+    if not 1 <= snapshots <= ascent.steps:
+        raise ValueError(f"The snapshots must be 1 to as many as steps, {ascent.steps}. Got {snapshots}.")
     chosen = tf.constant(np.repeat(np.asarray(units, np.int32), copies))
     scale = np.ones(len(units)) if spreads is None else np.maximum(spreads, 1e-6)
     weights = tf.constant(np.repeat(1 / scale, copies), tf.float32)
@@ -122,7 +128,10 @@ def maximise(
             m, v = BETA_1 * m + (1 - BETA_1) * gradient, BETA_2 * v + (1 - BETA_2) * tf.square(gradient)
             power = tf.cast(step + 1, tf.float32)
             u += ascent.rate * m / (1 - BETA_1**power) / (tf.sqrt(v / (1 - BETA_2**power)) + EPSILON)
-            return step + 1, blurred(u, ascent.blur) if ascent.blur else u, m, v
+            step += 1
+            if ascent.blur:
+                u = tf.cond(step % BLUR_EVERY == 0, lambda: blurred(u, ascent.blur), lambda: u)
+            return step, u, m, v
 
         _, *state = tf.while_loop(lambda step, *_: step < stop, body, [start, first, *state], parallel_iterations=1)
         images = parameters.images(state[0])
@@ -130,7 +139,7 @@ def maximise(
 
     u = tf.constant(parameters.initial(ascent.seed, units, copies))
     state: list[tf.Tensor] = [u, tf.zeros_like(u), tf.zeros_like(u)]
-    bounds = np.linspace(0, ascent.steps, max(1, min(snapshots, ascent.steps)) + 1).round().astype(np.int32)
+    bounds = np.linspace(0, ascent.steps, snapshots + 1).round().astype(np.int32)
     # traced here: TensorFlow takes a function called once for each of many layers for a mistake, and says so
     first = tf.constant(0)
     compiled = climb.get_concrete_function(state[0], state[1:], first, first)

@@ -97,13 +97,48 @@ def test_a_channel_s_mean_is_maximised_over_all_positions() -> None:
 
 
 def variation(images: np.ndarray) -> float:
-    return float(np.abs(np.diff(images, axis=2)).sum() + np.abs(np.diff(images, axis=3)).sum())
+    """Of images or signals (units, copies, ..., channels)."""
+    return float(sum(np.abs(np.diff(images, axis=axis)).sum() for axis in range(2, images.ndim - 1)))
 
 
 @pytest.mark.parametrize("regulariser", [{"total_variation": 4.0}, {"blur": 0.8}])
 def test_a_smoothing_regulariser_smooths(regulariser: dict[str, float]) -> None:
     plain, smooth = (climb(ImageParameters(SHAPE, PIXELS), replace(PLAIN, **extra)) for extra in ({}, regulariser))
     assert variation(smooth.images) < 0.75 * variation(plain.images)
+
+
+def high(images: np.ndarray) -> float:
+    """The share of the power at more than 0.25 cycles a pixel, of images (n, rows, columns)."""
+    rows, columns = np.fft.fftfreq(images.shape[1])[:, None], np.fft.fftfreq(images.shape[2])[None]
+    power = np.abs(np.fft.fft2(images - images.mean((1, 2), keepdims=True))) ** 2
+    return float(power[:, np.hypot(rows, columns) > 0.25].sum() / power.sum())
+
+
+@pytest.mark.parametrize("penalty", [0.0, 2.0])
+def test_blur_keeps_most_of_the_activation_and_takes_high_frequencies(penalty: float) -> None:
+    """A kernel that is a wave of 8 pixels with noise on it, as trained kernels are smooth with some noise."""
+    rng = np.random.default_rng(0)
+    wave = np.sin(2 * np.pi * np.arange(9) / 8 + np.arange(4)[:, None])  # (units, columns)
+    kernels = np.broadcast_to(wave[:, None], (4, 9, 9)) + rng.normal(0, 0.3, (4, 9, 9))
+    weights = tf.constant(kernels.reshape(4, 81).T, tf.float32)
+
+    def found(blur: float) -> Maximised:
+        ascent = Ascent(l2=penalty, total_variation=penalty, blur=blur)  # 256 steps
+        parameters = ImageParameters(SHAPE, PIXELS)
+        return maximise(lambda x: tf.reshape(x - 0.6, [-1, 81]) @ weights, parameters, range(4), ascent)
+
+    sharp, smooth = found(0.0), found(0.5)
+    assert (smooth.activations > 0.5 * sharp.activations).all()
+    assert high(smooth.images[:, 0, ..., 0]) < 0.5 * high(sharp.images[:, 0, ..., 0])
+
+
+def test_the_blur_is_a_gaussian_after_every_fourth_step() -> None:
+    def after(steps: int, blur: float) -> np.ndarray:
+        return climb(ImageParameters(SHAPE, PIXELS, "none"), replace(PLAIN, steps=steps, blur=blur)).images[:, 0]
+
+    np.testing.assert_array_equal(after(3, 0.7), after(3, 0))
+    wanted = ndimage.gaussian_filter(after(4, 0), 0.7, mode="nearest", radius=3, axes=(1, 2))
+    np.testing.assert_allclose(after(4, 0.7), wanted, atol=1e-5)
 
 
 def test_a_fourier_parameterisation_begins_with_low_frequencies() -> None:
@@ -166,6 +201,15 @@ def test_a_signal_is_maximised_as_an_image() -> None:
         assert cosine(found.images[unit, 0, 4:9], model.layers[0].kernel.numpy()[..., unit]) > 0.99
 
 
+def test_a_signal_is_blurred_along_its_positions() -> None:
+    model = keras.Sequential([keras.Input((12, 3)), layers.Conv1D(2, 5, name="layer")])
+    layer, parameters = Activations(model, ["layer"]), ImageParameters((12, 3), PixelRange(-1, 1, np.zeros(3), 2.0))
+    plain, smooth = (
+        maximise(lambda x: layer(x)[0], parameters, [0, 1], replace(PLAIN, blur=blur)).images for blur in (0.0, 1.0)
+    )
+    assert variation(smooth) < 0.75 * variation(plain)
+
+
 def test_jitter_rolls_and_blur_is_a_gaussian_s() -> None:
     x = np.random.default_rng(0).normal(size=(2, 7, 8, 3)).astype(np.float32)
     rolls = [np.roll(x, shift, (1, 2)) for shift in itertools.product((-1, 0, 1), repeat=2)]
@@ -195,6 +239,8 @@ def test_turning_is_scipy_s_affine_map(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: ImageParameters((5, 2), PIXELS, fourier=True), "is for images"),
         (lambda: climb(ImageParameters(SHAPE, PIXELS), PLAIN, objective="mean"), "must be one of unit, channel"),
         (lambda: climb(ImageParameters(SHAPE, PIXELS, fourier=True), replace(PLAIN, blur=1)), "Leave one of them out"),
+        (lambda: climb(ImageParameters((12, 3), PIXELS), replace(PLAIN, rotation=5.0)), "Rotation and scale are for"),
+        (lambda: climb(ImageParameters(SHAPE, PIXELS), replace(PLAIN, steps=3), snapshots=4), "as steps, 3. Got 4"),
     ],
 )
 def test_what_does_not_go_together_is_said(make: object, said: str) -> None:

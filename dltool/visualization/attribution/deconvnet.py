@@ -26,7 +26,8 @@ def deconvnet(classifier: ClassLogits) -> Callable[[Any, Any], Any]:
     Raises:
         ValueError: the model has no ReLU.
     Limits: without max-pooling nothing of the image steers the way back, and every image gives the same map; like
-        guided backpropagation it hardly knows the class.
+        guided backpropagation it hardly knows the class: the upper weights hardly change its maps (Sixt, Granz &
+        Landgraf, 2020, When explanations lie).
     Reference: Zeiler & Fergus, 2014, Visualizing and understanding convolutional networks, section 2.1.
     """
     relus = stand_in_relus(classifier.graph, deconvolved)
