@@ -55,6 +55,7 @@ def test_every_line_has_its_line_and_blank_ones_stay_blank(run_: Path, translate
     assert again.out == f"{lines[3]}\n"
     assert translate(run_, "--to", "fr", "--batch-size", "2", lines=LINES.removesuffix("\n")).out == whole.out
     assert translate(run_, "--to", "fr", lines="").out == ""
+    assert translate(run_, "", "--to", "fr").out == "\n"
 
 
 def test_columns_of_scores_and_several_translations(run_: Path, translate: Any, tmp_path: Path) -> None:
