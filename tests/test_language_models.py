@@ -306,6 +306,27 @@ def test_training_stopped_in_the_middle_of_an_epoch_goes_on_to_the_same_bits(
     assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
 
 
+WORDS = RECIPE.replace("sequence_length: 16", "sequence_length: 8, tokens: words, vocabulary_size: 12")
+
+
+@pytest.mark.parametrize(("recipe", "file"), [(PIECES, "pieces.model"), (WORDS, "words.json")])
+def test_a_resumed_run_keeps_its_tokenizer_and_goes_on_to_the_same_bits(
+    recipe: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, recipe)
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    assert run(capsys, "train", path, "fit.epochs=2", "--out", whole, "-q").status == 0
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=5)
+        assert run(capsys, "train", path, "fit.epochs=2", "--out", again, "-q").status == 143
+    kept = (again / "vocabulary" / file).read_bytes()
+    done = run(capsys, "train", again, "--resume", "-q")
+    assert done.status == 0, done.err
+    assert kept == (again / "vocabulary" / file).read_bytes() == (whole / "vocabulary" / file).read_bytes()
+    models = [RunDirectory(one).load_model().get_weights() for one in (whole, again)]
+    assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
+
+
 def test_resume_refuses_a_text_that_has_changed(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
