@@ -83,8 +83,8 @@ class Data:
             if message:
                 raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", message)])
         shuffle = recipe.get("fit", "shuffle")
-        unshuffled = shuffle is not None and shuffle.data is False
-        if unshuffled and isinstance(dataset, TranslationDataset) and dataset.bpe_dropout:
+        drawn = isinstance(dataset, TranslationDataset) and bool(dataset.bpe_dropout)
+        if shuffle is not None and shuffle.data is False and drawn:
             message = "false leaves every epoch the same, which 'bpe_dropout' draws anew. Remove one of them."
             raise RecipeError([Problem(shuffle.key or shuffle.place, "fit.shuffle", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
