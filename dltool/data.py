@@ -82,6 +82,11 @@ class Data:
                 message = "needs sentences of the same length each epoch, which 'bpe_dropout' changes. Use batch_size."
             if message:
                 raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", message)])
+        shuffle = recipe.get("fit", "shuffle")
+        drawn = isinstance(dataset, TranslationDataset) and bool(dataset.bpe_dropout)
+        if shuffle is not None and shuffle.data is False and drawn:
+            message = "false leaves every epoch the same, which 'bpe_dropout' draws anew. Remove one of them."
+            raise RecipeError([Problem(shuffle.key or shuffle.place, "fit.shuffle", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
         rows = rows_of(recipe) if isinstance(dataset, TextDataset) else None
         with reading():

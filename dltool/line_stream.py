@@ -70,13 +70,14 @@ def _read(stream: BinaryIO, name: str, lines: queue.Queue, stop: threading.Event
     """Put each line, at last None or what kept the next one from being read."""
     number = 0
     try:
-        while data := stream.readline(LONGEST):
+        while data := stream.readline(LONGEST + 2):  # and its end, at most "\r\n"
             number += 1
-            cut = len(data) == LONGEST and not data.endswith(b"\n")
+            line = data.removesuffix(b"\n").removesuffix(b"\r")
+            cut = len(line) > LONGEST
             rest = data
             while cut and rest and not rest.endswith(b"\n"):
                 rest = stream.readline(LONGEST)
-            if not _put(lines, Line(number, _text(data, cut, name, number), cut), stop):
+            if not _put(lines, Line(number, _text(line[:LONGEST], cut, name, number), cut), stop):
                 return
     except OSError as error:
         _put(lines, DataError(f"{name}: {error.strerror or error}"), stop)
@@ -102,7 +103,6 @@ def _put(lines: queue.Queue, one: Line | Exception | None, stop: threading.Event
 def _text(data: bytes, cut: bool, name: str, number: int) -> str:
     if number == 1:
         data = data.removeprefix(b"\xef\xbb\xbf")
-    data = data.removesuffix(b"\n").removesuffix(b"\r")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

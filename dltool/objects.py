@@ -62,13 +62,16 @@ SUFFIXES = {
 OUTPUT_ARGUMENTS = frozenset({"filename", "filepath", "log_dir"})  # of callbacks: they write below the run directory
 BY_OUTPUT = ("losses", "metrics")  # a mapping of output to its own
 METRIC_WORDS = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Model.compile resolves these by the loss
+# what Keras, and AutoGraph with the frames and all lines indented, put before what an exception says
+WRAPPED = re.compile(r"Exception encountered when calling .*?\n\n|in user code:\n.*?\n {4}\w+: ", re.DOTALL)
 UNKNOWN = object()  # stands for what depends on a fact of the data that is not known yet
 
 
 def one_line(error: BaseException) -> str:
     """What an exception says, in one line without terminal codes and tracebacks."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    text = re.sub(r"^Exception encountered when calling .*?\n\n", "", text, flags=re.DOTALL)
+    while before := WRAPPED.match(text):
+        text = re.sub(r"^ {4}", "", text[before.end() :], flags=re.MULTILINE)
     text = re.sub(r"\{\{function_node .*?\}\} ?|\[Op:\w+\].*$", "", text, flags=re.DOTALL)
     text = text.strip().split("\n\n")[0].split("Arguments received by")[0]
     text = re.sub(r"\s+", " ", text).strip()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dltool import cli
+from dltool import changes, cli
 from dltool.keeper import Keeper
 from dltool.runs import RunDirectory
 from tests.command_line import Done, run
@@ -124,6 +124,24 @@ def test_score_reads_standard_input_and_counts_what_is_unknown(
     assert (row["file"], row["characters"], row["unknown"]) == ("standard input", 9, 1)
 
 
+PIECES = RECIPE.replace("sequence_length: 16", "sequence_length: 16, tokens: pieces, vocabulary_size: 290")
+
+
+def test_a_character_that_the_first_token_only_begins_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The zebra, four bytes, is no piece: its first byte is given, and the character ends after it."""
+    assert run(capsys, "train", write(tmp_path, PIECES), "fit.epochs=1", "--out", tmp_path / "run", "-q").status == 0
+    tokenizer: Any = changes.own_vocabulary(RunDirectory(tmp_path / "run"))
+    first = tokenizer.decode(tokenizer.encode("the cat")[:1])
+    assert first and "the cat".startswith(first)
+    for given, characters in {"\U0001f993": 1, "\U0001f993a\u00e9": 3, "the cat": 7 - len(first)}.items():
+        (tmp_path / "some.txt").write_text(given)
+        (row,) = rows_of(capsys, "generate", tmp_path / "run", "--score", tmp_path / "some.txt")
+        assert row["characters"] == characters and row["tokens"] == len(tokenizer.encode(given)) - 1
+        assert row["nats_per_character"] == pytest.approx(math.log(row["perplexity"]) * row["tokens"] / characters)
+
+
 # -- writing ---------------------------------------------------------------------------------------------
 
 
@@ -196,6 +214,8 @@ def test_text_streams_and_a_reader_may_leave(trained: Path) -> None:
         ),
         (("--top-p", "1.5"), "--top-p 1.5: must lie above 0, up to 1"),
         (("--temperature", "inf"), "--temperature inf: must be"),
+        (("--temperature", "0", "--top-k", "3"), "--top-k 3: --temperature 0 takes the likeliest token"),
+        (("--temperature", "0", "--top-p", "0.5"), "--top-p 0.5: --temperature 0 takes the likeliest token"),
         (("--score", "x.txt", "--prompt", "a"), "--prompt does not go with --score"),
     ],
 )
@@ -283,6 +303,27 @@ def test_training_stopped_in_the_middle_of_an_epoch_goes_on_to_the_same_bits(
     histories = [list(csv.DictReader((one / "history.csv").open())) for one in (trained, again)]
     assert [[row[name] for name in kept] for row in histories[0]] == [[row[n] for n in kept] for row in histories[1]]
     models = [RunDirectory(one).load_model().get_weights() for one in (trained, again)]
+    assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
+
+
+WORDS = RECIPE.replace("sequence_length: 16", "sequence_length: 8, tokens: words, vocabulary_size: 12")
+
+
+@pytest.mark.parametrize(("recipe", "file"), [(PIECES, "pieces.model"), (WORDS, "words.json")])
+def test_a_resumed_run_keeps_its_tokenizer_and_goes_on_to_the_same_bits(
+    recipe: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, recipe)
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    assert run(capsys, "train", path, "fit.epochs=2", "--out", whole, "-q").status == 0
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=5)
+        assert run(capsys, "train", path, "fit.epochs=2", "--out", again, "-q").status == 143
+    kept = (again / "vocabulary" / file).read_bytes()
+    done = run(capsys, "train", again, "--resume", "-q")
+    assert done.status == 0, done.err
+    assert kept == (again / "vocabulary" / file).read_bytes() == (whole / "vocabulary" / file).read_bytes()
+    models = [RunDirectory(one).load_model().get_weights() for one in (whole, again)]
     assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
 
 

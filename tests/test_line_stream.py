@@ -29,7 +29,11 @@ def test_only_line_feeds_end_a_line() -> None:
 def test_a_line_without_end_is_cut_and_the_next_one_is_whole() -> None:
     found = read(b"x" * (3 * LONGEST) + b"\nnext\n")
     assert found == [(1, "x" * LONGEST, True), (2, "next", False)]
-    assert read(b"x" * (LONGEST - 1) + b"\n") == [(1, "x" * (LONGEST - 1), False)]
+    for length in (LONGEST - 1, LONGEST):
+        for end in (b"\n", b"\r\n", b""):
+            assert read(b"x" * length + end) == [(1, "x" * length, False)]
+    for end in (b"x\n", b"\r\r\n", b"x\r\n", b"x"):
+        assert read(b"x" * LONGEST + end + (b"next" if end.endswith(b"\n") else b""))[0] == (1, "x" * LONGEST, True)
     cut = read("é".encode() * LONGEST)  # two bytes each: after one more byte the cut falls within a character
     assert cut == [(1, "é" * (LONGEST // 2), True)]
     assert read(b"x" + "é".encode() * LONGEST) == [(1, "x" + "é" * (LONGEST // 2 - 1), True)]

@@ -19,6 +19,7 @@ from dltool.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
 from dltool.metrics.perplexity import Perplexity
 
 SOURCE_SIZE, TARGET_SIZE, BATCH = 11, 13, 3
+BOTH_ENDS, BACKWARDS = keras.layers.Bidirectional, keras.layers.GRU(4, go_backwards=True)
 VARIANTS: dict[str, dict[str, Any]] = {
     "without attention": {"attention": None},
     "without attention, fed, LSTM": {"attention": None, "input_feeding": True, "cell": "LSTM"},
@@ -213,12 +214,37 @@ def test_a_reversed_source_is_read_from_its_last_token() -> None:
     backwards = make(encoder=[keras.layers.GRU(4)], reverse_source=True)
     backwards.set_weights(plain.get_weights())
     x, _ = sentences()
-    turned = np.zeros_like(x["source"])
-    for row, tokens in enumerate(x["source"]):
-        n = (tokens > 0).sum()
-        turned[row, :n] = tokens[:n][::-1]
+    turned = mirrored(x["source"], (x["source"] > 0).sum(axis=1))
     expected = plain({"source": turned, "target": x["target"]})
     np.testing.assert_allclose(backwards(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", [BahdanauAttention, lambda: LuongAttention("general")])
+def test_attention_of_a_reversed_source_is_told_in_the_order_of_its_tokens(attention: Any) -> None:
+    """With equal weights the mirror image of a plain model's that is fed the reversed sentence, of each hypothesis."""
+    keras.utils.set_random_seed(1)
+    plain, backwards = make(attention), make(attention, reverse_source=True)
+    backwards.set_weights([w + np.random.default_rng(4).normal(0, 0.5, w.shape) for w in plain.get_weights()])
+    plain.set_weights(backwards.get_weights())
+    x, _ = sentences()
+    lengths = (x["source"] > 0).sum(axis=1)
+    turned = mirrored(x["source"], lengths)
+    states = [backwards.encode(tf.constant(x["source"])), plain.encode(tf.constant(turned))]
+    states = [{**state, "state": tuple(tf.repeat(one, 2, axis=0) for one in state["state"])} for state in states]
+    for tokens in ([2] * 6, [4, 5, 6, 7, 8, 9]):  # two hypotheses a sentence, which then differ
+        (_, found, states[0]), (_, expected, states[1]) = (
+            model.step(tf.constant(tokens), state) for model, state in zip((backwards, plain), states, strict=True)
+        )
+        np.testing.assert_allclose(found, mirrored(expected.numpy(), lengths.repeat(2)), rtol=1e-4, atol=1e-6)
+    assert np.abs(found - mirrored(found.numpy(), lengths.repeat(2))).max() > 0.01, "it is its own mirror image"
+
+
+def mirrored(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Each row's first `length` entries from the last to the first, zeros after them."""
+    turned = np.zeros_like(rows)
+    for row, n in enumerate(lengths):
+        turned[row, :n] = rows[row, :n][::-1]
+    return turned
 
 
 def test_an_encoder_may_be_deep_and_residual() -> None:
@@ -312,6 +338,10 @@ def test_shared_and_tied_embeddings_are_one_matrix() -> None:
     [
         ({"encoder": [keras.layers.GRU(4, return_state=True)]}, "must not have return_state"),
         ({"encoder": [keras.layers.GRU(4), keras.layers.GlobalAveragePooling1D()]}, "must keep the time axis"),
+        ({"encoder": [BACKWARDS]}, "go_backwards, which puts the padding first"),
+        ({"encoder": [BOTH_ENDS(BACKWARDS, backward_layer=keras.layers.GRU(4))]}, "Bidirectional .* go_backwards"),
+        ({"encoder": [BOTH_ENDS(keras.layers.GRU(4), merge_mode=None)]}, "must have a merge_mode"),
+        ({"encoder": [Residual([keras.layers.Conv1D(3, 3, padding="same")])]}, "Conv1D .* takes no mask"),
         ({"shared_embeddings": True}, "need one vocabulary"),
         ({"memory_dropout": -0.1}, r"memory_dropout must be a number in \[0, 1\)"),
         ({"word_dropout": 1.0}, r"word_dropout must be a number in \[0, 1\)"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ def test_every_line_has_its_line_and_blank_ones_stay_blank(run_: Path, translate
     assert again.out == f"{lines[3]}\n"
     assert translate(run_, "--to", "fr", "--batch-size", "2", lines=LINES.removesuffix("\n")).out == whole.out
     assert translate(run_, "--to", "fr", lines="").out == ""
+    assert translate(run_, "", "--to", "fr").out == "\n"
 
 
 def test_columns_of_scores_and_several_translations(run_: Path, translate: Any, tmp_path: Path) -> None:
@@ -210,3 +213,27 @@ def test_a_process_answers_each_line_as_it_comes(run_: Path) -> None:
     assert process.wait(timeout=60) == 0
     assert answers[1] == "\n" and all(answer.endswith("\n") for answer in answers)
     assert process.stdout.read() == ""
+
+
+@pytest.mark.slow
+def test_a_stream_of_a_hundred_thousand_lines_takes_no_more_memory_than_a_short_one(run_: Path) -> None:
+    peaks = [lines_and_peak(run_, count) for count in (100, 100_000)]
+    assert [lines for lines, _ in peaks] == [100, 100_000]
+    assert peaks[1][1] < peaks[0][1] + 40, "MB; the lines are 54"
+
+
+def lines_and_peak(run_: Path, count: int) -> tuple[int, float]:
+    """Lines that `yes SENTENCE | head | dltool translate` gives, and its peak resident memory in MB."""
+    code = (
+        "import resource, subprocess, sys\n"
+        f"command = [{sys.executable!r}, '-m', 'dltool', 'translate', {str(run_)!r}]\n"
+        "command += ['--to', 'fr', '--max-length', '4']\n"
+        "done = subprocess.run(command, stdout=subprocess.PIPE, check=True)\n"
+        "print(done.stdout.count(b'\\n'), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    sentence = " ".join(["nine hundred and forty-two"] * 20)
+    command = f"yes '{sentence}' | head -{count} | {shlex.join([sys.executable, '-c', code])}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    lines, peak = done.stdout.split()
+    return int(lines), float(peak)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from dltool.applications.seq2seq_model import BRIDGE, DECODER, ENCODED, SOURCE, TARGET, Translator
+from dltool.applications.seq2seq_model import BRIDGE, DECODER, ENCODED, REVERSED, SOURCE, TARGET, Translator
 from dltool.layers.translation.attention_decoder import AttentionDecoder
 from dltool.layers.translation.bridge import Bridge
 from dltool.layers.translation.padding_mask import PaddingMask
@@ -63,7 +63,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         A Keras model, {"source": int (batch, source), "target": int (batch, target)} -> (batch, target, vocabulary),
         padding 0 at the ends and masked; with methods `encode` and `step` for decoding.
     Raises:
-        ValueError: an argument is out of its range, or shared vocabularies differ in size.
+        ValueError: an argument is out of its range, shared vocabularies differ in size, or padding would change
+            the encoder's outputs.
     Limits: opens only where dltool is installed.
     Reference: Sutskever et al., 2014, arXiv:1409.3215; Bahdanau et al., 2015, arXiv:1409.0473; Luong et al., 2015,
         arXiv:1508.04025; tied embeddings: Press & Wolf, 2017, arXiv:1608.05859; lecture slides 139 and 140.
@@ -86,6 +87,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         )
     reading = checked("Seq2Seq", "encoder", encoder)
     for layer in _every(reading):
+        _check_reading(layer)
         _return_sequences(layer)
     writing = AttentionDecoder(decoder, embedding_size, attention, input_feeding, name=DECODER)
 
@@ -100,7 +102,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         whole = layers.Dropout(word_dropout, noise_shape=(None, None, 1))(embedded) if word_dropout else embedded
         return layers.Dropout(dropout)(whole)
 
-    tokens = ReversedTokens(name="reversed")(source) if reverse_source else source
+    tokens = ReversedTokens(name=REVERSED)(source) if reverse_source else source
     x = PaddingMask(name="source_mask")([source_embedding(tokens), source])
     memory = apply(reading, read(x), "encoder")
     if len(memory.shape) != 3:
@@ -126,6 +128,22 @@ def _every(value: Any) -> Iterator[Any]:
             yield from _every(inner)
     elif isinstance(value, layers.Layer):
         yield value
+
+
+def _check_reading(layer: Any) -> None:
+    """Refuse a layer whose outputs depend on how far a sentence is padded, or that gives several."""
+    name, both_ends = type(layer).__name__, isinstance(layer, layers.Bidirectional)
+    if getattr(layer.forward_layer if both_ends else layer, "go_backwards", False):
+        raise ValueError(
+            f"{name} in Seq2Seq's encoder must not have go_backwards, which puts the padding first. "
+            "Use reverse_source or a Bidirectional of a forward layer."
+        )
+    if both_ends and layer.merge_mode is None:
+        raise ValueError(f"{name} in Seq2Seq's encoder must have a merge_mode, such as concat. Got None.")
+    if not layer.supports_masking:
+        raise ValueError(
+            f"{name} in Seq2Seq's encoder takes no mask: padding would change its outputs. Use recurrent layers."
+        )
 
 
 def _return_sequences(layer: Any) -> None:

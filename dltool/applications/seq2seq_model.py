@@ -9,6 +9,7 @@ import tensorflow as tf
 
 # layers of a Translator, by which it finds its parts again when it has been loaded
 SOURCE, TARGET, ENCODED, BRIDGE, DECODER = "source_embedding", "target_embedding", "encoded", "bridge", "decoder"
+REVERSED = "reversed"  # there is one where the source is read backwards
 
 
 @keras.saving.register_keras_serializable("dltool")
@@ -70,6 +71,8 @@ class Translator(keras.Model):
     def step(self, tokens: Any, state: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         """What follows `tokens`: logits float32 (rows, vocabulary), attention (rows, source) or None, the next state.
 
+        Attention is of the source's tokens as they are written, also where they are read backwards.
+
         Args:
             tokens: those before, int32, one a row of "state"; at first the begin of a sentence.
             state: of `encode`, or of the step before.
@@ -77,7 +80,13 @@ class Translator(keras.Model):
         embedding, decoder = self.get_layer(TARGET), self.get_layer(DECODER)
         embedded = embedding(tokens)
         o, weights, after = decoder.step(embedded, state["state"], state["keys"], state["memory"], state["held"])
+        if weights is not None and self._reads_backwards:
+            weights = _turned(weights, state["held"])
         return tf.cast(embedding(o, reverse=True), tf.float32), weights, {**state, "state": after}
+
+    @property
+    def _reads_backwards(self) -> bool:
+        return any(layer.name == REVERSED for layer in self.layers)
 
     @property
     def _encoder(self) -> Any:
@@ -87,6 +96,17 @@ class Translator(keras.Model):
             outputs = [self.get_layer(ENCODED).output, *_listed(bridge.output)]
             self.__dict__["_source_model"] = keras.Model(self.input["source"], outputs)  # hidden from Keras's tracking
         return vars(self)["_source_model"]
+
+
+def _turned(weights: tf.Tensor, held: tf.Tensor) -> tf.Tensor:
+    """Weights (N, S) of positions from a sentence's last token to its first, in the order of its tokens.
+
+    Args:
+        held: (B, S), N a multiple of B: the hypotheses of a sentence one after another.
+    """
+    lengths = tf.math.count_nonzero(held, axis=1, dtype=tf.int32)  # (B,)
+    lengths = tf.repeat(lengths, tf.shape(weights)[0] // tf.shape(held)[0])
+    return tf.reverse_sequence(weights, lengths, seq_axis=1, batch_axis=0)
 
 
 def _tokens(y: Any) -> tf.Tensor:

@@ -61,6 +61,9 @@ def run(
         raise UsageError(f"--top-p {sampling.top_p:g}: must lie above 0, up to 1")
     if not (sampling.temperature >= 0 and math.isfinite(sampling.temperature)):
         raise UsageError(f"--temperature {sampling.temperature:g}: must be a finite number >= 0")
+    for option, value in {"--top-k": sampling.top_k, "--top-p": sampling.top_p}.items():
+        if sampling.temperature == 0 and value is not None:
+            raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
     directory = RunDirectory(path)
     tokenizer = _tokenizer(directory)
     start = _start(tokenizer, prompt)
@@ -97,13 +100,16 @@ def score(path: Path, file: str, *, form: str, device: str, write: Callable[[str
     tokens = tokenizer.encode(text)
     if len(tokens) < 2:
         raise DataError(f"{_name(file)}: has {len(tokens)} {tokenizer.kind}, at least 2 are needed: the first is given")
+    # given is what is whole in the first token: a character that it only begins counts, where it ends
+    given = tokenizer.unknown(text)[0] if tokens[0] == UNKNOWN else tokenizer.decoder().add(tokens[:1])
+    characters = len(text) - len(given)
+    if not characters:
+        raise DataError(f"{_name(file)}: has no character after the first token, which is given")
     model = _model(directory, device)
     from dltool.decoding import scoring
 
     with _token_by_token(directory):
         nats = scoring.nats(model, tokens)
-    first = tokenizer.unknown(text)[0] if tokens[0] == UNKNOWN else tokenizer.decode(tokens[:1])
-    characters = len(text) - len(first)
     total = float(nats.sum(dtype="float64"))
     row = {
         "run": str(directory),

@@ -131,9 +131,12 @@ def run(
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[RunDirectory], str | None]:
-    """Run directories, and the text after them if there is one: the last argument, unless a path is there."""
+    """Run directories, and the text after them if there is one: the last argument, unless a path is there.
+
+    An empty one is a text: Path("") would be the working directory.
+    """
     runs_, text = [RunDirectory(Path(one)) for one in arguments], None
-    if len(arguments) > 1 and not recipe.holds(Path(arguments[-1]).exists):
+    if len(arguments) > 1 and (not arguments[-1] or not recipe.holds(Path(arguments[-1]).exists)):
         text = arguments[-1]
         runs_.pop()
         if text.endswith("/") or ("/" in text and not any(letter.isspace() for letter in text)):
@@ -225,7 +228,7 @@ def _translator(
 @contextmanager
 def _opened(text: str | None, path: Path | None) -> Iterator[BinaryIO]:
     if text is not None:
-        yield io.BytesIO(text.encode("utf-8", "surrogateescape"))
+        yield io.BytesIO((text or "\n").encode("utf-8", "surrogateescape"))
     elif path is None:
         yield open(0, "rb", closefd=False)  # noqa: SIM115 - its own buffer: sys.stdin's is locked at exit if a thread reads
     else:

@@ -92,7 +92,8 @@ def translation(steps_per_epoch: int) -> tuple[keras.Model, keras.optimizers.Opt
     embedding = layers.ReversibleEmbedding(8000, 256, mask_zero=True)
     encoder = layers.Bidirectional(layers.GRU(256, return_sequences=True, return_state=True))
     memory, forward, backward = encoder(layers.Dropout(0.4)(embedding(source)))
-    state = layers.Dense(512, activation="tanh")(layers.Concatenate()([forward, backward]))
+    ends = layers.Concatenate()([forward, backward, memory[:, 0]])  # as wide as the memory's both ends
+    state = layers.Dense(512, activation="tanh")(ends)
     y = layers.Dropout(0.4)(embedding(target))
     hidden = layers.GRU(512, return_sequences=True)(y, initial_state=state)
     context = layers.Attention()([hidden, memory, layers.Dense(512, use_bias=False)(memory)])

@@ -14,6 +14,7 @@ from dltool.datasets.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabu
 from dltool.decoding.beam_search import BeamSearch
 from dltool.decoding.ensemble import Ensemble
 from dltool.decoding.sentence_translator import SentenceTranslator
+from dltool.layers.bahdanau_attention import BahdanauAttention
 from dltool.layers.luong_attention import LuongAttention
 
 LINES = [
@@ -32,13 +33,19 @@ def vocabularies() -> Vocabularies:
     return Vocabularies(shared, shared)
 
 
-def make(size: int, seed: int) -> Any:
-    """Weights so large that no two tokens are about as probable."""
+def make(size: int, seed: int, fed: bool = False) -> Any:
+    """Weights so large that no two tokens are about as probable.
+
+    Args:
+        fed: an LSTM with Bahdanau's attention and input feeding in place of a GRU with Luong's.
+    """
     keras.utils.set_random_seed(seed)
-    encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(4))], keras.layers.GRU(7)
+    encoder = [keras.layers.Bidirectional(keras.layers.GRU(4))]
+    decoder = keras.layers.LSTM(7) if fed else keras.layers.GRU(7)
+    attention = BahdanauAttention(6) if fed else LuongAttention("general")
     model = Seq2Seq(
-        size, size, encoder, decoder, LuongAttention("general"), embedding_size=5,
-        tied_embeddings=True, shared_embeddings=True,
+        size, size, encoder, decoder, attention, embedding_size=5,
+        input_feeding=fed, tied_embeddings=True, shared_embeddings=True,
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     model.set_weights([rng.normal(0, 1.2, w.shape) for w in model.get_weights()])
@@ -114,41 +121,97 @@ def gru(x: np.ndarray, h: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray,
     return z * h + (1 - z) * np.tanh(a[2 * n :] + r * b[2 * n :])
 
 
-def greedy_in_numpy(model: Any, source: list[int], longest: int) -> list[int]:
-    """Bidirectional GRU, Luong's general attention, tied embeddings; the most probable token each time."""
-    w = {v.path.removeprefix("seq2seq/"): v.numpy().astype("float64") for v in model.weights}
-    part = lambda *words: next(value for path, value in w.items() if all(word in path for word in words))  # noqa: E731
-    key = model.get_layer("decoder").attention.weights[0].numpy()
-    embedding = part("target_embedding")
-    read = embedding * embedding.shape[1] ** 0.5
-    halves = []
-    for side, order in (("forward", 1), ("backward", -1)):
-        cell = [part(side, name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
-        h, states = np.zeros(4), []
-        for e in read[source][::order]:
-            h = gru(e, h, *cell)
-            states.append(h)
-        halves.append(np.array(states)[::order])
-    memory = np.concatenate(halves, axis=1)
-    s = np.tanh(np.concatenate([memory[-1], memory[0]]) @ part("bridge", "kernel") + part("bridge", "bias"))
-    cell = [part("decoder/gru", name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
+def lstm(
+    x: np.ndarray, h: np.ndarray, c: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    sigmoid = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+class InNumpy:
+    """A model of `make` in float64 NumPy, token by token: bidirectional GRU, attention, tied embeddings."""
+
+    def __init__(self, model: Any) -> None:
+        self.weights = {v.path.removeprefix("seq2seq/"): v.numpy().astype("float64") for v in model.weights}
+        self.own = {v.name: v.numpy() for v in model.get_layer("decoder").attention.weights}
+        self.denses = [dense.get_weights() for dense in model.get_layer("bridge").denses]
+        self.embedding = self.part("target_embedding")
+        self.read = self.embedding * self.embedding.shape[1] ** 0.5
+
+    def part(self, *words: str) -> np.ndarray:
+        (found,) = (value for path, value in self.weights.items() if all(word in path for word in words))
+        return found
+
+    def cell(self, where: str) -> list[np.ndarray]:
+        return [self.part(where, name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
+
+    def memory(self, source: list[int]) -> np.ndarray:
+        halves = []
+        for side, order in (("forward", 1), ("backward", -1)):
+            h, states = np.zeros(4), []
+            for e in self.read[source][::order]:
+                h = gru(e, h, *self.cell(side))
+                states.append(h)
+            halves.append(np.array(states)[::order])
+        return np.concatenate(halves, axis=1)
+
+    def bridged(self, memory: np.ndarray) -> list[np.ndarray]:
+        """The decoder's first state, of both ends of the memory: h, and c of an LSTM."""
+        ends = np.concatenate([memory[-1], memory[0]])
+        return [np.tanh(ends @ kernel + bias) for kernel, bias in self.denses]
+
+    def output(self, s: np.ndarray, context: np.ndarray) -> np.ndarray:
+        joined = np.concatenate([s, context])
+        return np.tanh(joined @ self.part("readout_kernel") + self.part("readout_bias"))
+
+    def likeliest(self, o: np.ndarray) -> int:
+        logits = self.embedding @ o
+        logits[[PADDING, BEGIN]] = -np.inf
+        return int(logits.argmax())
+
+
+def greedy(model: Any, source: list[int], longest: int) -> list[int]:
+    """Of a GRU with Luong's general attention; the most probable token each time."""
+    twin = InNumpy(model)
+    memory = twin.memory(source)
+    (s,), cell = twin.bridged(memory), twin.cell("decoder/gru")
     found: list[int] = []
     while len(found) < longest and END not in found:
-        s = gru(read[found[-1] if found else BEGIN], s, *cell)
-        context = softmax((memory @ key) @ s) @ memory
-        o = np.tanh(np.concatenate([s, context]) @ part("readout_kernel") + part("readout_bias"))
-        logits = embedding @ o
-        logits[[PADDING, BEGIN]] = -np.inf
-        found.append(int(logits.argmax()))
+        s = gru(twin.read[found[-1] if found else BEGIN], s, *cell)
+        context = softmax((memory @ twin.own["key_kernel"]) @ s) @ memory
+        found.append(twin.likeliest(twin.output(s, context)))
     return found
 
 
-def test_greedy_tokens_are_those_of_a_decoder_in_numpy(model: Any, vocabularies: Vocabularies) -> None:
+def greedy_fed(model: Any, source: list[int], longest: int) -> list[int]:
+    """Of an LSTM that reads [y; context; o before], its context found by Bahdanau's attention of the state before."""
+    twin = InNumpy(model)
+    memory = twin.memory(source)
+    h, c = twin.bridged(memory)
+    o, cell = np.zeros(5), twin.cell("decoder/lstm")
+    found: list[int] = []
+    while len(found) < longest and END not in found:
+        hidden = np.tanh(h @ twin.own["query_kernel"] + memory @ twin.own["key_kernel"] + twin.own["bias"])
+        context = softmax(hidden @ twin.own["score_vector"]) @ memory
+        y = twin.read[found[-1] if found else BEGIN]
+        h, c = lstm(np.concatenate([y, context, o]), h, c, *cell)
+        o = twin.output(h, context)
+        found.append(twin.likeliest(o))
+    return found
+
+
+@pytest.mark.parametrize("fed", [False, True])
+def test_greedy_tokens_are_those_of_a_decoder_in_numpy(fed: bool, vocabularies: Vocabularies) -> None:
+    model = make(vocabularies.source.size, 1, fed)
     search = BeamSearch(model, 1)
     encoded, _ = vocabularies.encoded_sources(LINES, "de", 256)
-    for tokens in encoded:
+    expected = [(greedy_fed if fed else greedy)(model, tokens, 12) for tokens in encoded]
+    assert len({tuple(tokens) for tokens in expected}) > 2
+    for tokens, translation in zip(encoded, expected, strict=True):
         found = search(np.array([[*tokens, 0, 0]], np.int32), 12).tokens.numpy()[0, 0]
-        assert [int(token) for token in found if token] == greedy_in_numpy(model, tokens, 12)
+        assert [int(token) for token in found if token] == translation
 
 
 def test_an_ensemble_averages_probabilities(model: Any, vocabularies: Vocabularies) -> None:
