@@ -8,8 +8,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from dltool.errors import UsageError
+
+PROCESSOR = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # Intel's and AMD's; Arm's
 
 
 def configure(
@@ -54,6 +58,25 @@ def configure(
         raise UsageError(f"dtype_policy '{dtype_policy}': {str(error).splitlines()[0]}") from error
     if seed is not None:
         keras.utils.set_random_seed(seed)
+
+
+def computes_slowly_in(dtype_policy: str | None) -> bool:
+    """Whether a policy computes in bfloat16 where neither a GPU nor the processor has instructions for it.
+
+    There products take some ten times as long as in float32, with AMX a fraction. Where the system does not tell what
+    the processor has, the answer is False.
+    """
+    if dtype_policy not in ("mixed_bfloat16", "bfloat16"):
+        return False
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("GPU"):
+        return False
+    try:
+        words = set(PROCESSOR.read_text().split())
+    except OSError:
+        return False
+    return not words & BFLOAT16_FLAGS
 
 
 def make_gpu_deterministic(seed: int) -> None:

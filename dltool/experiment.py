@@ -106,7 +106,10 @@ def train(
                 bases.check_same(run, resolved)
         else:
             run.check_free(overwrite)
-        backend.begin_anew(seed, recipe.setting("dtype_policy"))
+        policy = recipe.setting("dtype_policy")
+        backend.begin_anew(seed, policy)
+        if backend.computes_slowly_in(policy):
+            progress.say(f"{policy} is slow on this processor, which has no instructions for it: dtype_policy=float32")
         work = _Training(recipe, data, seed, run)
 
         def begin() -> None:

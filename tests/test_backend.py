@@ -46,6 +46,37 @@ def test_training_uses_the_policy_and_the_model_keeps_it(
     assert (evaluated.status, evaluated.err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("flags", "policy", "slow"),
+    [
+        ("fpu sse avx2 fma", "mixed_bfloat16", True),
+        ("fpu avx2 avx512f avx512_bf16 amx_bf16", "mixed_bfloat16", False),
+        ("fp asimd bf16", "mixed_bfloat16", False),  # Arm
+        ("fpu sse avx2 fma", "float32", False),
+        (None, "mixed_bfloat16", False),  # not told, as on a Mac
+    ],
+)
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
+def test_bfloat16_without_instructions_for_it_is_slow(
+    flags: str | None, policy: str, slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "PROCESSOR", tmp_path / "cpuinfo")
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    assert backend.computes_slowly_in(policy) == slow
+
+
+def test_training_says_that_bfloat16_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backend, "computes_slowly_in", lambda policy: policy == "mixed_bfloat16")
+    quick = write_quick(tmp_path)
+    done = run(capsys, "train", quick, "fit.epochs=1", "dtype_policy=mixed_bfloat16", "--out", tmp_path / "run")
+    first = done.err.splitlines()[0]
+    assert first == "mixed_bfloat16 is slow on this processor, which has no instructions for it: dtype_policy=float32"
+    assert "slow" not in run(capsys, "train", quick, "fit.epochs=1", "--out", tmp_path / "other").err
+
+
 def test_asking_for_a_gpu_that_is_not_there_is_an_error() -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU")
