@@ -63,7 +63,7 @@ def configure(
 def computes_slowly_in(dtype_policy: str | None) -> bool:
     """Whether a policy computes in bfloat16 where neither a GPU nor the processor has instructions for it.
 
-    There products take some ten times as long as in float32, with AMX a fraction. Where the system does not tell what
+    There products take several times as long as in float32, with AMX a fraction. Where the system does not tell what
     the processor has, the answer is False.
     """
     if dtype_policy not in ("mixed_bfloat16", "bfloat16"):

@@ -220,7 +220,8 @@ def _sequential(
             raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
         if batches is None:
             raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
-        _adapt(builder, lambda: layers[0].adapt(batches()), value.data[0], "model[0].FeatureSpace")
+        adapt = functools.partial(_adapt_columns, layers[0], batches)
+        _adapt(builder, adapt, value.data[0], "model[0].FeatureSpace")
         inputs, x = (
             dict(layers[0].get_inputs()),
             layers[0].get_encoded_features(),
@@ -288,9 +289,30 @@ def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable
     try:
         layer.adapt(batches() if before is None else batches().map(before))
     finally:
-        layer.dtype_policy = policy
+        _put_back(layer, policy)
+
+
+def _put_back(layer: Any, policy: Any) -> None:
+    layer.dtype_policy = policy
     if policy.compute_dtype != policy.variable_dtype and hasattr(layer, "finalize_state"):
         layer.finalize_state()  # what is computed with is cast anew, as when the layer is loaded
+
+
+def _adapt_columns(space: Any, batches: Callable[[], Any]) -> None:
+    """Adapt a `FeatureSpace`, each of whose columns has a layer of its own, in float32 as `_adapt_to` does."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
+    own = {name: layer.dtype_policy for name, layer in space.preprocessors.items() if hasattr(layer, "adapt")}
+    try:
+        for name in own:
+            space.preprocessors[name].dtype_policy = own[name].variable_dtype
+        space.adapt(batches())
+    finally:
+        keras.config.set_dtype_policy(policy)
+        for name, before in own.items():
+            _put_back(space.preprocessors[name], before)
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:

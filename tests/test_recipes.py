@@ -209,6 +209,13 @@ def test_linear_regression_finds_the_line_of_the_lecture(folder: Path, capsys: p
     np.testing.assert_allclose([slope, intercept], solution, atol=0.02)
 
 
+def test_table_recipe_trains_in_bfloat16(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keras's own `Normalization` of a column can't be adapted in bfloat16."""
+    arguments = ("fit.epochs=1", "dtype_policy=mixed_bfloat16", "--out", folder / "run", "-q")
+    done = run(capsys, "train", "tabular/csv-example", *arguments)
+    assert done.status == 0, done.err
+
+
 @pytest.mark.slow
 def test_fifty_sigmoid_layers_train_once_they_are_batch_normalised(
     folder: Path, capsys: pytest.CaptureFixture[str]

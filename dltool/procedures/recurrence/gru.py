@@ -77,7 +77,8 @@ class _ResetAfter:
         return tf.concat([d_gates, d_h], axis=-1), sums, (carried + product(sums, transposed[0]),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
-        return tf.matmul(operands[0], sums, transpose_a=True), tf.reduce_sum(sums, axis=0)
+        of_bias = tf.reduce_sum(tf.cast(sums, tf.float32), axis=0)  # thousands of rows: bfloat16 would stop growing
+        return tf.matmul(operands[0], sums, transpose_a=True), tf.cast(of_bias, sums.dtype)
 
 
 class _ResetBefore:
