@@ -220,8 +220,8 @@ def _sequential(
             raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
         if batches is None:
             raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
-        adapt = functools.partial(_adapt_columns, layers[0], batches)
-        _adapt(builder, adapt, value.data[0], "model[0].FeatureSpace")
+        columns = functools.partial(_adapt_columns, layers[0], batches)
+        _adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
         inputs, x = (
             dict(layers[0].get_inputs()),
             layers[0].get_encoded_features(),
