@@ -40,8 +40,8 @@ def recur(
     """state_t = cell(x_t, state_t-1), its gradients taken by one loop back and one large product a weight.
 
     Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step. In bfloat16
-    only the products are: all else inside the loop, the state above all, is float32, in which it is both more exact and
-    faster (on a processor a bfloat16 sigmoid takes four times as long). What goes in and comes out is bfloat16.
+    only the products are: all else inside the loop, the state above all, is float32, in which it is more exact. What
+    goes in and comes out is bfloat16.
 
     Args:
         x: W x_t + b of all times, (time, batch, columns), time at least 1.
