@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -280,39 +281,40 @@ def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, s
 
 
 def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable[[], Any]) -> None:
-    """Adapt a layer to what the layers before it make of the data, in the precision of its variables.
-
-    In a mixed policy's computing precision Keras's `Normalization` would add up bfloat16 means, and fails at it.
-    """
-    policy = layer.dtype_policy
-    layer.dtype_policy = policy.variable_dtype
-    try:
+    """Adapt a layer to what the layers before it make of the data."""
+    with _precision_of_variables([layer]):
         layer.adapt(batches() if before is None else batches().map(before))
-    finally:
-        _put_back(layer, policy)
-
-
-def _put_back(layer: Any, policy: Any) -> None:
-    layer.dtype_policy = policy
-    if policy.compute_dtype != policy.variable_dtype and hasattr(layer, "finalize_state"):
-        layer.finalize_state()  # what is computed with is cast anew, as when the layer is loaded
 
 
 def _adapt_columns(space: Any, batches: Callable[[], Any]) -> None:
-    """Adapt a `FeatureSpace`, each of whose columns has a layer of its own, in float32 as `_adapt_to` does."""
+    """Adapt a `FeatureSpace`, each of whose columns has a layer of its own."""
     import keras
 
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
-    own = {name: layer.dtype_policy for name, layer in space.preprocessors.items() if hasattr(layer, "adapt")}
+    with _precision_of_variables([layer for layer in space.preprocessors.values() if hasattr(layer, "adapt")]):
+        keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
+        try:
+            space.adapt(batches())
+        finally:
+            keras.config.set_dtype_policy(policy)
+
+
+@contextmanager
+def _precision_of_variables(layers: Sequence[Any]) -> Iterator[None]:
+    """Let layers compute as their variables are kept, float32 under a mixed policy.
+
+    In such a policy's computing precision Keras's `Normalization` would add up bfloat16 means, and fails at it.
+    """
+    policies = [layer.dtype_policy for layer in layers]
+    for layer, policy in zip(layers, policies, strict=True):
+        layer.dtype_policy = policy.variable_dtype
     try:
-        for name in own:
-            space.preprocessors[name].dtype_policy = own[name].variable_dtype
-        space.adapt(batches())
+        yield
     finally:
-        keras.config.set_dtype_policy(policy)
-        for name, before in own.items():
-            _put_back(space.preprocessors[name], before)
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
+            if policy.compute_dtype != policy.variable_dtype and hasattr(layer, "finalize_state"):
+                layer.finalize_state()  # what is computed with is cast anew, as when the layer is loaded
 
 
 def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:
