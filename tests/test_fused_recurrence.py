@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dltool.procedures import fused_recurrence
 from dltool.procedures.fused_recurrence import fuse
 from dltool.procedures.recurrence.gru import fused_gru
 from dltool.procedures.recurrence.lstm import fused_lstm
@@ -32,6 +33,14 @@ OPTIONS: dict[str, tuple[dict[str, Any], Any]] = {
     "backwards, masked": ({"return_sequences": True, "return_state": True, "go_backwards": True}, PADDED),
     "no bias, unrolled": ({"return_sequences": True, "use_bias": False, "unroll": True}, None),
 }
+
+
+@pytest.fixture(autouse=True, params=[1, 2], ids=["one loop", "two loops"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Over how many parts of a batch a layer loops side by side."""
+    monkeypatch.setattr(fused_recurrence, "_processors", lambda: request.param)
+    monkeypatch.setattr(fused_recurrence, "ROWS", 1)
+    return request.param
 
 
 @pytest.fixture
@@ -219,7 +228,7 @@ def test_training_in_a_compiled_loop_leads_where_keras_s_does(random: np.random.
 
 
 @pytest.mark.parametrize(("name", "products"), [("LSTM", 1), ("GRU", 1), ("GRU, reset before", 2), ("SimpleRNN", 1)])
-def test_only_the_products_of_the_state_are_in_the_loops(name: str, products: int) -> None:
+def test_only_the_products_of_the_state_are_in_the_loops(name: str, products: int, loops: int) -> None:
     layer, _ = pair(LAYERS[name], units=4, return_sequences=True)
 
     @tf.function
@@ -236,7 +245,23 @@ def test_only_the_products_of_the_state_are_in_the_loops(name: str, products: in
         for function in definition.library.function
         if function.signature.name in bodies
     ]
-    assert found == [products, products]  # forwards and backwards
+    assert found == [products, products] * loops  # forwards and backwards
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_batch_of_unknown_size_is_shared_out(name: str, batch: int, random: np.random.Generator) -> None:
+    fused, plain = pair(LAYERS[name], units=4, return_sequences=True)
+    compiled = tf.function(lambda x: fused(x, training=True), input_signature=[tf.TensorSpec((None, None, 3))])
+    x = tf.constant(random.normal(size=(batch, 5, 3)), tf.float32)
+    np.testing.assert_allclose(compiled(x), plain(x, training=True), rtol=2e-5, atol=2e-5)
+
+
+def test_each_processor_has_a_loop_where_the_batch_is_large_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_recurrence, "ROWS", 32)
+    assert fused_recurrence._sizes(tf.zeros((80, 2, 3)), 2) == [40, 40]
+    assert fused_recurrence._sizes(tf.zeros((99, 2, 3)), 16) == [33, 33, 33]
+    assert fused_recurrence._sizes(tf.zeros((7, 2, 3)), 2) == [7]
 
 
 def test_what_is_not_the_same_function_is_left_alone() -> None:

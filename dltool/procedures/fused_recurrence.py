@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from dltool.procedures.recurrence.gru import fused_gru
 from dltool.procedures.recurrence.lstm import fused_lstm
 from dltool.procedures.recurrence.simple_rnn import fused_simple_rnn
 
+ROWS = 32  # of a batch, at least, in a loop of its own
 TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)
 
@@ -20,7 +22,9 @@ def fuse(model: Any) -> int:
     """Let a model's recurrent layers train with one large product a weight, before or after the loop over time.
 
     The same functions, equal to rounding, from the same draws of dropout: W x_t + b of all times is one product
-    before the loop, and each weight's gradient one after it. Keras has small ones at every time step.
+    before the loop, and each weight's gradient one after it. Keras has small ones at every time step. Where there is
+    more than one processor, parts of the batch go through time in loops of their own, side by side: the operations of
+    one time step are too small to be shared out themselves.
 
     Args:
         model: a built model; nested models and the two layers of `Bidirectional` are reached too.
@@ -40,9 +44,17 @@ def fuse(model: Any) -> int:
         if isinstance(layer, keras.layers.TimeDistributed)
         for inner in layer._flatten_layers(include_self=False)
     }
+    paired = {
+        id(inner)
+        for layer in layers
+        if isinstance(layer, keras.layers.Bidirectional)
+        for inner in (layer.forward_layer, layer.backward_layer)  # which are side by side themselves
+    }
+    processors = _processors()
     for layer in layers:
         if id(layer) not in vectorised and _fits(layer) and "inner_loop" not in vars(layer):
-            layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop)
+            loops = max(1, processors // 2) if id(layer) in paired else processors
+            layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop, loops)
             fused += 1
     return fused
 
@@ -60,10 +72,16 @@ def _fits(layer: Any) -> bool:
     return cell.recurrent_activation in SIGMOID and one_mask and layer.use_cudnn is not True  # True is to fail
 
 
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, which macOS does not say
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _inner_loop(
-    layer: Any, stepwise: Any, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
+    layer: Any, stepwise: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
 ) -> tuple[Any, Any, list[Any]]:
-    """Keras's `RNN.inner_loop`: the last output, the outputs, the last state."""
+    """Keras's `RNN.inner_loop`: the last output, the outputs, the last state; in up to so many loops side by side."""
     if training is not True:
         return stepwise(sequences, initial_state, mask=mask, training=training)
     cell = layer.cell
@@ -77,18 +95,36 @@ def _inner_loop(
     if layer.go_backwards:
         sequences = tf.reverse(sequences, [1])
         mask = None if mask is None else tf.reverse(mask, [0])
-    outputs, *state = _recurrence(layer)(
-        tf.cast(sequences, cell.compute_dtype),
-        *(None if weight is None else tf.cast(weight, cell.compute_dtype) for weight in _weights(cell)),
-        *(tf.convert_to_tensor(one) for one in tf.nest.flatten(initial_state)),
-        mask=mask,
-        sequence=layer.return_sequences,
-    )
+    sequences = tf.cast(sequences, cell.compute_dtype)
+    weights = [None if weight is None else tf.cast(weight, cell.compute_dtype) for weight in _weights(cell)]
+    state = [tf.convert_to_tensor(one) for one in tf.nest.flatten(initial_state)]
+    sizes = _sizes(sequences, loops)
+    found = [
+        _recurrence(layer)(rows, *weights, *first, mask=seen, sequence=layer.return_sequences)
+        for rows, seen, *first in zip(
+            tf.split(sequences, sizes),
+            [None] * len(sizes) if mask is None else tf.split(mask, sizes, axis=1),
+            *(tf.split(one, sizes) for one in state),
+            strict=True,
+        )
+    ]
+    outputs = tf.concat([one[0] for one in found], axis=1) if layer.return_sequences else None
+    state = [tf.concat(parts, axis=0) for parts in zip(*(one[1:] for one in found), strict=True)]
     if not layer.return_sequences:
         outputs = tf.expand_dims(state[0], 0)
     if mask is not None:
         outputs = tf.where(_seen(layer, mask), outputs, tf.zeros_like(outputs))
     return outputs[-1], tf.transpose(outputs, [1, 0, 2]), state
+
+
+def _sizes(sequences: tf.Tensor, loops: int) -> list[Any]:
+    """Rows of the batch for each loop, as even as can be: fewer loops than asked for a small batch."""
+    batch = sequences.shape[0]
+    if batch is None:
+        batch = tf.shape(sequences)[0]
+    else:
+        loops = max(1, min(loops, batch // ROWS))
+    return [(batch + number) // loops for number in range(loops)]
 
 
 def _recurrence(layer: Any) -> Any:

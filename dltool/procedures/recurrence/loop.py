@@ -55,7 +55,7 @@ def recur(
     width, dtype = len(state), x.dtype
     mask = None if mask is None else tf.convert_to_tensor(mask)
     if dtype == tf.bfloat16:
-        x, state = tf.cast(x, tf.float32), [tf.cast(one, tf.float32) for one in state]
+        state = [tf.cast(one, tf.float32) for one in state]
 
     @tf.custom_gradient
     def run(x: tf.Tensor, *rest: tf.Tensor) -> Any:
@@ -68,7 +68,7 @@ def recur(
             of_h = given[0] if sequence else None
             dx, sums, d_first = _backwards(cell, kept, fixed, mask, x, of_h, given[sequence:])
             operands = [tf.cast(_rows(kept[index].stack()), dtype) for index in cell.operands]
-            of_weights = cell.weight_gradients(operands, tf.cast(_rows(dx), dtype), tf.cast(_rows(sums), dtype))
+            of_weights = cell.weight_gradients(operands, _rows(dx), _rows(sums))
             return (dx, *d_first, *of_weights[: len(fixed)])
 
         h = [tf.ensure_shape(arrays[-1].stack(), [x.shape[0], *last[0].shape])] if sequence else []
@@ -97,18 +97,19 @@ def _forwards(
     cell: Cell, x: tf.Tensor, first: tuple, weights: tuple, mask: Any, sequence: bool
 ) -> tuple[list[tf.TensorArray], tuple]:
     """What was kept at each time, then h if it is wanted; and the last state."""
-    time, units = tf.shape(x)[0], first[0].shape[-1]
+    time, units, dtype = tf.shape(x)[0], first[0].shape[-1], first[0].dtype
     columns = [*cell.widths(units), *([units] if sequence else [])]
 
     def body(t: tf.Tensor, state: tuple, arrays: list) -> tuple:
-        after, kept = cell.step(x[t], state, weights)  # x[t] shares x's memory, where a TensorArray would copy it
+        x_t = tf.cast(x[t], dtype)  # x[t] shares x's memory, where a TensorArray would copy it
+        after, kept = cell.step(x_t, state, weights)
         if mask is not None:
             after = tuple(tf.where(mask[t], new, old) for new, old in zip(after, state, strict=True))
         _keep_shapes(after, state)
         now = (*kept, after[0]) if sequence else kept
         return t + 1, after, [array.write(t, one) for array, one in zip(arrays, now, strict=True)]
 
-    arrays = _arrays(x, columns)
+    arrays = _arrays(x, columns, dtype)
     _, last, arrays = tf.while_loop(lambda t, *_: t < time, body, (tf.constant(0), tuple(first), arrays))
     return list(arrays), tuple(last)
 
@@ -130,21 +131,20 @@ def _backwards(
             before = tuple(one + other for one, other in zip(before, carried, strict=True))
         _keep_shapes(before, gradient)
         written = (dx,) if cell.shared else (dx, sums)
-        return t - 1, before, [array.write(t, one) for array, one in zip(arrays, written, strict=True)]
+        now = [tf.cast(one, x.dtype) for one in written]  # read by the large products alone, and cheaper to store
+        return t - 1, before, [array.write(t, one) for array, one in zip(arrays, now, strict=True)]
 
-    arrays = _arrays(x, [x.shape[-1]] * (1 if cell.shared else 2))
+    arrays = _arrays(x, [x.shape[-1]] * (1 if cell.shared else 2), x.dtype)
     start = tf.shape(x)[0] - 1
     _, of_first, arrays = tf.while_loop(lambda t, *_: t >= 0, body, (start, of_last, arrays))
     stacks = [tf.ensure_shape(array.stack(), x.shape) for array in arrays]
     return stacks[0], stacks[-1], tuple(of_first)
 
 
-def _arrays(x: tf.Tensor, columns: list[int]) -> list[tf.TensorArray]:
+def _arrays(x: tf.Tensor, columns: list[int], dtype: tf.DType) -> list[tf.TensorArray]:
     """To write (batch, columns) into at each time; read more than once."""
     time, batch = tf.shape(x)[0], x.shape[1]
-    return [
-        tf.TensorArray(x.dtype, size=time, element_shape=[batch, width], clear_after_read=False) for width in columns
-    ]
+    return [tf.TensorArray(dtype, size=time, element_shape=[batch, width], clear_after_read=False) for width in columns]
 
 
 def _keep_shapes(after: tuple, before: tuple) -> None:
