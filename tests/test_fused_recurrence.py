@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool.procedures import fused_recurrence
+from dltool import side_by_side
 from dltool.procedures.fused_recurrence import fuse
 from dltool.procedures.recurrence.gru import fused_gru
 from dltool.procedures.recurrence.lstm import fused_lstm
@@ -38,8 +38,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], Any]] = {
 @pytest.fixture(autouse=True, params=[1, 2], ids=["one loop", "two loops"])
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Over how many parts of a batch a layer loops side by side."""
-    monkeypatch.setattr(fused_recurrence, "_processors", lambda: request.param)
-    monkeypatch.setattr(fused_recurrence, "ROWS", 1)
+    monkeypatch.setattr(side_by_side, "processors", lambda: request.param)
+    monkeypatch.setattr(side_by_side, "ROWS", 1)
     return request.param
 
 
@@ -258,10 +258,10 @@ def test_a_batch_of_unknown_size_is_shared_out(name: str, batch: int, random: np
 
 
 def test_each_processor_has_a_loop_where_the_batch_is_large_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_recurrence, "ROWS", 32)
-    assert fused_recurrence._sizes(tf.zeros((80, 2, 3)), 2) == [40, 40]
-    assert fused_recurrence._sizes(tf.zeros((99, 2, 3)), 16) == [33, 33, 33]
-    assert fused_recurrence._sizes(tf.zeros((7, 2, 3)), 2) == [7]
+    monkeypatch.setattr(side_by_side, "ROWS", 32)
+    assert side_by_side.shares(tf.zeros((80, 2, 3)), 2) == [40, 40]
+    assert side_by_side.shares(tf.zeros((99, 2, 3)), 16) == [33, 33, 33]
+    assert side_by_side.shares(tf.zeros((7, 2, 3)), 2) == [7]
 
 
 def test_what_is_not_the_same_function_is_left_alone() -> None:

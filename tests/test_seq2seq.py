@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import softmax
 
+from dltool import side_by_side
 from dltool.applications.seq2seq import Seq2Seq
 from dltool.layers.bahdanau_attention import BahdanauAttention
 from dltool.layers.luong_attention import LuongAttention
@@ -117,8 +118,9 @@ def test_gradients_are_those_of_finite_differences(model: Any) -> None:
     assert slope == pytest.approx((values[0] - values[1]) / (2 * epsilon), rel=2e-2, abs=2e-5)
 
 
-def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """product_scan against TensorFlow's own differentiation of an unrolled loop, of each weight alone."""
+@pytest.mark.parametrize("loops", [1, 2])
+def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """product_scan, in parts of the batch or whole, against TensorFlow differentiating an unrolled loop: each weight."""
     from dltool.layers.translation import attention_decoder
 
     def unrolled(step: Any, sequences: Any, state: Any, constants: Any, kernels: Any) -> Any:
@@ -133,8 +135,10 @@ def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(monkeypatch: pyt
     for name in ("Bahdanau", "Bahdanau, fed, LSTM", "Luong concat, fed"):
         keras.utils.set_random_seed(1)
         model, found = make(**VARIANTS[name]), []
-        for scan in (attention_decoder.product_scan, unrolled):
+        monkeypatch.setattr(side_by_side, "ROWS", 1)
+        for scan, at_once in ((attention_decoder.product_scan, loops), (unrolled, 1)):
             monkeypatch.setattr(attention_decoder, "product_scan", scan)
+            monkeypatch.setattr(side_by_side, "processors", lambda at_once=at_once: at_once)
             with tf.GradientTape() as tape:
                 loss = LabelSmoothedCrossentropy(0.1)(y, model(x, training=True))
             found.append([tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_weights)])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from dltool import side_by_side
 from dltool.procedures.recurrence.gru import fused_gru
 from dltool.procedures.recurrence.lstm import fused_lstm
 from dltool.procedures.recurrence.simple_rnn import fused_simple_rnn
 
-ROWS = 32  # of a batch, at least, in a loop of its own
 TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)
 
@@ -50,7 +49,7 @@ def fuse(model: Any) -> int:
         if isinstance(layer, keras.layers.Bidirectional)
         for inner in (layer.forward_layer, layer.backward_layer)  # which are side by side themselves
     }
-    processors = _processors()
+    processors = side_by_side.processors()
     for layer in layers:
         if id(layer) not in vectorised and _fits(layer) and "inner_loop" not in vars(layer):
             loops = max(1, processors // 2) if id(layer) in paired else processors
@@ -70,12 +69,6 @@ def _fits(layer: Any) -> bool:
         return True
     one_mask = not cell.dropout or cell.implementation == 2  # implementation 1 drops out for each gate apart
     return cell.recurrent_activation in SIGMOID and one_mask and layer.use_cudnn is not True  # True is to fail
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, which macOS does not say
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _inner_loop(
@@ -98,7 +91,7 @@ def _inner_loop(
     sequences = tf.cast(sequences, cell.compute_dtype)
     weights = [None if weight is None else tf.cast(weight, cell.compute_dtype) for weight in _weights(cell)]
     state = [tf.convert_to_tensor(one) for one in tf.nest.flatten(initial_state)]
-    sizes = _sizes(sequences, loops)
+    sizes = side_by_side.shares(sequences, loops)
     found = [
         _recurrence(layer)(rows, *weights, *first, mask=seen, sequence=layer.return_sequences)
         for rows, seen, *first in zip(
@@ -115,16 +108,6 @@ def _inner_loop(
     if mask is not None:
         outputs = tf.where(_seen(layer, mask), outputs, tf.zeros_like(outputs))
     return outputs[-1], tf.transpose(outputs, [1, 0, 2]), state
-
-
-def _sizes(sequences: tf.Tensor, loops: int) -> list[Any]:
-    """Rows of the batch for each loop, as even as can be: fewer loops than asked for a small batch."""
-    batch = sequences.shape[0]
-    if batch is None:
-        batch = tf.shape(sequences)[0]
-    else:
-        loops = max(1, min(loops, batch // ROWS))
-    return [(batch + number) // loops for number in range(loops)]
 
 
 def _recurrence(layer: Any) -> Any:

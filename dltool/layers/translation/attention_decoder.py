@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltool import side_by_side
 from dltool.layers.translation.gated_steps import gru_step, lstm_step
 from dltool.layers.translation.product_scan import product_scan
 from dltool.layers.translation.sequence_attention import Attention, projected
@@ -190,13 +191,20 @@ class AttentionDecoder(keras.layers.Layer):
 
     def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> Any:
         keys = self.keys(memory)
-        projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, B, gates)
+        sizes = side_by_side.shares(embedded)
+        parts = [tf.split(one, sizes) for one in (embedded, keys, memory, held, *states)]
+        found = [self._scan(*part) for part in zip(*parts, strict=True)]
+        hidden, context, *rest = (tf.concat(one, axis=0) for one in zip(*found, strict=True))
+        return rest[0] if self.input_feeding else self._read_out(hidden, context)
+
+    def _scan(self, embedded: Any, keys: Any, memory: Any, held: Any, *states: Any) -> list[Any]:
+        """The outputs of all steps of some of the sentences, (rows, T, width) each."""
+        projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, rows, gates)
         projected.set_shape([None, None, self.recurrent.cell.kernel.shape[1]])
         outputs, _ = product_scan(
-            self._step, [projected], self.first(states), self._constants(keys, memory, held), self._kernels()
+            self._step, [projected], self.first(list(states)), self._constants(keys, memory, held), self._kernels()
         )
-        hidden, context, *rest = (tf.transpose(one, [1, 0, 2]) for one in outputs)
-        return rest[0] if self.input_feeding else self._read_out(hidden, context)
+        return [tf.transpose(one, [1, 0, 2]) for one in outputs]
 
     def _attend(self, queries: Any, keys: Any, memory: Any, held: Any) -> tuple[Any, Any]:
         """Contexts (B, T, D) and weights (B, T, S) of unprojected queries (B, T, Q); None without attention."""
