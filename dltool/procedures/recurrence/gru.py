@@ -51,30 +51,29 @@ class _ResetAfter:
     shared = False
 
     def widths(self, units: int) -> tuple[int, ...]:
-        return units, 2 * units, units, units
+        return (units,) * 5
 
     def step(self, x: Any, state: tuple, weights: tuple) -> tuple[tuple, tuple]:
         (h,) = state
-        units = h.shape[-1]
         sums = product(h, weights[0])
         if len(weights) == 2:
             sums = tf.nn.bias_add(sums, tf.cast(weights[1], sums.dtype))
-        x_gates, x_h = tf.split(x, [2 * units, units], axis=-1)
-        u_gates, u_h = tf.split(sums, [2 * units, units], axis=-1)
-        gates = tf.sigmoid(x_gates + u_gates)
-        z, r = tf.split(gates, 2, axis=-1)
-        candidate = tf.tanh(x_h + r * u_h)
-        return (candidate + z * (h - candidate),), (h, gates, u_h, candidate)
+        z, r, both = tf.split(x + sums, 3, axis=-1)  # one copy of all three, where x_h and u_h apart would take two
+        z, r, u_h = tf.sigmoid(z), tf.sigmoid(r), sums[:, 2 * h.shape[-1] :]
+        candidate = tf.tanh(both + (r - 1) * u_h)
+        return (candidate + z * (h - candidate),), (h, z, r, u_h, candidate)
 
     def back(self, kept: tuple, gradient: tuple, transposed: tuple) -> tuple[Any, Any, tuple]:
-        h, gates, u_h, candidate = kept
+        h, z, r, u_h, candidate = kept
         (dh,) = gradient
-        z, r = tf.split(gates, 2, axis=-1)
+        dtype = transposed[0].dtype
         carried = dh * z
         d_h = tf.raw_ops.TanhGrad(y=candidate, dy=dh - carried)
-        d_gates = tf.raw_ops.SigmoidGrad(y=gates, dy=tf.concat([dh * (h - candidate), d_h * u_h], axis=-1))
-        sums = tf.concat([d_gates, d_h * r], axis=-1)
-        return tf.concat([d_gates, d_h], axis=-1), sums, (carried + product(sums, transposed[0]),)
+        d_z = tf.cast(tf.raw_ops.SigmoidGrad(y=z, dy=dh * (h - candidate)), dtype)
+        d_r = tf.cast(tf.raw_ops.SigmoidGrad(y=r, dy=d_h * u_h), dtype)
+        sums = tf.concat([d_z, d_r, tf.cast(d_h * r, dtype)], axis=-1)
+        dx = tf.concat([d_z, d_r, tf.cast(d_h, dtype)], axis=-1)
+        return dx, sums, (carried + tf.cast(tf.matmul(sums, transposed[0]), dh.dtype),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         of_bias = tf.reduce_sum(tf.cast(sums, tf.float32), axis=0)  # thousands of rows: bfloat16 would stop growing

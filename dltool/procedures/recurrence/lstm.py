@@ -54,16 +54,14 @@ class _Lstm:
         _, c, i, f, g, o, tanh_c = kept
         dh, dc = gradient
         dc += _through_tanh(tanh_c, dh * o)
-        sums = tf.concat(
-            [
-                _through_sigmoid(i, dc * g),
-                _through_sigmoid(f, dc * c),
-                _through_tanh(g, dc * i),
-                _through_sigmoid(o, dh * tanh_c),
-            ],
-            axis=-1,
-        )
-        return sums, sums, (product(sums, transposed[0]), dc * f)
+        parts = [
+            _through_sigmoid(i, dc * g),
+            _through_sigmoid(f, dc * c),
+            _through_tanh(g, dc * i),
+            _through_sigmoid(o, dh * tanh_c),
+        ]
+        sums = tf.concat([tf.cast(one, transposed[0].dtype) for one in parts], axis=-1)
+        return sums, sums, (tf.cast(tf.matmul(sums, transposed[0]), dh.dtype), dc * f)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         return (tf.matmul(operands[0], sums, transpose_a=True),)
