@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-ROWS = 32  # of a batch, at least, in a loop of its own
+ROWS = 32  # of a batch, at least, in a loop of its own: with 16 the overhead of a step takes back what is won
+MOST = 4  # loops: each is traced anew, and has its own gradient of every weight
 
 
-def shares(batch: tf.Tensor, loops: int | None = None) -> list[Any]:
-    """Rows of a batch for each loop, as even as can be.
+def side_by_side(loop: Callable[..., Any], *batches: tf.Tensor, loops: int | None = None) -> list[Any]:
+    """loop(*parts) of each part of the batches, in graphs that TensorFlow runs at the same time.
 
     One time step of a recurrent layer is too small to be shared out itself: two loops over half the rows each keep two
-    processors busier than one over all rows.
+    processors busier than one over all rows (an LSTM of 256 units over 64 x 64, forwards and backwards, with AMX: 57 ms
+    instead of 80 in float32, 30 instead of 49 in bfloat16).
 
     Args:
-        batch: what is to be shared out along its first axis.
-        loops: at most so many; by default one for each processor, and one in all where there is a GPU.
-    Returns:
-        Sizes for `tf.split`; where the batch's size is known, `ROWS` at least each, or all of it.
+        batches: (batch, ...) each.
+        loops: at most so many. Defaults to `processors()`.
     """
-    loops = processors() if loops is None else loops
-    rows = batch.shape[0]
-    if rows is None:
-        rows = tf.shape(batch)[0]
-    else:
+    sizes = shares(batches[0], processors() if loops is None else loops)
+    if len(sizes) == 1:
+        return [loop(*batches)]
+    return [loop(*parts) for parts in zip(*(tf.split(batch, sizes) for batch in batches), strict=True)]
+
+
+def shares(batch: tf.Tensor, loops: int) -> list[Any]:
+    """Rows of a batch for each of up to so many loops: ROWS at least, but for the last, or all there are.
+
+    Where the batch's size is unknown there are as many loops as are asked for, and those that a small batch leaves
+    nothing have no rows.
+    """
+    rows, loops = batch.shape[0], max(1, min(loops, MOST))
+    if rows is not None:
         loops = max(1, min(loops, rows // ROWS))
-    return [(rows + number) // loops for number in range(loops)]
+        return [(rows + number) // loops for number in range(loops)]
+    if loops == 1:
+        return [tf.shape(batch)[0]]
+    rows = tf.shape(batch)[0]
+    size = tf.maximum(ROWS, -(-rows // loops))
+    return [tf.clip_by_value(rows - number * size, 0, size) for number in range(loops)]
 
 
 def processors() -> int:

@@ -40,6 +40,21 @@ def pairs() -> tuple[np.ndarray, np.ndarray]:
     return source, target
 
 
+def test_every_product_of_a_translation_model_is_in_bfloat16(bfloat16: None) -> None:
+    """The logits too, half of the work: Keras's reversed embedding multiplies them in float32."""
+    model = Seq2Seq(
+        20, 20, [keras.layers.GRU(4)], keras.layers.GRU(4), LuongAttention("general"), 4, tied_embeddings=True
+    )
+    source, target = pairs()
+    graph = (
+        tf.function(lambda x: model(x, training=True))
+        .get_concrete_function({"source": tf.constant(source), "target": tf.constant(target)})
+        .graph
+    )
+    products = [one.inputs[0].dtype for one in graph.get_operations() if one.type in ("MatMul", "BatchMatMulV2")]
+    assert products and set(products) == {tf.bfloat16}
+
+
 def test_a_translation_model_learns_and_is_decoded_alike_in_any_batch(bfloat16: None) -> None:
     keras.utils.set_random_seed(1)
     encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(16))], keras.layers.GRU(32)

@@ -248,20 +248,63 @@ def test_only_the_products_of_the_state_are_in_the_loops(name: str, products: in
     assert found == [products, products] * loops  # forwards and backwards
 
 
-@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_batch_of_unknown_size_is_shared_out(name: str, batch: int, random: np.random.Generator) -> None:
+    """Outputs and gradients, masked; of one row, a second loop gets none."""
     fused, plain = pair(LAYERS[name], units=4, return_sequences=True)
-    compiled = tf.function(lambda x: fused(x, training=True), input_signature=[tf.TensorSpec((None, None, 3))])
     x = tf.constant(random.normal(size=(batch, 5, 3)), tf.float32)
-    np.testing.assert_allclose(compiled(x), plain(x, training=True), rtol=2e-5, atol=2e-5)
+    mask = tf.constant(PADDED[:batch])
+
+    def gradients(layer: Any, x: Any, mask: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, mask=mask, training=True)
+            loss = tf.reduce_sum(outputs**2)
+        return outputs, *tape.gradient(loss, [x, *(variable.value for variable in layer.trainable_variables)])
+
+    signature = [tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None), tf.bool)]
+    compiled = tf.function(lambda x, mask: gradients(fused, x, mask), input_signature=signature)
+    for mine, keras_s in zip(compiled(x, mask), gradients(plain, x, mask), strict=True):
+        np.testing.assert_allclose(mine, keras_s, rtol=2e-5, atol=2e-5)
 
 
 def test_each_processor_has_a_loop_where_the_batch_is_large_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "ROWS", 32)
     assert side_by_side.shares(tf.zeros((80, 2, 3)), 2) == [40, 40]
-    assert side_by_side.shares(tf.zeros((99, 2, 3)), 16) == [33, 33, 33]
+    assert side_by_side.shares(tf.zeros((99, 2, 3)), 4) == [33, 33, 33]
     assert side_by_side.shares(tf.zeros((7, 2, 3)), 2) == [7]
+    assert len(side_by_side.shares(tf.zeros((4096, 2, 3)), 64)) == side_by_side.MOST
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((), tf.int32)])
+    def of_unknown(batch: Any, _: Any) -> Any:
+        return side_by_side.shares(batch, 3)
+
+    for rows, expected in ((99, [33, 33, 33]), (70, [32, 32, 6]), (20, [20, 0, 0])):
+        assert [int(one) for one in of_unknown(tf.zeros((rows, 3)), 0)] == expected
+
+
+def test_the_two_layers_of_bidirectional_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "processors", lambda: 4)
+    inputs = keras.Input((5, 3), batch_size=4)
+    model = keras.Sequential([inputs, keras.layers.Bidirectional(keras.layers.GRU(2)), keras.layers.Reshape((1, 4))])
+    assert fuse(model) == 2
+    run = tf.function(lambda x: model(x, training=True)).get_concrete_function(tf.TensorSpec((4, 5, 3)))
+    loops = [node for node in run.graph.as_graph_def().node if node.op in ("While", "StatelessWhile")]
+    assert len(loops) == 2 * 2
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_bias_s_gradient_is_added_up_exactly_enough_in_bfloat16(name: str, random: np.random.Generator) -> None:
+    """Over 2,048 rows and more, where a sum in bfloat16 itself is off by percents."""
+    x = random.normal(size=(128, 16, 3)).astype(np.float32)
+    found = []
+    for policy in ("float32", "mixed_bfloat16"):
+        layer, _ = pair(LAYERS[name], units=4, return_sequences=True, dtype=policy)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(tf.constant(x), training=True), tf.float32))
+        found.append(np.ravel(tape.gradient(loss, layer.cell.bias.value)))
+    assert np.linalg.norm(found[1] - found[0]) < 0.01 * np.linalg.norm(found[0])
 
 
 def test_what_is_not_the_same_function_is_left_alone() -> None:

@@ -120,7 +120,7 @@ def test_gradients_are_those_of_finite_differences(model: Any) -> None:
 
 @pytest.mark.parametrize("loops", [1, 2])
 def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """product_scan, in parts of the batch or whole, against TensorFlow differentiating an unrolled loop: each weight."""
+    """product_scan, in parts of the batch or whole, against TensorFlow's gradients of an unrolled loop."""
     from dltool.layers.translation import attention_decoder
 
     def unrolled(step: Any, sequences: Any, state: Any, constants: Any, kernels: Any) -> Any:

@@ -17,7 +17,8 @@ class TokenAccuracy(keras.metrics.MeanMetricWrapper):
 
     Shapes: targets int (...), predictions (..., classes), logits or probabilities; what a mask leaves out, of
         padding, does not count.
-    Limits: of equal largest scores each counts as right, also where all are equal.
+    Limits: of equal largest scores each counts as right, also where all are equal; in bfloat16, of three digits, some
+        are equal that in float32 would not be.
     """
 
     def __init__(self, name: str = "token_accuracy", dtype: Any = None) -> None:

@@ -21,9 +21,8 @@ def fuse(model: Any) -> int:
     """Let a model's recurrent layers train with one large product a weight, before or after the loop over time.
 
     The same functions, equal to rounding, from the same draws of dropout: W x_t + b of all times is one product
-    before the loop, and each weight's gradient one after it. Keras has small ones at every time step. Where there is
-    more than one processor, parts of the batch go through time in loops of their own, side by side: the operations of
-    one time step are too small to be shared out themselves.
+    before the loop, and each weight's gradient one after it. Keras has small ones at every time step. Parts of the
+    batch go through time in loops of their own (`side_by_side`), one a processor.
 
     Args:
         model: a built model; nested models and the two layers of `Bidirectional` are reached too.
@@ -74,7 +73,7 @@ def _fits(layer: Any) -> bool:
 def _inner_loop(
     layer: Any, stepwise: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
 ) -> tuple[Any, Any, list[Any]]:
-    """Keras's `RNN.inner_loop`: the last output, the outputs, the last state; in up to so many loops side by side."""
+    """Keras's `RNN.inner_loop`: the last output, the outputs, the last state. `loops` as of `side_by_side`."""
     if training is not True:
         return stepwise(sequences, initial_state, mask=mask, training=training)
     cell = layer.cell
@@ -84,29 +83,26 @@ def _inner_loop(
         mask = mask[0]
     if mask is not None:
         mask = tf.cast(mask, tf.bool)
-        mask = tf.transpose(mask if mask.shape.rank == 3 else tf.expand_dims(mask, -1), [1, 0, 2])
+        mask = mask if mask.shape.rank == 3 else tf.expand_dims(mask, -1)
     if layer.go_backwards:
         sequences = tf.reverse(sequences, [1])
-        mask = None if mask is None else tf.reverse(mask, [0])
-    sequences = tf.cast(sequences, cell.compute_dtype)
-    weights = [None if weight is None else tf.cast(weight, cell.compute_dtype) for weight in _weights(cell)]
+        mask = None if mask is None else tf.reverse(mask, [1])
     state = [tf.convert_to_tensor(one) for one in tf.nest.flatten(initial_state)]
-    sizes = side_by_side.shares(sequences, loops)
-    found = [
-        _recurrence(layer)(rows, *weights, *first, mask=seen, sequence=layer.return_sequences)
-        for rows, seen, *first in zip(
-            tf.split(sequences, sizes),
-            [None] * len(sizes) if mask is None else tf.split(mask, sizes, axis=1),
-            *(tf.split(one, sizes) for one in state),
-            strict=True,
-        )
-    ]
-    outputs = tf.concat([one[0] for one in found], axis=1) if layer.return_sequences else None
+    masks = [] if mask is None else [mask]
+
+    def loop(sequences: Any, *rest: Any) -> Any:
+        first, masks = rest[: len(state)], rest[len(state) :]
+        weights = (None if one is None else tf.cast(one, cell.compute_dtype) for one in _weights(cell))
+        seen = tf.transpose(masks[0], [1, 0, 2]) if masks else None
+        return _recurrence(layer)(sequences, *weights, *first, mask=seen, sequence=layer.return_sequences)
+
+    found = side_by_side.side_by_side(loop, tf.cast(sequences, cell.compute_dtype), *state, *masks, loops=loops)
+    outputs: Any = tf.concat([one[0] for one in found], axis=1) if layer.return_sequences else None
     state = [tf.concat(parts, axis=0) for parts in zip(*(one[1:] for one in found), strict=True)]
     if not layer.return_sequences:
         outputs = tf.expand_dims(state[0], 0)
     if mask is not None:
-        outputs = tf.where(_seen(layer, mask), outputs, tf.zeros_like(outputs))
+        outputs = tf.where(_seen(layer, tf.transpose(mask, [1, 0, 2])), outputs, tf.zeros_like(outputs))
     return outputs[-1], tf.transpose(outputs, [1, 0, 2]), state
 
 

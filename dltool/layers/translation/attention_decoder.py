@@ -190,10 +190,7 @@ class AttentionDecoder(keras.layers.Layer):
         return projected(embedded, kernel) + (bias[0] if bias.shape.rank == 2 else bias)
 
     def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> Any:
-        keys = self.keys(memory)
-        sizes = side_by_side.shares(embedded)
-        parts = [tf.split(one, sizes) for one in (embedded, keys, memory, held, *states)]
-        found = [self._scan(*part) for part in zip(*parts, strict=True)]
+        found = side_by_side.side_by_side(self._scan, embedded, self.keys(memory), memory, held, *states)
         hidden, context, *rest = (tf.concat(one, axis=0) for one in zip(*found, strict=True))
         return rest[0] if self.input_feeding else self._read_out(hidden, context)
 

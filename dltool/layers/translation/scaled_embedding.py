@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("dltool")
@@ -14,8 +15,8 @@ class ScaledEmbedding(keras.layers.ReversibleEmbedding):
 
     Drawn with a standard deviation of 1 / sqrt(output_dim), so that what is read has one of 1 and logits of tied
     embeddings begin near the same. Keras's own draw (uniform, up to 0.05) leaves the encoder's outputs so alike that
-    attention gets hardly a gradient and stays at the mean. Logits are computed in the layer's compute dtype; Keras's
-    own are in float32 whatever the policy, half of the work of a net with many tokens.
+    attention gets hardly a gradient and stays at the mean. Logits are computed in the layer's compute dtype: inside a
+    model of mixed precision Keras's own are in float32, which is half of such a net's work where tokens are many.
 
     Args:
         input_dim, output_dim, tie_weights and what else: as of `keras.layers.ReversibleEmbedding`.
@@ -26,10 +27,12 @@ class ScaledEmbedding(keras.layers.ReversibleEmbedding):
     def __init__(self, input_dim: int, output_dim: int, **kwargs: Any) -> None:
         kwargs.setdefault("embeddings_initializer", keras.initializers.RandomNormal(stddev=output_dim**-0.5))
         super().__init__(input_dim, output_dim, **kwargs)
-        if self.reverse_dtype is None:
-            self.reverse_dtype = self.compute_dtype
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
         if reverse:
-            return super().call(inputs, reverse=True)
+            dtype = self.reverse_dtype or self.compute_dtype
+            kernel = ops.transpose(self.embeddings) if self.tie_weights else self.reverse_embeddings
+            logits = ops.matmul(ops.cast(inputs, dtype), ops.cast(kernel, dtype))
+            cap = self.logit_soft_cap
+            return logits if cap is None else ops.tanh(logits / cap) * cap
         return super().call(inputs) * math.sqrt(self.output_dim)

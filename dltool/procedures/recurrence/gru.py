@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dltool.procedures.recurrence.loop import Cell, product, project, recur
+from dltool.procedures.recurrence.loop import Cell, column_sums, product, project, recur
 
 
 def fused_gru(
@@ -58,7 +58,7 @@ class _ResetAfter:
         sums = product(h, weights[0])
         if len(weights) == 2:
             sums = tf.nn.bias_add(sums, tf.cast(weights[1], sums.dtype))
-        z, r, both = tf.split(x + sums, 3, axis=-1)  # one copy of all three, where x_h and u_h apart would take two
+        z, r, both = tf.split(x + sums, 3, axis=-1)  # both = x_h + u_h; x_h + r u_h = both + (r - 1) u_h
         z, r, u_h = tf.sigmoid(z), tf.sigmoid(r), sums[:, 2 * h.shape[-1] :]
         candidate = tf.tanh(both + (r - 1) * u_h)
         return (candidate + z * (h - candidate),), (h, z, r, u_h, candidate)
@@ -76,8 +76,7 @@ class _ResetAfter:
         return dx, sums, (carried + tf.cast(tf.matmul(sums, transposed[0]), dh.dtype),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
-        of_bias = tf.reduce_sum(tf.cast(sums, tf.float32), axis=0)  # thousands of rows: bfloat16 would stop growing
-        return tf.matmul(operands[0], sums, transpose_a=True), tf.cast(of_bias, sums.dtype)
+        return tf.matmul(operands[0], sums, transpose_a=True), column_sums(sums)
 
 
 class _ResetBefore:

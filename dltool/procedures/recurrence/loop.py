@@ -39,9 +39,8 @@ def recur(
 ) -> tuple[tf.Tensor | None, tuple[tf.Tensor, ...]]:
     """state_t = cell(x_t, state_t-1), its gradients taken by one loop back and one large product a weight.
 
-    Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step. In bfloat16
-    only the products are: all else inside the loop, the state above all, is float32, in which it is more exact. What
-    goes in and comes out is bfloat16.
+    Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step. Of a half
+    precision are the products, x, and what the large products read; the state and the gates are float32.
 
     Args:
         x: W x_t + b of all times, (time, batch, columns), time at least 1.
@@ -54,7 +53,7 @@ def recur(
     """
     width, dtype = len(state), x.dtype
     mask = None if mask is None else tf.convert_to_tensor(mask)
-    if dtype == tf.bfloat16:
+    if dtype in (tf.bfloat16, tf.float16):
         state = [tf.cast(one, tf.float32) for one in state]
 
     @tf.custom_gradient
@@ -89,8 +88,21 @@ def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tenso
     shape = tf.shape(x)
     rows = tf.matmul(_rows(x), kernel)
     if bias is not None:
-        rows = tf.nn.bias_add(rows, bias)
+        rows = _biased(rows, bias)
     return tf.ensure_shape(tf.reshape(rows, [shape[0], shape[1], kernel.shape[1]]), [*x.shape[:2], kernel.shape[1]])
+
+
+@tf.custom_gradient
+def _biased(rows: tf.Tensor, bias: tf.Tensor) -> Any:
+    return tf.nn.bias_add(rows, bias), lambda given: (given, column_sums(given))
+
+
+def column_sums(rows: tf.Tensor) -> tf.Tensor:
+    """Sums over thousands of rows: a product with ones, which bfloat16 adds up in float32.
+
+    The gradient of tf.nn.bias_add adds up in bfloat16 itself: off by 2 to 5 % for 500 to 4,000 rows.
+    """
+    return tf.matmul(tf.ones([1, tf.shape(rows)[0]], rows.dtype), rows)[0]
 
 
 def _forwards(
