@@ -19,9 +19,10 @@ def gru_step(inputs: Any, recurrent: Any, state: tuple[Any, ...]) -> tuple[Any, 
     """
     (h,) = state
     units = h.shape[-1]
-    gates = tf.sigmoid(inputs[:, : 2 * units] + recurrent[:, : 2 * units])
-    z, r = gates[:, :units], gates[:, units:]
-    candidate = tf.tanh(inputs[:, 2 * units :] + r * recurrent[:, 2 * units :])
+    # split, whose gradient is a concat: a slice's is an array of zeros for each slice, and their sum
+    (x_gates, x_h), (u_gates, u_h) = (tf.split(one, [2 * units, units], axis=-1) for one in (inputs, recurrent))
+    z, r = tf.split(tf.sigmoid(x_gates + u_gates), 2, axis=-1)
+    candidate = tf.tanh(x_h + r * u_h)
     return (candidate + z * (h - candidate),)
 
 
