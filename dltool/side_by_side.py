@@ -8,16 +8,15 @@ from typing import Any
 
 import tensorflow as tf
 
-ROWS = 32  # of a batch, at least, in a loop of its own: with 16 the overhead of a step takes back what is won
+ROWS = 32  # of a batch, at least, in a loop of its own: a step of few is mostly overhead
 MOST = 4  # loops: each is traced anew, and has its own gradient of every weight
 
 
-def side_by_side(loop: Callable[..., Any], *batches: tf.Tensor, loops: int | None = None) -> list[Any]:
+def in_parts(loop: Callable[..., Any], *batches: tf.Tensor, loops: int | None = None) -> list[Any]:
     """loop(*parts) of each part of the batches, in graphs that TensorFlow runs at the same time.
 
     One time step of a recurrent layer is too small to be shared out itself: two loops over half the rows each keep two
-    processors busier than one over all rows (an LSTM of 256 units over 64 x 64, forwards and backwards, with AMX: 57 ms
-    instead of 80 in float32, 30 instead of 49 in bfloat16).
+    processors busier than one over all rows.
 
     Args:
         batches: (batch, ...) each.

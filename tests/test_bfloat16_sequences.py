@@ -41,7 +41,7 @@ def pairs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_every_product_of_a_translation_model_is_in_bfloat16(bfloat16: None) -> None:
-    """The logits too, half of the work: Keras's reversed embedding multiplies them in float32."""
+    """The logits too: Keras's reversed embedding multiplies them in float32."""
     model = Seq2Seq(
         20, 20, [keras.layers.GRU(4)], keras.layers.GRU(4), LuongAttention("general"), 4, tied_embeddings=True
     )

@@ -73,7 +73,7 @@ def _fits(layer: Any) -> bool:
 def _inner_loop(
     layer: Any, stepwise: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
 ) -> tuple[Any, Any, list[Any]]:
-    """Keras's `RNN.inner_loop`: the last output, the outputs, the last state. `loops` as of `side_by_side`."""
+    """Keras's `RNN.inner_loop`: the last output, the outputs, the last state. `loops` as of `side_by_side.in_parts`."""
     if training is not True:
         return stepwise(sequences, initial_state, mask=mask, training=training)
     cell = layer.cell
@@ -96,7 +96,7 @@ def _inner_loop(
         seen = tf.transpose(masks[0], [1, 0, 2]) if masks else None
         return _recurrence(layer)(sequences, *weights, *first, mask=seen, sequence=layer.return_sequences)
 
-    found = side_by_side.side_by_side(loop, tf.cast(sequences, cell.compute_dtype), *state, *masks, loops=loops)
+    found = side_by_side.in_parts(loop, tf.cast(sequences, cell.compute_dtype), *state, *masks, loops=loops)
     outputs: Any = tf.concat([one[0] for one in found], axis=1) if layer.return_sequences else None
     state = [tf.concat(parts, axis=0) for parts in zip(*(one[1:] for one in found), strict=True)]
     if not layer.return_sequences:

@@ -27,8 +27,8 @@ RECIPES = {
     "char-lstm": "language/char-lstm",
     "translation": "seq2seq/attention",
 }
-POLICIES = {"char-lstm": ("float32", "mixed_bfloat16"), "translation": ("float32", "mixed_bfloat16")}  # else float32;
-# bfloat16 only where there are instructions for it, else it would take hours
+POLICIES = {"char-lstm": ("float32", "mixed_bfloat16"), "translation": ("float32", "mixed_bfloat16")}
+# else float32 alone; bfloat16 only where there are instructions for it, else it would take hours
 CHAR_STEPS, CHAR_BATCH = 40, 64  # an epoch of char-lstm, here and in plain_keras
 CHAR_LSTM = [  # the data and the model of plain_keras, whatever the recipe is tuned to
     "data={dataset: {TextFile: {path: tinyshakespeare/input.txt, sequence_length: 64}}}",

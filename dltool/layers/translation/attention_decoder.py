@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -104,7 +105,7 @@ class AttentionDecoder(keras.layers.Layer):
         """What attention needs of the memory, computed once: (B, S, A)."""
         return memory if self.attention is None else self.attention.keys(memory)
 
-    def first(self, states: list[Any]) -> tuple[Any, ...]:
+    def first(self, states: Sequence[Any]) -> tuple[Any, ...]:
         """The state before the first step: that of the recurrence, and with input feeding o_0."""
         fed = (tf.zeros([tf.shape(states[0])[0], self.units], states[0].dtype),) if self.input_feeding else ()
         return (*states, *fed)
@@ -190,7 +191,7 @@ class AttentionDecoder(keras.layers.Layer):
         return projected(embedded, kernel) + (bias[0] if bias.shape.rank == 2 else bias)
 
     def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> Any:
-        found = side_by_side.side_by_side(self._scan, embedded, self.keys(memory), memory, held, *states)
+        found = side_by_side.in_parts(self._scan, embedded, self.keys(memory), memory, held, *states)
         hidden, context, *rest = (tf.concat(one, axis=0) for one in zip(*found, strict=True))
         return rest[0] if self.input_feeding else self._read_out(hidden, context)
 
@@ -199,7 +200,7 @@ class AttentionDecoder(keras.layers.Layer):
         projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, rows, gates)
         projected.set_shape([None, None, self.recurrent.cell.kernel.shape[1]])
         outputs, _ = product_scan(
-            self._step, [projected], self.first(list(states)), self._constants(keys, memory, held), self._kernels()
+            self._step, [projected], self.first(states), self._constants(keys, memory, held), self._kernels()
         )
         return [tf.transpose(one, [1, 0, 2]) for one in outputs]
 

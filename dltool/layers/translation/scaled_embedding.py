@@ -16,7 +16,7 @@ class ScaledEmbedding(keras.layers.ReversibleEmbedding):
     Drawn with a standard deviation of 1 / sqrt(output_dim), so that what is read has one of 1 and logits of tied
     embeddings begin near the same. Keras's own draw (uniform, up to 0.05) leaves the encoder's outputs so alike that
     attention gets hardly a gradient and stays at the mean. Logits are computed in the layer's compute dtype: inside a
-    model of mixed precision Keras's own are in float32, which is half of such a net's work where tokens are many.
+    model of mixed precision Keras's own are in float32, a large part of such a net's work.
 
     Args:
         input_dim, output_dim, tie_weights and what else: as of `keras.layers.ReversibleEmbedding`.

@@ -73,7 +73,7 @@ class _ResetAfter:
         d_r = tf.cast(tf.raw_ops.SigmoidGrad(y=r, dy=d_h * u_h), dtype)
         sums = tf.concat([d_z, d_r, tf.cast(d_h * r, dtype)], axis=-1)
         dx = tf.concat([d_z, d_r, tf.cast(d_h, dtype)], axis=-1)
-        return dx, sums, (carried + tf.cast(tf.matmul(sums, transposed[0]), dh.dtype),)
+        return dx, sums, (carried + product(sums, transposed[0], dh.dtype),)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         return tf.matmul(operands[0], sums, transpose_a=True), column_sums(sums)

@@ -77,9 +77,9 @@ def recur(
     return (found[0] if sequence else None), tuple(found[sequence:])
 
 
-def product(values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """values @ weight, multiplied in the weight's precision and given in that of the values."""
-    return tf.cast(tf.matmul(tf.cast(values, weight.dtype), weight), values.dtype)
+def product(values: tf.Tensor, weight: tf.Tensor, dtype: tf.DType | None = None) -> tf.Tensor:
+    """values @ weight, multiplied in the weight's precision and given in `dtype`, by default that of the values."""
+    return tf.cast(tf.matmul(tf.cast(values, weight.dtype), weight), dtype or values.dtype)
 
 
 def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
@@ -100,7 +100,7 @@ def _biased(rows: tf.Tensor, bias: tf.Tensor) -> Any:
 def column_sums(rows: tf.Tensor) -> tf.Tensor:
     """Sums over thousands of rows: a product with ones, which bfloat16 adds up in float32.
 
-    The gradient of tf.nn.bias_add adds up in bfloat16 itself: off by 2 to 5 % for 500 to 4,000 rows.
+    The gradient of tf.nn.bias_add adds up in bfloat16 itself.
     """
     return tf.matmul(tf.ones([1, tf.shape(rows)[0]], rows.dtype), rows)[0]
 

@@ -61,7 +61,7 @@ class _Lstm:
             _through_sigmoid(o, dh * tanh_c),
         ]
         sums = tf.concat([tf.cast(one, transposed[0].dtype) for one in parts], axis=-1)
-        return sums, sums, (tf.cast(tf.matmul(sums, transposed[0]), dh.dtype), dc * f)
+        return sums, sums, (product(sums, transposed[0], dh.dtype), dc * f)
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
         return (tf.matmul(operands[0], sums, transpose_a=True),)
