@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline, Step
-from dltool.procedures import fused_batch_normalization, fused_recurrence, recurrent_state
+from dltool.procedures import fused_batch_normalization, fused_crossentropy, fused_recurrence, recurrent_state
 from dltool.procedures.augmentation import augmented, sharing
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fused_adam import fuse
@@ -243,6 +243,7 @@ class GradientDescent:
         if not jit_compile:  # XLA fuses by itself
             fuse(self.model.optimizer)
             fused_batch_normalization.fuse(self.model)
+            fused_crossentropy.fuse(self.model)
             fused_recurrence.fuse(self.model)
         self._step = training_step(self.model, self.augment, class_weight, jit_compile)
         self.evaluation.renew()
