@@ -119,6 +119,4 @@ def _loop(compute: Callable[..., tuple[tf.Tensor, ...]], at_once: int, *arrays: 
         return number + 1, [array.write(number, one) for array, one in zip(arrays_written, found, strict=True)]
 
     _, written = tf.while_loop(lambda number, _: number < count, body, (tf.constant(0), written))
-    return [
-        tf.cond(count > 0, array.concat, lambda one=one: one) for array, one in zip(written, like, strict=True)
-    ]
+    return [tf.cond(count > 0, array.concat, lambda one=one: one) for array, one in zip(written, like, strict=True)]

@@ -82,19 +82,18 @@ def test_infinite_and_missing_scores_are_no_numbers_as_with_keras() -> None:
 
 def test_metrics_take_the_statistics_of_the_loss() -> None:
     logits, labels = scores(6, 50), np.arange(6)
-    metrics = {kind: kind() if kind is TokenAccuracy else kind(from_logits=True) for kind in (TokenAccuracy, Perplexity)}
-    alone = {kind: float(metric(labels, logits)) for kind, metric in metrics.items()}
+    accuracy, perplexity = TokenAccuracy(), Perplexity(from_logits=True)
+    alone = [float(metric(labels, logits)) for metric in (accuracy, perplexity)]
     assert kept_statistics(logits) is None
     found = statistics(logits)
     assert statistics(logits) is found
-    for kind, metric in metrics.items():
+    for metric, expected in zip((accuracy, perplexity), alone, strict=True):
         metric.reset_state()
-        assert float(metric(labels, logits)) == pytest.approx(alone[kind], rel=1e-6)
-    # they do take them: with others they find something else
+        assert float(metric(labels, logits)) == pytest.approx(expected, rel=1e-6)
+    # they do take them: of others they make something else
     logits._dltool_row_statistics = found._replace(largest=found.largest - 100, normalizer=found.normalizer + 1)
-    for kind, metric in metrics.items():
+    for metric, expected in ((accuracy, 1.0), (perplexity, alone[1] * np.e)):
         metric.reset_state()
-        expected = 1.0 if kind is TokenAccuracy else alone[kind] * np.e
         assert float(metric(labels, logits)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -106,7 +105,8 @@ def small(classes: int, loss: Any, metrics: Any = None) -> keras.Model:
     inputs = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(classes, 8, mask_zero=True)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(classes)(x))
-    model.compile(keras.optimizers.SGD(0.5, name="sgd"), loss, weighted_metrics=[TokenAccuracy()] if metrics is None else metrics)
+    metrics = [TokenAccuracy()] if metrics is None else metrics
+    model.compile(keras.optimizers.SGD(0.5, name="sgd"), loss, weighted_metrics=metrics)
     return model
 
 
