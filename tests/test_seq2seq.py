@@ -121,18 +121,18 @@ def test_gradients_are_those_of_finite_differences(model: Any) -> None:
 @pytest.mark.parametrize("loops", [1, 2])
 def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """product_scan, in parts of the batch or whole, against TensorFlow's gradients of an unrolled loop."""
-    from dltool.layers.translation import attention_decoder
+    from dltool.layers.translation import attention_decoder, product_scan
 
     def unrolled(step: Any, sequences: Any, state: Any, constants: Any, kernels: Any) -> Any:
         outputs = []
         for t in range(sequences[0].shape[0]):
             now = tuple(one[t] for one in sequences)
-            state, found = step(now, state, constants, lambda i, a: tf.matmul(a, kernels[i]))
+            state, found = step(now, state, constants, lambda i, a: product_scan.product_of(a, kernels[i]))
             outputs.append(found)
         return tuple(tf.stack(one) for one in zip(*outputs, strict=True)), tuple(state)
 
     x, y = sentences()
-    for name in ("Bahdanau", "Bahdanau, fed, LSTM", "Luong concat, fed"):
+    for name in ("Bahdanau", "Bahdanau, fed, LSTM", "Luong concat, fed", "Luong general, fed"):
         keras.utils.set_random_seed(1)
         model, found = make(**VARIANTS[name]), []
         monkeypatch.setattr(side_by_side, "ROWS", 1)
@@ -145,6 +145,27 @@ def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monk
         monkeypatch.undo()
         for variable, one, other in zip(model.trainable_weights, *found, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=f"{name}: {variable.path}")
+
+
+@pytest.mark.parametrize("name", ["Bahdanau", "Luong general, fed"])
+def test_a_part_without_sentences_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch whose size is unknown when the graph is made, four parts of three sentences."""
+    keras.utils.set_random_seed(1)
+    model = make(**VARIANTS[name])
+    x, y = sentences()
+
+    def gradients(source: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = LabelSmoothedCrossentropy(0.1)(y, model({"source": source, "target": target}, training=True))
+        return [tf.convert_to_tensor(one) for one in tape.gradient(loss, model.trainable_weights)]
+
+    unknown = tf.TensorSpec([None, None], tf.int32)
+    expected = gradients(x["source"], x["target"])
+    monkeypatch.setattr(side_by_side, "ROWS", 1)
+    monkeypatch.setattr(side_by_side, "processors", lambda: 4)
+    found = tf.function(gradients, input_signature=[unknown, unknown])(x["source"], x["target"])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 # -- the formulas, in NumPy --------------------------------------------------------------------------------

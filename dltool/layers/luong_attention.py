@@ -36,6 +36,7 @@ class LuongAttention(Attention):
             listed = ", ".join(map(repr, SCORES))
             raise ValueError(f"The 'score' parameter of LuongAttention must be one of {listed}. Got {score!r} instead.")
         self.kind = score
+        self.multiplies = score != "concat"
 
     def build_for(self, query: int, memory: int) -> None:
         if self.kind == "dot" and query != memory:

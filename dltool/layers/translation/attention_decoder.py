@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from dltool import side_by_side
 from dltool.layers.translation.gated_steps import gru_step, lstm_step
-from dltool.layers.translation.product_scan import product_scan
+from dltool.layers.translation.product_scan import grouped, product_of, product_scan
 from dltool.layers.translation.sequence_attention import Attention, projected
 
 STEPS = {"GRU": gru_step, "LSTM": lstm_step}
@@ -119,9 +119,9 @@ class AttentionDecoder(keras.layers.Layer):
             keys, memory: (B, S, A) and (B, S, D).
             held: which source positions hold a token, bool (B, S).
         """
-        kernels, constants = self._kernels(), self._constants(keys, memory, held)
+        kernels, constants = self._kernels(keys, memory, True), self._constants(keys, held)
         inputs = (self._projected(embedded),)
-        state, outputs = self._step(inputs, state, constants, lambda index, a: tf.matmul(a, kernels[index]), True)
+        state, outputs = self._step(inputs, state, constants, lambda index, a: product_of(a, kernels[index]), True)
         hidden, context, *rest = outputs
         o = rest[0] if self.input_feeding else self._read_out(hidden, context if self.attention is not None else None)
         weights = rest[-1] if self.attention is not None else None
@@ -131,7 +131,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     def _step(self, inputs: Any, state: Any, constants: Any, product: Any, tell: bool = False) -> tuple[Any, Any]:
         """The next state, and the outputs: s, c, then o if it is fed, then the weights if they are told."""
-        recurrent_bias, readout_bias, keys, memory, held, *weights = constants
+        recurrent_bias, readout_bias, held, *scoring = constants
         states, fed = state[: self.states], state[self.states :]
         number, attention = 0, self.attention
         reads = self._reads_context
@@ -146,7 +146,7 @@ class AttentionDecoder(keras.layers.Layer):
         if reads:
             width = recurrent_bias.shape[-1]
             query, recurrent = recurrent[:, width:], recurrent[:, :width]
-            context, found = self._attend_once(query, keys, memory, held, weights)
+            context, found = self._attend_once(query, held, scoring, take)
         (x,) = inputs
         feed = [*([context] if reads else []), *fed]
         if feed:
@@ -155,33 +155,41 @@ class AttentionDecoder(keras.layers.Layer):
         hidden = states[0]
         if attention is not None and not reads and (self.input_feeding or tell):
             query = hidden if attention.query_kernel is None else take(hidden)
-            context, found = self._attend_once(query, keys, memory, held, weights)
+            context, found = self._attend_once(query, held, scoring, take)
         outputs = [hidden, hidden if context is None else context]
         if self.input_feeding:
             o = tf.tanh(take(outputs[0] if attention is None else tf.concat(outputs, axis=-1)) + readout_bias)
             outputs, fed = [*outputs, o], (o,)
         return (*states, *fed), (*outputs, *([found] if tell and found is not None else []))
 
-    def _kernels(self) -> list[Any]:
-        """Of the products in a step, in their order."""
+    def _kernels(self, keys: Any, memory: Any, tell: bool = False) -> list[Any]:
+        """Of the products in a step, in their order: those of attention are matrices of each sentence."""
         cell, attention = self.recurrent.cell, self.attention
+        attending = []
+        if attention is not None:
+            attending = [*([tf.transpose(keys, [0, 2, 1])] if attention.multiplies else []), memory]
         kernel = self._cast(cell.kernel)
         recurrent = self._cast(cell.recurrent_kernel)
-        found = [tf.concat([recurrent, self._cast(attention.query_kernel)], 1) if self._reads_context else recurrent]
+        if self._reads_context:
+            found = [tf.concat([recurrent, self._cast(attention.query_kernel)], 1), *attending]
+        else:
+            found = [recurrent]
         if not self.steps_alone:
             found.append(kernel[self._embedded :])
-        if attention is not None and not self._reads_context and attention.query_kernel is not None:
-            found.append(self._cast(attention.query_kernel))
+        if attention is not None and not self._reads_context and (self.input_feeding or tell):
+            found += [self._cast(one) for one in (attention.query_kernel,) if one is not None] + attending
         if self.input_feeding:
             found.append(self._cast(self.readout_kernel))
         return found
 
-    def _constants(self, keys: Any, memory: Any, held: Any) -> tuple[Any, ...]:
+    def _constants(self, keys: Any, held: Any) -> tuple[Any, ...]:
         bias = self._cast(self.recurrent.cell.bias)
         recurrent_bias = bias[1] if bias.shape.rank == 2 else tf.zeros_like(bias)
-        weights = () if self.attention is None else map(self._cast, self.attention.score_weights())
+        scoring: tuple[Any, ...] = ()
+        if self.attention is not None and not self.attention.multiplies:
+            scoring = (keys, *map(self._cast, self.attention.score_weights()))
         # held as numbers: what is differentiated past must be of a float type
-        return (recurrent_bias, self._cast(self.readout_bias), keys, memory, tf.cast(held, memory.dtype), *weights)
+        return (recurrent_bias, self._cast(self.readout_bias), tf.cast(held, self.compute_dtype), *scoring)
 
     def _projected(self, embedded: Any) -> Any:
         """W y + b, (..., gates): the part of the recurrence's input that is known before the loop."""
@@ -200,7 +208,7 @@ class AttentionDecoder(keras.layers.Layer):
         projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, rows, gates)
         projected.set_shape([None, None, self.recurrent.cell.kernel.shape[1]])
         outputs, _ = product_scan(
-            self._step, [projected], self.first(states), self._constants(keys, memory, held), self._kernels()
+            self._step, [projected], self.first(states), self._constants(keys, held), self._kernels(keys, memory)
         )
         return [tf.transpose(one, [1, 0, 2]) for one in outputs]
 
@@ -213,11 +221,17 @@ class AttentionDecoder(keras.layers.Layer):
         weights = map(self._cast, self.attention.score_weights())
         return self.attention.attend(queries, keys, memory, held, *weights)
 
-    def _attend_once(self, query: Any, keys: Any, memory: Any, held: Any, weights: Any) -> tuple[Any, Any]:
-        # with several queries a sentence, of a beam's hypotheses, the memory is not repeated for each
-        queries = tf.reshape(query, [tf.shape(memory)[0], -1, query.shape[-1]])
-        context, found = self.attention.attend(queries, keys, memory, held > 0, *weights)
-        return tf.reshape(context, [-1, memory.shape[-1]]), tf.reshape(found, [-1, tf.shape(memory)[1]])
+    def _attend_once(self, query: Any, held: Any, scoring: Any, take: Any) -> tuple[Any, Any]:
+        """Contexts (N, D) and weights (N, S) of projected queries (N, A); with several a sentence, of a beam's
+        hypotheses, neither memory nor keys are repeated for each."""
+        attention, sentences = self.attention, tf.shape(held)[0]
+        if attention.multiplies:
+            scores = grouped(take(query), sentences)
+        else:
+            scores = attention.score(grouped(query, sentences), *scoring)
+        found = attention.weights_of(scores, held > 0)  # (sentences, hypotheses, S)
+        found = tf.reshape(tf.cast(found, self.compute_dtype), [tf.shape(query)[0], tf.shape(held)[1]])
+        return take(found), found
 
     def _read_out(self, hidden: Any, context: Any) -> Any:
         joined = hidden if context is None else tf.concat([hidden, context], axis=-1)

@@ -21,16 +21,16 @@ def product_scan(
 ) -> tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
     """state_t, outputs_t = step(inputs_t, state_t-1, constants, product), with product(i, a) = a @ kernels[i].
 
-    Differentiated as it stands, a loop adds up a weight's gradient from a small product a time step. Here the
-    gradient of every product's result is kept, and kernels[i] gets sum over t of a_t^T dy_t as one product of
-    (time * batch) rows.
+    Differentiated as it stands, a loop adds up a kernel's gradient from a small product a time step. Here the
+    gradient of every product's result is kept, and kernels[i] gets sum over t of a_t^T dy_t as one product: of
+    (time * batch) rows, or where each sequence has a matrix of its own, of `time` rows a sequence.
 
     Args:
         step: each product is to be taken exactly once, in the order of `kernels`.
         sequences: (time, batch, ...) each, time at least 1.
         state: (batch, ...) each.
         constants: what the step needs at every time, differentiated too.
-        kernels: (rows, columns) each.
+        kernels: (rows, columns) each, or (batch, rows, columns), one a sequence; see `product_of`.
     Returns:
         The outputs, (time, batch, ...) each, and the last state.
     Limits: gradients of gradients are not to be had; a variable must be among the arguments, not in `step`.
@@ -42,7 +42,7 @@ def product_scan(
     def run(*flat: tf.Tensor) -> Any:
         inputs, first, fixed, weights = _divided(flat, sizes)
         shape = tf.shape(inputs[0])
-        zeros = [tf.zeros([shape[0], shape[1], weight.shape[1]], weight.dtype) for weight in weights]
+        zeros = [tf.zeros([shape[0], shape[1], tf.shape(weight)[-1]], weight.dtype) for weight in weights]
         with tf.GradientTape() as tape:
             differentiated = [*inputs, *first, *fixed, *zeros]
             tape.watch(differentiated)
@@ -54,8 +54,8 @@ def product_scan(
             )
             results = found[len(found) - len(weights) :] if weights else []
             products = [
-                tf.matmul(_rows(operand), _rows(result), transpose_a=True)
-                for operand, result in zip(operands, results, strict=True)
+                _gradient(weight, operand, result)
+                for weight, operand, result in zip(weights, operands, results, strict=True)
             ]
             return (*found[: len(found) - len(weights)], *products)
 
@@ -82,7 +82,7 @@ def _loop(
         def product(index: int, operand: tf.Tensor) -> tf.Tensor:
             operands.append(operand)
             held = tf.stop_gradient(weights[index])  # outside of the loop it would not keep the loop back from dL/dw
-            return tf.matmul(operand, held) + read[count + index].read(t)
+            return product_of(operand, held) + read[count + index].read(t)
 
         state, outputs = step(now, state, fixed, product)
         arrays = [array.write(t, one) for array, one in zip(arrays, (*outputs, *operands), strict=True)]
@@ -100,7 +100,7 @@ def _specification(step: ScanStep, inputs: Any, first: Any, fixed: Any, weights:
 
     def product(index: int, operand: tf.Tensor) -> tf.Tensor:
         operands.append(operand)
-        return tf.matmul(operand, weights[index])
+        return product_of(operand, weights[index])
 
     with tf.Graph().as_default():
         now, state, constants = (
@@ -118,6 +118,31 @@ def _divided(flat: Sequence[Any], sizes: Sequence[int]) -> list[tuple[Any, ...]]
         found.append(tuple(flat[start : start + size]))
         start += size
     return found
+
+
+def product_of(rows: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """rows @ kernel; of a kernel (batch, n, m), each row (n) by the matrix of its sequence.
+
+    Args:
+        rows: (batch, n), or with a matrix a sequence a multiple of that, the rows of a sequence one after another.
+    """
+    if kernel.shape.rank == 2:
+        return tf.matmul(rows, kernel)
+    columns = tf.shape(kernel)[2] if kernel.shape[2] is None else kernel.shape[2]
+    return tf.reshape(tf.matmul(grouped(rows, tf.shape(kernel)[0]), kernel), [tf.shape(rows)[0], columns])
+
+
+def grouped(rows: tf.Tensor, groups: Any) -> tf.Tensor:
+    """Rows (groups * k, n), those of a group one after another, as (groups, k, n); there may be none."""
+    size = tf.shape(rows)[0] // tf.maximum(groups, 1)
+    return tf.reshape(rows, [groups, size, tf.shape(rows)[1] if rows.shape[1] is None else rows.shape[1]])
+
+
+def _gradient(kernel: tf.Tensor, operand: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
+    """Of a kernel from the operands of all its products and the gradients of their results, (time, batch, ...)."""
+    if kernel.shape.rank == 2:
+        return tf.matmul(_rows(operand), _rows(result), transpose_a=True)
+    return tf.matmul(tf.transpose(operand, [1, 2, 0]), tf.transpose(result, [1, 0, 2]))
 
 
 def _rows(sequence: tf.Tensor) -> tf.Tensor:

@@ -19,11 +19,13 @@ class Attention(keras.layers.Layer):
              '--------------------------------------'
 
     Everything that depends on the memory alone is in `keys`, computed once a sentence. A loop over target positions
-    takes its product with `query_kernel` itself and gives `weights` to `score`, so that no variable is in the loop.
+    takes all products itself, with `query_kernel`, with the memory and, where scores are products, with the keys, and
+    gives `weights` to `score`: no variable is in the loop, and no gradient of a matrix is added up step by step.
 
     Shapes: B sentences, S source positions, D the memory's width, Q the query's, A `units`, T target positions.
     """
 
+    multiplies = False  # whether scores are products of query and keys
     before = False  # whether the state before the recurrent step is the query, so that the context is its input
 
     def build_for(self, query: int, memory: int) -> None:
@@ -54,10 +56,12 @@ class Attention(keras.layers.Layer):
             query: projected by `query_kernel`, (B, T, A).
             held: which positions hold a token, bool (B, S).
         """
-        scores = tf.cast(self.score(query, keys, *weights), tf.float32)
-        scores = tf.where(held[:, tf.newaxis], scores, FAR)
-        found = tf.cast(tf.nn.softmax(scores), memory.dtype)
+        found = tf.cast(self.weights_of(self.score(query, keys, *weights), held), memory.dtype)
         return tf.matmul(found, memory), found
+
+    def weights_of(self, scores: Any, held: Any) -> Any:
+        """softmax of scores (B, T, S) over the positions that hold a token, float32."""
+        return tf.nn.softmax(tf.where(held[:, tf.newaxis], tf.cast(scores, tf.float32), FAR))
 
 
 def additive_score(query: Any, keys: Any, vector: Any) -> Any:
