@@ -10,53 +10,55 @@ import tensorflow as tf
 from dltool import side_by_side
 
 SCORES = 2**18  # at a time: 1 MB of float32, which stays in the cache of one processor
-MANY = 1024  # classes from which on that is worth a loop
 _KEPT = "_dltool_row_statistics"  # of a tensor of scores, as Keras keeps its mask
 
 
 class RowStatistics(NamedTuple):
-    """Of each row of scores, float32 (...): log sum over classes of exp score, the largest score, and their mean."""
+    """Of each row of scores, float32 (...): what cross-entropy and accuracy need beside the label's own score.
 
-    normalizer: tf.Tensor
+    Differences to the largest score, as in log-sum-exp, so that an offset common to all scores costs no digits.
+    """
+
     largest: tf.Tensor
-    mean: tf.Tensor
+    log_total: tf.Tensor  # log sum over classes of exp(score - largest)
+    mean: tf.Tensor  # over classes, of score - largest
 
 
 def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.Tensor:
     """(1 - e) * -log p[label] + e * mean over classes of -log p, p = softmax(logits), e = smoothing: float32 (...).
 
-    Computed in float32 from logits as they are: those of bfloat16 are neither copied to float32 as a whole, nor is
-    their gradient. Rows are taken a few at a time through all of exp, sums and gradient, so that they come from memory
-    once, and parts of them side by side. `statistics` that were kept are used.
+    Computed in float32 from logits as they are: those of bfloat16 are never copied to float32 as a whole, nor is their
+    gradient. Rows are taken a few at a time through all of a pass, one pass for the value and one for the gradient,
+    so that what lies between is not written to memory; parts of them side by side. Uses `statistics` that were kept.
 
     Args:
         logits: (..., classes).
-        labels: int (...), each in [0, classes).
-    Limits: gradients of gradients are not to be had.
+        labels: int (...) or (..., 1), each in [0, classes).
+    Limits: gradients of gradients are not to be had; not for XLA, which cannot know how many rows a turn has.
     """
-    known = statistics(logits)
-    classes = logits.shape[-1]
-    labels = tf.cast(labels, tf.int32)
+    known, classes = statistics(logits), logits.shape[-1]
+    labels = _one_a_row(logits, labels)
 
     @tf.custom_gradient
     def nats(logits: tf.Tensor) -> Any:
-        value = known.normalizer - (1 - smoothing) * label_scores(logits, labels)
+        value = known.log_total - (1 - smoothing) * (_label_scores(logits, labels) - known.largest)
         if smoothing:
             value -= smoothing * known.mean
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             """upstream * (softmax - e / classes - (1 - e) [class = label])."""
 
-            def of_rows(rows: tf.Tensor, labels: tf.Tensor, normalizer: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-                found = tf.exp(tf.cast(rows, tf.float32) - normalizer[:, tf.newaxis])
+            def of_rows(rows: Any, labels: Any, largest: Any, log_total: Any, weights: Any) -> tuple[tf.Tensor]:
+                shifted = tf.cast(rows, tf.float32) - largest[:, tf.newaxis]
+                found = tf.exp(shifted - log_total[:, tf.newaxis])
                 if smoothing:
                     found -= smoothing / classes
                 found *= weights[:, tf.newaxis]
                 places = tf.stack([tf.range(tf.shape(labels)[0]), labels], axis=1)
-                return tf.cast(tf.tensor_scatter_nd_sub(found, places, (1 - smoothing) * weights), rows.dtype)
+                return (tf.cast(tf.tensor_scatter_nd_sub(found, places, (1 - smoothing) * weights), rows.dtype),)
 
-            flat = (tf.reshape(one, [-1]) for one in (labels, known.normalizer, upstream))
-            (found,) = _by_rows(lambda *rows: (of_rows(*rows),), tf.reshape(logits, [-1, classes]), *flat)
+            flat = (tf.reshape(one, [-1]) for one in (labels, known.largest, known.log_total, upstream))
+            (found,) = _by_rows(of_rows, tf.reshape(logits, [-1, classes]), *flat)
             return tf.reshape(found, tf.shape(logits))
 
         return value, gradient
@@ -70,53 +72,63 @@ def statistics(logits: tf.Tensor) -> RowStatistics:
     if known is None:
         shape = tf.shape(logits)[:-1]
         flat = tf.reshape(tf.stop_gradient(logits), [-1, logits.shape[-1]])
-        found = (tf.reshape(one, shape) for one in _by_rows(_statistics, flat))
-        known = RowStatistics(*found)
+        known = RowStatistics(*(tf.reshape(one, shape) for one in _by_rows(_statistics, flat)))
         setattr(logits, _KEPT, known)
     return known
 
 
 def kept_statistics(scores: Any) -> RowStatistics | None:
-    """What `statistics` found of this tensor before."""
-    return getattr(scores, _KEPT, None)
+    """What `statistics` found of this tensor before, if it may be used here: in one graph, that of a step."""
+    known = getattr(scores, _KEPT, None)
+    if known is None or not tf.is_symbolic_tensor(known.largest):
+        return known
+    return known if known.largest.graph is tf.compat.v1.get_default_graph() else None
 
 
-def label_scores(scores: tf.Tensor, labels: Any) -> tf.Tensor:
-    """The score of each row's label, float32 (...)."""
+def kept_crossentropy(scores: Any, labels: Any) -> tf.Tensor | None:
+    """-log p[label] of each row, float32 (...), from kept statistics; None where there are none. No gradients."""
+    known = kept_statistics(scores)
+    if known is None:
+        return None
+    return known.log_total - (_label_scores(scores, _one_a_row(scores, labels)) - known.largest)
+
+
+def _one_a_row(scores: tf.Tensor, labels: Any) -> tf.Tensor:
     labels = tf.cast(labels, tf.int32)
+    return tf.squeeze(labels, axis=-1) if labels.shape.rank == scores.shape.rank else labels
+
+
+def _label_scores(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.gather(scores, labels, axis=-1, batch_dims=labels.shape.rank), tf.float32)
 
 
 def _statistics(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
     scores = tf.cast(rows, tf.float32)
     largest = tf.reduce_max(scores, axis=-1, keepdims=True)
-    total = tf.reduce_sum(tf.exp(scores - largest), axis=-1)
-    largest = largest[:, 0]
-    return tf.math.log(total) + largest, largest, tf.reduce_mean(scores, axis=-1)
+    shifted = scores - largest
+    total = tf.reduce_sum(tf.exp(shifted), axis=-1)
+    return largest[:, 0], tf.math.log(total), tf.reduce_mean(shifted, axis=-1)
 
 
 def _by_rows(compute: Callable[..., tuple[tf.Tensor, ...]], *arrays: tf.Tensor) -> list[tf.Tensor]:
-    """compute(*arrays), (rows, ...) each, of a few rows at a time where there are many classes and no GPU."""
-    classes = arrays[0].shape[-1]
-    if classes < MANY or tf.config.get_visible_devices("GPU"):
-        return list(compute(*arrays))
-    at_once = max(1, SCORES // classes)
+    """compute(*arrays), (rows, ...) each, the first (rows, classes), of a few rows at a time."""
+    at_once = max(1, SCORES // arrays[0].shape[-1])
     found = side_by_side.in_parts(lambda *part: _loop(compute, at_once, *part), *arrays)
     return [tf.concat(one, axis=0) for one in zip(*found, strict=True)]
 
 
 def _loop(compute: Callable[..., tuple[tf.Tensor, ...]], at_once: int, *arrays: tf.Tensor) -> list[tf.Tensor]:
-    rows = tf.shape(arrays[0])[0]
-    count = -(-rows // at_once)
-    like = compute(*(tf.zeros([0, *array.shape[1:]], array.dtype) for array in arrays))
+    count = -(-tf.shape(arrays[0])[0] // at_once)
+    like = compute(*(tf.zeros([0, *array.shape[1:]], array.dtype) for array in arrays))  # where there are no rows
     written = [
         tf.TensorArray(one.dtype, size=count, element_shape=[None, *one.shape[1:]], infer_shape=False) for one in like
     ]
 
-    def body(number: tf.Tensor, arrays_written: list) -> tuple:
-        part = (array[number * at_once : (number + 1) * at_once] for array in arrays)
-        found = compute(*part)
-        return number + 1, [array.write(number, one) for array, one in zip(arrays_written, found, strict=True)]
+    def body(turn: tf.Tensor, arrays_written: list) -> tuple:
+        found = compute(*(array[turn * at_once : (turn + 1) * at_once] for array in arrays))
+        return turn + 1, [array.write(turn, one) for array, one in zip(arrays_written, found, strict=True)]
 
-    _, written = tf.while_loop(lambda number, _: number < count, body, (tf.constant(0), written))
+    first = (tf.constant(0), written)
+    # one turn at a time: turns do not wait for each other, and several would push each other out of the cache
+    _, written = tf.while_loop(lambda turn, _: turn < count, body, first, parallel_iterations=1)
     return [tf.cond(count > 0, array.concat, lambda one=one: one) for array, one in zip(written, like, strict=True)]

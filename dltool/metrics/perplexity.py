@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from dltool.crossentropy import kept_statistics, label_scores
+from dltool.crossentropy import kept_crossentropy
 
 
 @keras.saving.register_keras_serializable("dltool")
@@ -28,12 +28,11 @@ class Perplexity(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         mask = getattr(y_pred, "_keras_mask", None)  # lost by the cast
-        known = kept_statistics(y_pred) if self.from_logits else None  # of the loss, where it has them
-        if known is not None:
-            nats = keras.ops.cast(known.normalizer - label_scores(y_pred, y_true), self.dtype)
-        else:
+        nats = kept_crossentropy(y_pred, y_true) if self.from_logits else None  # of the loss, where it has it
+        if nats is None:
             y_pred = keras.ops.cast(y_pred, self.dtype)
             nats = keras.ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=self.from_logits)
+        nats = keras.ops.cast(nats, self.dtype)
         weights = keras.ops.ones_like(nats) if mask is None else keras.ops.cast(mask, nats.dtype)
         if sample_weight is not None:
             weights = weights * keras.ops.cast(sample_weight, nats.dtype)

@@ -5,32 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from dltool.crossentropy import MANY, crossentropy
+from dltool.crossentropy import crossentropy
 from dltool.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+
+MANY = 1024  # classes from which on it is worth a loop
 
 
 def fuse(model: Any) -> bool:
-    """Let a compiled model's cross-entropy of logits and class indices be computed by `crossentropy`.
+    """Let a model's cross-entropy of logits and class indices be computed by `crossentropy`, from now on.
 
-    The same value, equal to rounding; TokenAccuracy and Perplexity take what it found of each row.
+    The same value, equal to rounding, in training and evaluation; TokenAccuracy and Perplexity take what it found of
+    each row.
 
     Args:
-        model: compiled, and not trained since.
+        model: compiled, its loss built: `compute_loss` was called.
     Returns:
-        Whether it was done: of a single output with 1,024 classes or more in the last axis, and as its loss
+        Whether it was done now: of a single output with 1,024 classes or more in the last axis, and as its loss
             LabelSmoothedCrossentropy, or SparseCategoricalCrossentropy of logits without a class that is ignored.
             What the model was compiled with, and is saved with, stays as it was.
-    Limits: not for XLA, which cannot know how many rows a turn of the loop has.
+    Limits: nothing is fused where there is a GPU, nor what computes in another type than float32; not for XLA, also
+        not later.
     """
     compiled = getattr(model, "_compile_loss", None)
-    if compiled is None or compiled.built or len(model.outputs) != 1:
+    if tf.config.get_visible_devices("GPU") or compiled is None or not compiled.built:
         return False
-    loss, shape = compiled._user_loss, model.outputs[0].shape
-    smoothing = _smoothing(loss, len(shape))
-    if smoothing is None or (shape[-1] or 0) < MANY:
+    if not model.built or len(getattr(model, "outputs", None) or ()) != 1 or len(compiled._flat_losses) != 1:
         return False
-    compiled._user_loss = _RowwiseCrossentropy(smoothing, loss)
+    (held,), shape = compiled._flat_losses, model.outputs[0].shape
+    smoothing = _smoothing(held.loss, len(shape))
+    if smoothing is None or held.loss.dtype != "float32" or (shape[-1] or 0) < MANY:
+        return False
+    compiled._flat_losses = [held._replace(loss=_RowwiseCrossentropy(smoothing, held.loss))]
     return True
 
 
@@ -53,9 +60,7 @@ class _RowwiseCrossentropy(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         # Loss.__call__ casts what it is given to float32, which for all logits at once is a large part of the work
-        if len(y_true.shape) == len(y_pred.shape):
-            y_true = keras.ops.squeeze(y_true, axis=-1)
-        nats = crossentropy(y_pred, y_true, self.smoothing)
+        nats = crossentropy(tf.convert_to_tensor(y_pred), y_true, self.smoothing)
         mask = getattr(y_pred, "_keras_mask", None)
         if mask is not None:
             nats._keras_mask = mask
