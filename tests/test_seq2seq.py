@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,28 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Luong general, fed": {"attention": lambda: LuongAttention("general"), "input_feeding": True},
     "Luong concat": {"attention": lambda: LuongAttention("concat"), "cell": "LSTM"},
     "Luong concat, fed": {"attention": lambda: LuongAttention("concat"), "input_feeding": True},
+    "Luong scaled, two layers": {"attention": lambda: LuongAttention(scaled=True), "above": ["GRU"]},
+    "Bahdanau, three layers": {"attention": BahdanauAttention, "cell": "LSTM", "above": ["LSTM", "GRU"]},
+    "without attention, two layers": {"attention": None, "above": ["LSTM"]},
 }
 
 
-SOME = ["without attention", "Bahdanau, fed, LSTM", "Luong concat, fed"]
+SOME = [
+    "without attention",
+    "Bahdanau, fed, LSTM",
+    "Luong concat, fed",
+    "Luong scaled, two layers",
+    "Bahdanau, three layers",
+]
 
 
-def make(attention: Any = None, cell: str = "GRU", **arguments: Any) -> Any:
+def make(attention: Any = None, cell: str = "GRU", above: Sequence[str] = (), **arguments: Any) -> Any:
     encoder = [keras.layers.Bidirectional(keras.layers.GRU(4, bias_initializer="random_normal"))]
-    decoder = getattr(keras.layers, cell)(8, bias_initializer="random_normal")
+    decoder = [
+        getattr(keras.layers, kind)(units, bias_initializer="random_normal")
+        for kind, units in zip((cell, *above), (8, 5, 6), strict=False)
+    ]
+    decoder = decoder if above else decoder[0]
     built = None if attention is None else attention()
     options = {"embedding_size": 7, "encoder": encoder, **arguments}
     return Seq2Seq(SOURCE_SIZE, TARGET_SIZE, decoder=decoder, attention=built, **options)
@@ -180,13 +194,15 @@ def gru(x: np.ndarray, h: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray,
     return z * h + (1 - z) * np.tanh(a[2 * n :] + r * b[2 * n :])
 
 
-@pytest.mark.parametrize("kind", ["Bahdanau", "dot", "general", "concat"])
-@pytest.mark.parametrize("fed", [False, True])
-def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
+@pytest.mark.parametrize("kind", ["Bahdanau", "dot", "general", "concat", "scaled"])
+@pytest.mark.parametrize(("fed", "above"), [(False, False), (True, False), (False, True)])
+def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool, above: bool) -> None:
     """The whole model in NumPy, sentence by sentence, without padding."""
     keras.utils.set_random_seed(3)
-    attention = BahdanauAttention if kind == "Bahdanau" else lambda: LuongAttention(kind)
-    model = make(attention, input_feeding=fed, tied_embeddings=True)
+    scaled = kind == "scaled"
+    luong = LuongAttention("general", scaled=True) if scaled else None
+    attention = BahdanauAttention if kind == "Bahdanau" else lambda: luong or LuongAttention(kind)
+    model = make(attention, input_feeding=fed, tied_embeddings=True, above=["GRU"] if above else [])
     model.set_weights([w + 0.1 * np.random.default_rng(4).standard_normal(w.shape) for w in model.get_weights()])
     x, _ = sentences()
     logits = model(x).numpy()
@@ -208,7 +224,7 @@ def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
         memory = np.concatenate(halves, axis=1)  # (source, 8)
         ends = np.concatenate([memory[-1], memory[0]])
         s = np.tanh(ends @ part("bridge", "kernel") + part("bridge", "bias"))
-        o = np.zeros(7)
+        o, upper = np.zeros(7), np.zeros(5)
         cell = [part("decoder/gru", name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
 
         def context(s: np.ndarray, memory: np.ndarray = memory) -> np.ndarray:
@@ -218,7 +234,7 @@ def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
             elif kind == "concat":
                 scores = np.tanh(s @ own["query_kernel"] + memory @ own["key_kernel"]) @ own["score_vector"]
             else:
-                scores = (memory if kind == "dot" else memory @ own["key_kernel"]) @ s
+                scores = (memory if kind == "dot" else memory @ own["key_kernel"]) @ s / (8**0.5 if scaled else 1)
             return softmax(scores) @ memory
 
         for t, token in enumerate(x["target"][row]):
@@ -229,7 +245,10 @@ def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool) -> None:
             read = [y, *([c] if kind == "Bahdanau" else []), *([o] if fed else [])]
             s = gru(np.concatenate(read), s, *cell)
             c = c if kind == "Bahdanau" else context(s)
-            o = np.tanh(np.concatenate([s, c]) @ part("readout_kernel") + part("readout_bias"))
+            if above:
+                second = [part("decoder/above_1", name) for name in ("cell/kernel", "recurrent_kernel", "bias")]
+                upper = gru(np.concatenate([s, c]), upper, *second)
+            o = np.tanh(np.concatenate([upper if above else s, c]) @ part("readout_kernel") + part("readout_bias"))
             np.testing.assert_allclose(logits[row, t], o @ part("target_embedding").T, rtol=1e-4, atol=1e-5)
 
 
@@ -283,6 +302,11 @@ def test_an_encoder_may_be_deep_and_residual() -> None:
     padded = {**x, "source": np.pad(x["source"], ((0, 0), (0, 3)))}
     np.testing.assert_allclose(model(padded), model(x), rtol=1e-4, atol=1e-5)
     assert model.encode(tf.constant(x["source"]))["memory"].shape == (BATCH, 6, 8)
+
+
+def test_scores_of_a_network_are_not_scaled() -> None:
+    with pytest.raises(ValueError, match="not with 'concat'"):
+        LuongAttention("concat", scaled=True)
 
 
 @pytest.mark.parametrize("model", SOME, indirect=True)
@@ -375,6 +399,12 @@ def test_shared_and_tied_embeddings_are_one_matrix() -> None:
         ({"decoder": keras.layers.SimpleRNN(4)}, "must be a GRU or an LSTM. Got SimpleRNN"),
         ({"decoder": keras.layers.GRU(4, reset_after=False)}, "must have reset_after=True"),
         ({"decoder": keras.layers.GRU(4, dropout=0.1)}, "Give the dropout to the model"),
+        ({"decoder": []}, "or a list of them. Got an empty list"),
+        ({"decoder": [keras.layers.GRU(4), keras.layers.Dense(4)]}, "must be a GRU or an LSTM. Got Dense"),
+        (
+            {"decoder": [keras.layers.GRU(4), keras.layers.GRU(4)], "input_feeding": True},
+            "is of a decoder of one layer",
+        ),
         ({"attention": keras.layers.Dense(3)}, "must be a BahdanauAttention"),
         ({"attention": LuongAttention("dot"), "decoder": keras.layers.GRU(5)}, "as wide as the encoder's output"),
     ],

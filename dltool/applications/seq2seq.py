@@ -46,7 +46,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         source_vocabulary_size, target_vocabulary_size: tokens, padding (0) included.
         encoder: layers that keep the time axis, such as [{Bidirectional: {layer: {GRU: 256}}}]; return_sequences is
             set.
-        decoder: a GRU or an LSTM.
+        decoder: a GRU or an LSTM, or a list of them: attention is from the first's states, and those above read the
+            state below and the context (Wu et al., 2016, section 3.1).
         attention: BahdanauAttention, LuongAttention or null, which leaves all to the encoder's last state (slide 139).
         embedding_size: width of embeddings and of o. Embeddings are read sqrt(embedding_size) times as large as they
             are drawn, at a size of one (Vaswani et al., 2017, section 3.4): read smaller, attention hardly learns.
@@ -54,7 +55,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         tied_embeddings: whether logits are o times the target's embeddings, transposed; else a matrix of its own.
         shared_embeddings: whether source and target, of one vocabulary, have the same embeddings.
         reverse_source: whether the source is read backwards.
-        dropout: share of embeddings and of o that is dropped in training, in [0, 1).
+        dropout: share of embeddings, of o and of what decoder layers above the first read that is dropped in training,
+            in [0, 1).
         word_dropout: share of tokens whose whole embedding is dropped in training, of source and target, in [0, 1)
             (Sennrich & Zhang, 2019, arXiv:1905.11901, section 3.2).
         memory_dropout: share of the encoder's outputs that is dropped in training before attention and the decoder's
@@ -67,7 +69,8 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
             the encoder's outputs.
     Limits: opens only where dltool is installed.
     Reference: Sutskever et al., 2014, arXiv:1409.3215; Bahdanau et al., 2015, arXiv:1409.0473; Luong et al., 2015,
-        arXiv:1508.04025; tied embeddings: Press & Wolf, 2017, arXiv:1608.05859; lecture slides 139 and 140.
+        arXiv:1508.04025; several decoder layers: Wu et al., 2016, arXiv:1609.08144; tied embeddings: Press & Wolf,
+        2017, arXiv:1608.05859; lecture slides 139 and 140.
     """
     for name, share in {"dropout": dropout, "word_dropout": word_dropout, "memory_dropout": memory_dropout}.items():
         if not 0 <= share < 1:
@@ -89,7 +92,11 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     for layer in _every(reading):
         _check_reading(layer)
         _return_sequences(layer)
-    writing = AttentionDecoder(decoder, embedding_size, attention, input_feeding, name=DECODER)
+    decoders = list(decoder) if isinstance(decoder, list | tuple) else [decoder]
+    if not decoders:
+        raise ValueError("Seq2Seq's decoder must be a GRU or an LSTM, or a list of them. Got an empty list.")
+    first, *above = decoders
+    writing = AttentionDecoder(first, embedding_size, attention, input_feeding, above, dropout, name=DECODER)
 
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")

@@ -29,50 +29,76 @@ class AttentionDecoder(keras.layers.Layer):
         Bahdanau:           c_t = attention(s_t-1), s_t = RNN([y_t; c_t], s_t-1)
         Luong:              s_t = RNN(y_t, s_t-1), c_t = attention(s_t)
         input feeding:      the RNN's input also holds o_t-1 (Luong et al., section 3.3), o_0 = 0
+        layers above:       s'_t = RNN'([s_t; c_t], s'_t-1), and so on; o_t is of the last one's state and c_t
 
-    y_t is the embedding of the token before. Where nothing of step t depends on attention at step t - 1 (no attention,
-    or Luong's without input feeding), the recurrence runs over the whole target as the Keras layer itself does.
+    Layers above carry what was attended to from step to step, as input feeding does, without making attention wait
+    for it (Wu et al., 2016, section 3.1, attend from the lowest layer too). Their first state is 0. y_t is the
+    embedding of the token before. Where nothing of step t depends on attention at step t - 1 (no attention, or Luong's
+    without input feeding), each recurrence runs over the whole target as the Keras layer itself does.
 
     Args:
         recurrent: a GRU or an LSTM of Keras with its default activations and without dropout.
         units: width of o_t.
         attention: a `BahdanauAttention` or `LuongAttention`, or None.
-        input_feeding: whether o_t-1 is an input. Defaults to false.
+        input_feeding: whether o_t-1 is an input. Defaults to false. Not with layers above.
+        above: further layers, as `recurrent`.
+        dropout: share of the inputs of layers above that is dropped in training, in [0, 1).
     Input: [y (B, T, E), memory (B, S, D), source tokens int (B, S), states (B, Q) ...].   Output: (B, T, units).
     Raises:
         ValueError: if an argument is none of these.
-    Reference: Sutskever et al., 2014; Bahdanau et al., 2015; Luong et al., 2015; lecture slides 139 and 140.
+    Reference: Sutskever et al., 2014; Bahdanau et al., 2015; Luong et al., 2015; Wu et al., 2016, arXiv:1609.08144;
+        lecture slides 139 and 140.
     """
 
     def __init__(
-        self, recurrent: Any, units: int, attention: Any = None, input_feeding: bool = False, **kwargs: Any
+        self,
+        recurrent: Any,
+        units: int,
+        attention: Any = None,
+        input_feeding: bool = False,
+        above: Sequence[Any] = (),
+        dropout: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        kind = type(recurrent).__name__
-        if kind not in STEPS or not isinstance(recurrent, keras.layers.GRU | keras.layers.LSTM):
-            raise ValueError(f"The decoder must be a GRU or an LSTM. Got {kind}.")
-        config = recurrent.get_config()
-        for name, wanted in (REQUIRED[kind] | PLAIN).items():
-            if config[name] != wanted:
-                remedy = " Give the dropout to the model." if name.endswith("dropout") else ""
-                raise ValueError(f"The decoder's {kind} must have {name}={wanted!r}. Got {config[name]!r}.{remedy}")
         if attention is not None and not isinstance(attention, Attention):
             raise ValueError(
                 f"The attention must be a BahdanauAttention, a LuongAttention or null. Got {type(attention).__name__}."
             )
-        config |= {"return_sequences": True, "return_state": False, "name": kind.lower(), "dtype": self.dtype_policy}
-        self.recurrent = type(recurrent).from_config(config)
+        if above and input_feeding:
+            raise ValueError("Input feeding is of a decoder of one layer. Remove it, or the layers above the first.")
+        self.recurrent = self._own(recurrent)
+        self.above = [self._own(layer, f"above_{number}") for number, layer in enumerate(above, start=1)]
+        self.dropout = keras.layers.Dropout(dropout)
         self.attention: Any = attention
         self.units, self.input_feeding = units, bool(input_feeding)
         self.supports_jit = False  # sentences differ in length: XLA would compile anew for each
         self.width = self.recurrent.units  # Q
-        self._advance = STEPS[kind]
+        self._advance = STEPS[type(self.recurrent).__name__]
         self._reads_context = attention is not None and attention.before
+
+    def _own(self, recurrent: Any, name: str | None = None) -> Any:
+        """A layer like this one, that returns its sequence."""
+        kind = type(recurrent).__name__
+        if kind not in STEPS or not isinstance(recurrent, keras.layers.GRU | keras.layers.LSTM):
+            raise ValueError(f"The decoder must be a GRU or an LSTM. Got {kind}.")
+        config = recurrent.get_config()
+        for key, wanted in (REQUIRED[kind] | PLAIN).items():
+            if config[key] != wanted:
+                remedy = " Give the dropout to the model." if key.endswith("dropout") else ""
+                raise ValueError(f"The decoder's {kind} must have {key}={wanted!r}. Got {config[key]!r}.{remedy}")
+        config |= {"return_sequences": True, "return_state": False, "name": name or kind.lower()}
+        return type(recurrent).from_config({**config, "dtype": self.dtype_policy})
 
     @property
     def states(self) -> int:
-        """Tensors of the recurrent state: 1 of a GRU, 2 of an LSTM."""
-        return 2 if isinstance(self.recurrent, keras.layers.LSTM) else 1
+        """Tensors of the first layer's state: 1 of a GRU, 2 of an LSTM."""
+        return _states(self.recurrent)
+
+    @property
+    def _lower(self) -> int:
+        """Tensors of `first` that are not of the layers above."""
+        return self.states + (1 if self.input_feeding else 0)
 
     @property
     def steps_alone(self) -> bool:
@@ -88,8 +114,12 @@ class AttentionDecoder(keras.layers.Layer):
         if self.attention is not None:
             self.attention.build_for(self.width, memory)
             context = memory
+        below = self.width
+        for layer in self.above:
+            layer.build((None, None, below + context))
+            below = layer.units
         self.readout_kernel = self.add_weight(
-            name="readout_kernel", shape=(self.width + context, self.units), initializer="glorot_uniform"
+            name="readout_kernel", shape=(below + context, self.units), initializer="glorot_uniform"
         )
         self.readout_bias = self.add_weight(name="readout_bias", shape=(self.units,), initializer="zeros")
 
@@ -98,17 +128,23 @@ class AttentionDecoder(keras.layers.Layer):
         if self.steps_alone:
             sequence = self.recurrent(embedded, initial_state=states)  # (B, T, Q)
             context, _ = self._attend(sequence, self.keys(memory), memory, source != 0)
-            return self._read_out(sequence, context)
-        return self._scanned(embedded, memory, source != 0, states)
+        else:
+            sequence, context, *fed = self._scanned(embedded, memory, source != 0, states)
+            if self.input_feeding:
+                return fed[0]
+        for layer in self.above:
+            sequence = layer(self.dropout(_joined(sequence, context)))
+        return self._read_out(sequence, context)
 
     def keys(self, memory: Any) -> Any:
         """What attention needs of the memory, computed once: (B, S, A)."""
         return memory if self.attention is None else self.attention.keys(memory)
 
     def first(self, states: Sequence[Any]) -> tuple[Any, ...]:
-        """The state before the first step: that of the recurrence, and with input feeding o_0."""
-        fed = (tf.zeros([tf.shape(states[0])[0], self.units], states[0].dtype),) if self.input_feeding else ()
-        return (*states, *fed)
+        """The state before the first step: that of the recurrence, with input feeding o_0, and of the layers above."""
+        widths = [self.units] if self.input_feeding else []
+        widths += [layer.units for layer in self.above for _ in range(_states(layer))]
+        return (*states, *(tf.zeros([tf.shape(states[0])[0], width], states[0].dtype) for width in widths))
 
     def step(self, embedded: Any, state: Any, keys: Any, memory: Any, held: Any) -> tuple[Any, Any, Any]:
         """One step alone: o (N, units), the weights (N, S) or None, and the next state.
@@ -120,12 +156,20 @@ class AttentionDecoder(keras.layers.Layer):
             held: which source positions hold a token, bool (B, S).
         """
         kernels, constants = self._kernels(keys, memory, True), self._constants(keys, held)
-        inputs = (self._projected(embedded),)
-        state, outputs = self._step(inputs, state, constants, lambda index, a: product_of(a, kernels[index]), True)
+        inputs, lower = (self._projected(embedded),), self._lower
+        after, outputs = self._step(
+            inputs, state[:lower], constants, lambda index, a: product_of(a, kernels[index]), True
+        )
         hidden, context, *rest = outputs
-        o = rest[0] if self.input_feeding else self._read_out(hidden, context if self.attention is not None else None)
         weights = rest[-1] if self.attention is not None else None
-        return o, weights, state
+        if self.input_feeding:
+            return rest[0], weights, after
+        context, upper = context if self.attention is not None else None, state[lower:]
+        for layer in self.above:
+            own, upper = upper[: _states(layer)], upper[_states(layer) :]
+            own = self._stepped(layer, _joined(hidden, context), own)
+            hidden, after = own[0], (*after, *own)
+        return self._read_out(hidden, context), weights, after
 
     # -- one step ------------------------------------------------------------------------------------------
 
@@ -198,17 +242,30 @@ class AttentionDecoder(keras.layers.Layer):
         kernel = self._cast(cell.kernel)[: self._embedded]
         return projected(embedded, kernel) + (bias[0] if bias.shape.rank == 2 else bias)
 
-    def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> Any:
+    def _stepped(self, layer: Any, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The next state of a layer above."""
+        kernel, recurrent, bias = (
+            self._cast(one) for one in (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)
+        )
+        biases = tf.unstack(bias) if bias.shape.rank == 2 else (bias, tf.zeros_like(bias))
+        advance = STEPS[type(layer).__name__]
+        return advance(tf.matmul(inputs, kernel) + biases[0], tf.matmul(state[0], recurrent) + biases[1], state)
+
+    def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> list[Any]:
+        """s, c, and with input feeding o, (B, T, width) each."""
         found = side_by_side.in_parts(self._scan, embedded, self.keys(memory), memory, held, *states)
-        hidden, context, *rest = (tf.concat(one, axis=0) for one in zip(*found, strict=True))
-        return rest[0] if self.input_feeding else self._read_out(hidden, context)
+        return [tf.concat(one, axis=0) for one in zip(*found, strict=True)]
 
     def _scan(self, embedded: Any, keys: Any, memory: Any, held: Any, *states: Any) -> list[Any]:
         """The outputs of all steps of some of the sentences, (rows, T, width) each."""
         projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, rows, gates)
         projected.set_shape([None, None, self.recurrent.cell.kernel.shape[1]])
         outputs, _ = product_scan(
-            self._step, [projected], self.first(states), self._constants(keys, held), self._kernels(keys, memory)
+            self._step,
+            [projected],
+            self.first(states)[: self._lower],
+            self._constants(keys, held),
+            self._kernels(keys, memory),
         )
         return [tf.transpose(one, [1, 0, 2]) for one in outputs]
 
@@ -234,8 +291,9 @@ class AttentionDecoder(keras.layers.Layer):
         return take(found), found
 
     def _read_out(self, hidden: Any, context: Any) -> Any:
-        joined = hidden if context is None else tf.concat([hidden, context], axis=-1)
-        return tf.tanh(projected(joined, self._cast(self.readout_kernel)) + self._cast(self.readout_bias))
+        return tf.tanh(
+            projected(_joined(hidden, context), self._cast(self.readout_kernel)) + self._cast(self.readout_bias)
+        )
 
     def _cast(self, variable: Any) -> Any:
         return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
@@ -254,6 +312,8 @@ class AttentionDecoder(keras.layers.Layer):
             "units": self.units,
             "attention": None if self.attention is None else serialize(self.attention),
             "input_feeding": self.input_feeding,
+            "above": [serialize(layer) for layer in self.above],
+            "dropout": self.dropout.rate,
         }
 
     @classmethod
@@ -263,5 +323,14 @@ class AttentionDecoder(keras.layers.Layer):
         layers = {
             "recurrent": restore(config["recurrent"]),
             "attention": None if attention is None else restore(attention),
+            "above": [restore(layer) for layer in config.get("above", [])],  # which older runs lack
         }
         return cls(**{**config, **layers})
+
+
+def _states(layer: Any) -> int:
+    return 2 if isinstance(layer, keras.layers.LSTM) else 1
+
+
+def _joined(hidden: Any, context: Any) -> Any:
+    return hidden if context is None else tf.concat([hidden, context], axis=-1)
