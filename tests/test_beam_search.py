@@ -20,12 +20,14 @@ SIZE, LONGEST = 9, 6
 BEGIN, END = 2, 3
 
 
-@pytest.fixture(scope="module", params=["none", "Bahdanau", "Luong, fed"])
+@pytest.fixture(scope="module", params=["none", "Bahdanau", "Luong, fed", "Luong, two layers"])
 def model(request: pytest.FixtureRequest) -> Any:
     """A small model of large random weights, so that its distributions are far from flat."""
     keras.utils.set_random_seed(5)
-    attention = {"none": None, "Bahdanau": BahdanauAttention(), "Luong, fed": LuongAttention()}[request.param]
+    attention = {"none": None, "Bahdanau": BahdanauAttention()}.get(request.param, LuongAttention())
     encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(3))], keras.layers.GRU(6)
+    if "two layers" in request.param:
+        decoder = [decoder, keras.layers.LSTM(4)]
     built = Seq2Seq(SIZE, SIZE, encoder, decoder, attention, embedding_size=5, input_feeding="fed" in request.param)
     for seed in range(100):
         rng = np.random.default_rng(seed)

@@ -55,10 +55,15 @@ def test_every_product_of_a_translation_model_is_in_bfloat16(bfloat16: None) -> 
     assert products and set(products) == {tf.bfloat16}
 
 
-def test_a_translation_model_learns_and_is_decoded_alike_in_any_batch(bfloat16: None) -> None:
+@pytest.mark.parametrize("kind", ["one layer", "two layers", "fed"])
+def test_a_translation_model_learns_and_is_decoded_alike_in_any_batch(bfloat16: None, kind: str) -> None:
     keras.utils.set_random_seed(1)
-    encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(16))], keras.layers.GRU(32)
-    model = Seq2Seq(SIZE, SIZE, encoder, decoder, LuongAttention("general"), embedding_size=16)
+    encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(16))], [keras.layers.GRU(32)]
+    if kind == "two layers":
+        decoder.append(keras.layers.GRU(24))
+    model = Seq2Seq(
+        SIZE, SIZE, encoder, decoder, LuongAttention("general"), embedding_size=16, input_feeding=kind == "fed"
+    )
     model.compile(
         keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
     )

@@ -17,6 +17,7 @@ from dltool.applications.seq2seq import Seq2Seq
 from dltool.layers.bahdanau_attention import BahdanauAttention
 from dltool.layers.luong_attention import LuongAttention
 from dltool.layers.residual import Residual
+from dltool.layers.translation.attention_decoder import AttentionDecoder
 from dltool.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
 from dltool.metrics.perplexity import Perplexity
 
@@ -50,7 +51,7 @@ def make(attention: Any = None, cell: str = "GRU", above: Sequence[str] = (), **
     encoder = [keras.layers.Bidirectional(keras.layers.GRU(4, bias_initializer="random_normal"))]
     decoder = [
         getattr(keras.layers, kind)(units, bias_initializer="random_normal")
-        for kind, units in zip((cell, *above), (8, 5, 6), strict=False)
+        for kind, units in zip((cell, *above), (8, 5, 6)[: 1 + len(above)], strict=True)
     ]
     decoder = decoder if above else decoder[0]
     built = None if attention is None else attention()
@@ -302,6 +303,37 @@ def test_an_encoder_may_be_deep_and_residual() -> None:
     padded = {**x, "source": np.pad(x["source"], ((0, 0), (0, 3)))}
     np.testing.assert_allclose(model(padded), model(x), rtol=1e-4, atol=1e-5)
     assert model.encode(tf.constant(x["source"]))["memory"].shape == (BATCH, 6, 8)
+
+
+def test_dropout_between_decoder_layers_is_of_training_only_and_is_saved() -> None:
+    def two_layers(dropout: float) -> Any:
+        keras.utils.set_random_seed(1)
+        layers = [keras.layers.GRU(8), keras.layers.GRU(5)]
+        return AttentionDecoder(layers[0], 7, LuongAttention(), above=layers[1:], dropout=dropout)
+
+    rng = np.random.default_rng(0)
+    inputs = [tf.constant(rng.standard_normal(shape), tf.float32) for shape in ((2, 5, 3), (2, 6, 8))]
+    inputs += [tf.ones([2, 6], tf.int32), tf.constant(rng.standard_normal((2, 8)), tf.float32)]
+    plain, dropped = two_layers(0.0), two_layers(0.5)
+    expected = plain(inputs)
+    dropped(inputs)
+    dropped.set_weights(plain.get_weights())
+    np.testing.assert_allclose(dropped(inputs, training=False), expected, rtol=1e-6)
+    assert np.abs(dropped(inputs, training=True) - expected).max() > 0.01
+    assert AttentionDecoder.from_config(dropped.get_config()).dropout.rate == 0.5
+
+
+def test_a_decoder_of_one_layer_draws_no_seed_for_dropout() -> None:
+    assert make(dropout=0.3).get_layer("decoder").dropout is None
+    with pytest.raises(ValueError, match="must be 0 without layers above"):
+        AttentionDecoder(keras.layers.GRU(4), 3, dropout=0.1)
+
+
+def test_configurations_from_before_layers_above_and_scaling_are_of_one_layer_unscaled() -> None:
+    config = AttentionDecoder(keras.layers.GRU(4), 3, LuongAttention("dot")).get_config()
+    del config["above"], config["dropout"], config["attention"]["config"]["scaled"]
+    restored = AttentionDecoder.from_config(config)
+    assert restored.above == [] and restored.dropout is None and not restored.attention.scaled
 
 
 def test_scores_of_a_network_are_not_scaled() -> None:

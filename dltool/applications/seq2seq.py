@@ -46,12 +46,12 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
         source_vocabulary_size, target_vocabulary_size: tokens, padding (0) included.
         encoder: layers that keep the time axis, such as [{Bidirectional: {layer: {GRU: 256}}}]; return_sequences is
             set.
-        decoder: a GRU or an LSTM, or a list of them: attention is from the first's states, and those above read the
-            state below and the context (Wu et al., 2016, section 3.1).
+        decoder: a GRU or an LSTM, or a list of them: attention is from the first's states, and those above, whose first
+            state is 0, read the state below and the context (Wu et al., 2016, section 3).
         attention: BahdanauAttention, LuongAttention or null, which leaves all to the encoder's last state (slide 139).
         embedding_size: width of embeddings and of o. Embeddings are read sqrt(embedding_size) times as large as they
             are drawn, at a size of one (Vaswani et al., 2017, section 3.4): read smaller, attention hardly learns.
-        input_feeding: whether o is an input of the next step (Luong et al., section 3.3).
+        input_feeding: whether o is an input of the next step (Luong et al., section 3.3); of one decoder layer only.
         tied_embeddings: whether logits are o times the target's embeddings, transposed; else a matrix of its own.
         shared_embeddings: whether source and target, of one vocabulary, have the same embeddings.
         reverse_source: whether the source is read backwards.
@@ -96,7 +96,9 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     if not decoders:
         raise ValueError("Seq2Seq's decoder must be a GRU or an LSTM, or a list of them. Got an empty list.")
     first, *above = decoders
-    writing = AttentionDecoder(first, embedding_size, attention, input_feeding, above, dropout, name=DECODER)
+    writing = AttentionDecoder(
+        first, embedding_size, attention, input_feeding, above, dropout if above else 0.0, name=DECODER
+    )
 
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")

@@ -74,7 +74,7 @@ class LuongAttention(Attention):
     def score(self, query: Any, keys: Any, *weights: Any) -> Any:
         if self.kind == "concat":
             return additive_score(query, keys, *weights)
-        return tf.matmul(query, keys, transpose_b=True)
+        return super().score(query, keys)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "score": self.kind, "scaled": self.scaled}

@@ -32,17 +32,18 @@ class AttentionDecoder(keras.layers.Layer):
         layers above:       s'_t = RNN'([s_t; c_t], s'_t-1), and so on; o_t is of the last one's state and c_t
 
     Layers above carry what was attended to from step to step, as input feeding does, without making attention wait
-    for it (Wu et al., 2016, section 3.1, attend from the lowest layer too). Their first state is 0. y_t is the
-    embedding of the token before. Where nothing of step t depends on attention at step t - 1 (no attention, or Luong's
-    without input feeding), each recurrence runs over the whole target as the Keras layer itself does.
+    for it: so do Wu et al. (2016, section 3), whose query is the state before the step. Their first state is 0. y_t is
+    the embedding of the token before. Where nothing of step t depends on attention at step t - 1 (no attention, or
+    Luong's without input feeding), the first recurrence runs over the whole target as the Keras layer itself does;
+    those above always do.
 
     Args:
         recurrent: a GRU or an LSTM of Keras with its default activations and without dropout.
         units: width of o_t.
         attention: a `BahdanauAttention` or `LuongAttention`, or None.
         input_feeding: whether o_t-1 is an input. Defaults to false. Not with layers above.
-        above: further layers, as `recurrent`.
-        dropout: share of the inputs of layers above that is dropped in training, in [0, 1).
+        above: further layers, as `recurrent`. Defaults to none.
+        dropout: share of the inputs of layers above that is dropped in training, in [0, 1). Defaults to 0.
     Input: [y (B, T, E), memory (B, S, D), source tokens int (B, S), states (B, Q) ...].   Output: (B, T, units).
     Raises:
         ValueError: if an argument is none of these.
@@ -69,7 +70,11 @@ class AttentionDecoder(keras.layers.Layer):
             raise ValueError("Input feeding is of a decoder of one layer. Remove it, or the layers above the first.")
         self.recurrent = self._own(recurrent)
         self.above = [self._own(layer, f"above_{number}") for number, layer in enumerate(above, start=1)]
-        self.dropout = keras.layers.Dropout(dropout)
+        if not 0 <= dropout < 1 or (dropout and not above):
+            wanted = "a number in [0, 1)" if above else "0 without layers above"
+            raise ValueError(f"The 'dropout' of AttentionDecoder must be {wanted}. Got {dropout!r}.")
+        # none where none is needed: it would take a seed from the model's draws
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy) if dropout else None
         self.attention: Any = attention
         self.units, self.input_feeding = units, bool(input_feeding)
         self.supports_jit = False  # sentences differ in length: XLA would compile anew for each
@@ -133,7 +138,8 @@ class AttentionDecoder(keras.layers.Layer):
             if self.input_feeding:
                 return fed[0]
         for layer in self.above:
-            sequence = layer(self.dropout(_joined(sequence, context)))
+            joined = _joined(sequence, context)
+            sequence = layer(joined if self.dropout is None else self.dropout(joined))
         return self._read_out(sequence, context)
 
     def keys(self, memory: Any) -> Any:
@@ -313,7 +319,7 @@ class AttentionDecoder(keras.layers.Layer):
             "attention": None if self.attention is None else serialize(self.attention),
             "input_feeding": self.input_feeding,
             "above": [serialize(layer) for layer in self.above],
-            "dropout": self.dropout.rate,
+            "dropout": 0.0 if self.dropout is None else self.dropout.rate,
         }
 
     @classmethod

@@ -20,12 +20,13 @@ class Attention(keras.layers.Layer):
 
     Everything that depends on the memory alone is in `keys`, computed once a sentence. A loop over target positions
     takes all products itself, with `query_kernel`, with the memory and, where scores are products, with the keys, and
-    gives `weights` to `score`: no variable is in the loop, and no gradient of a matrix is added up step by step.
+    gives `weights` to `score`: no variable is in the loop, and gradients of what it multiplies by are not added up step
+    by step.
 
     Shapes: B sentences, S source positions, D the memory's width, Q the query's, A `units`, T target positions.
     """
 
-    multiplies = False  # whether scores are products of query and keys
+    multiplies = False  # whether scores are query @ keys transposed and nothing else: loops compute them so themselves
     before = False  # whether the state before the recurrent step is the query, so that the context is its input
 
     def build_for(self, query: int, memory: int) -> None:
@@ -47,7 +48,9 @@ class Attention(keras.layers.Layer):
 
     def score(self, query: Any, keys: Any, *weights: Any) -> Any:
         """Projected queries (B, T, A), keys (B, S, A) -> scores (B, T, S)."""
-        raise NotImplementedError
+        if not self.multiplies:
+            raise NotImplementedError
+        return tf.matmul(query, keys, transpose_b=True)
 
     def attend(self, query: Any, keys: Any, memory: Any, held: Any, *weights: Any) -> tuple[Any, Any]:
         """Context (B, T, D) and weights (B, T, S).
