@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ class RowStatistics(NamedTuple):
 
     largest: tf.Tensor
     log_total: tf.Tensor  # log sum over classes of exp(score - largest)
-    mean: tf.Tensor  # over classes, of score - largest
+    mean: tf.Tensor | None  # over classes, of score - largest, where it was asked for
 
 
 def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.Tensor:
@@ -36,7 +37,7 @@ def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.T
         labels: int (...) or (..., 1), each in [0, classes).
     Limits: gradients of gradients are not to be had; not for XLA, which cannot know how many rows a turn has.
     """
-    known, classes = statistics(logits), logits.shape[-1]
+    known, classes = statistics(logits, mean=smoothing > 0), logits.shape[-1]
     labels = _one_a_row(logits, labels)
 
     @tf.custom_gradient
@@ -66,13 +67,14 @@ def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.T
     return nats(logits)
 
 
-def statistics(logits: tf.Tensor) -> RowStatistics:
+def statistics(logits: tf.Tensor, mean: bool = False) -> RowStatistics:
     """Statistics of each row of scores (..., classes), kept with the tensor for loss and metrics; no gradients."""
     known = kept_statistics(logits)
-    if known is None:
+    if known is None or (mean and known.mean is None):
         shape = tf.shape(logits)[:-1]
         flat = tf.reshape(tf.stop_gradient(logits), [-1, logits.shape[-1]])
-        known = RowStatistics(*(tf.reshape(one, shape) for one in _by_rows(_statistics, flat)))
+        found = [tf.reshape(one, shape) for one in _by_rows(functools.partial(_statistics, mean), flat)]
+        known = RowStatistics(found[0], found[1], found[2] if mean else None)
         setattr(logits, _KEPT, known)
     return known
 
@@ -102,12 +104,13 @@ def _label_scores(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.gather(scores, labels, axis=-1, batch_dims=labels.shape.rank), tf.float32)
 
 
-def _statistics(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def _statistics(mean: bool, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
     scores = tf.cast(rows, tf.float32)
     largest = tf.reduce_max(scores, axis=-1, keepdims=True)
     shifted = scores - largest
     total = tf.reduce_sum(tf.exp(shifted), axis=-1)
-    return largest[:, 0], tf.math.log(total), tf.reduce_mean(shifted, axis=-1)
+    means = (tf.reduce_mean(shifted, axis=-1),) if mean else ()
+    return (largest[:, 0], tf.math.log(total), *means)
 
 
 def _by_rows(compute: Callable[..., tuple[tf.Tensor, ...]], *arrays: tf.Tensor) -> list[tf.Tensor]:
