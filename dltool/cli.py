@@ -631,7 +631,7 @@ def translate(
         int | None,
         typer.Option("--max-length", min=1, help="Tokens of a translation.", show_default="twice the source's + 10"),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Lines that are searched together.")] = 64,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Lines that are searched together.")] = 128,
     replace_unknown: Annotated[
         bool, typer.Option("--replace-unknown", help="Copy unknown pieces from where attention lies.")
     ] = False,

@@ -43,7 +43,7 @@ def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.T
     @tf.custom_gradient
     def nats(logits: tf.Tensor) -> Any:
         value = known.log_total - (1 - smoothing) * (_label_scores(logits, labels) - known.largest)
-        if smoothing:
+        if known.mean is not None:
             value -= smoothing * known.mean
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:

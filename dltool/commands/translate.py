@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dltool.decoding.sentence_translator import SentenceTranslator, Translation
 
 STDIN = "standard input"
-GROUP = 16  # batches that are read before they are sorted by length
+GROUP = 8  # batches that are read before they are sorted by length
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class SentenceTranslator:
         length_penalty: float = 1.0,
         best: int = 1,
         max_length: int | None = None,
-        batch_size: int = 64,
+        batch_size: int = 128,
         replace_unknown: bool = False,
         attention: bool = False,
     ) -> None:
