@@ -233,8 +233,7 @@ class AttentionDecoder(keras.layers.Layer):
         return found
 
     def _constants(self, keys: Any, held: Any) -> tuple[Any, ...]:
-        bias = self._cast(self.recurrent.cell.bias)
-        recurrent_bias = bias[1] if bias.shape.rank == 2 else tf.zeros_like(bias)
+        _, recurrent_bias = self._biases(self.recurrent.cell)
         scoring: tuple[Any, ...] = ()
         if self.attention is not None and not self.attention.multiplies:
             scoring = (keys, *map(self._cast, self.attention.score_weights()))
@@ -244,18 +243,20 @@ class AttentionDecoder(keras.layers.Layer):
     def _projected(self, embedded: Any) -> Any:
         """W y + b, (..., gates): the part of the recurrence's input that is known before the loop."""
         cell = self.recurrent.cell
+        bias, _ = self._biases(cell)
+        return projected(embedded, self._cast(cell.kernel)[: self._embedded]) + bias
+
+    def _biases(self, cell: Any) -> tuple[Any, Any]:
+        """Of a cell's input and of its state: a GRU has both, an LSTM one for their sum."""
         bias = self._cast(cell.bias)
-        kernel = self._cast(cell.kernel)[: self._embedded]
-        return projected(embedded, kernel) + (bias[0] if bias.shape.rank == 2 else bias)
+        return (bias[0], bias[1]) if bias.shape.rank == 2 else (bias, tf.zeros_like(bias))
 
     def _stepped(self, layer: Any, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
         """The next state of a layer above."""
-        kernel, recurrent, bias = (
-            self._cast(one) for one in (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)
-        )
-        biases = tf.unstack(bias) if bias.shape.rank == 2 else (bias, tf.zeros_like(bias))
-        advance = STEPS[type(layer).__name__]
-        return advance(tf.matmul(inputs, kernel) + biases[0], tf.matmul(state[0], recurrent) + biases[1], state)
+        cell, (bias, recurrent_bias) = layer.cell, self._biases(layer.cell)
+        x = tf.matmul(inputs, self._cast(cell.kernel)) + bias
+        recurrent = tf.matmul(state[0], self._cast(cell.recurrent_kernel)) + recurrent_bias
+        return STEPS[type(layer).__name__](x, recurrent, state)
 
     def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> list[Any]:
         """s, c, and with input feeding o, (B, T, width) each."""
