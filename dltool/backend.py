@@ -7,7 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dltool.errors import UsageError
@@ -48,8 +48,9 @@ def configure(
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     else:
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+        with suppress(RuntimeError):  # computed on already, when a program configures a second time
+            for gpu in gpus:
+                tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     try:

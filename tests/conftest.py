@@ -11,6 +11,7 @@ import pytest
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # on a GPU float32 is compared as float32, not as 10 bits of it
 
 
 @pytest.fixture(autouse=True)

@@ -77,6 +77,19 @@ def test_training_says_that_bfloat16_is_slow(
     assert "slow" not in run(capsys, "train", quick, "fit.epochs=1", "--out", tmp_path / "other").err
 
 
+def test_a_second_configuration_leaves_a_gpu_in_use_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(gpu: str, growth: bool) -> None:
+        asked.append((gpu, growth))
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    backend.configure()
+    assert asked == [("a GPU", True)]
+
+
 def test_asking_for_a_gpu_that_is_not_there_is_an_error() -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU")

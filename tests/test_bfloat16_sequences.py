@@ -98,7 +98,7 @@ def test_a_state_carried_from_batch_to_batch_reads_on(name: str, bfloat16: None)
     keras.utils.set_random_seed(2)
     layer = getattr(keras.layers, name)(8, return_sequences=True, stateful=True)
     model = keras.Sequential([keras.Input((None, 4), batch_size=2), layer])
-    assert fuse(model) == 1
+    assert fuse(model) == (not tf.config.get_visible_devices("GPU"))
     x = np.random.default_rng(0).normal(0, 1, (2, 12, 4)).astype("float32")
     whole = as_numbers(model(x, training=True))
     assert all(np.abs(state).max() > 0 for state in layer.states)

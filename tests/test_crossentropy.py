@@ -19,6 +19,8 @@ from dltool.metrics.token_accuracy import TokenAccuracy
 from dltool.procedures import fused_crossentropy
 from dltool.procedures.fused_crossentropy import MANY
 
+pytestmark = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="fused without a GPU only")
+
 
 def scores(rows: int, classes: int, dtype: str = "float32") -> tf.Tensor:
     return tf.cast(3 * np.random.default_rng(1).standard_normal((rows, classes)), dtype)
