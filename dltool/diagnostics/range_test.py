@@ -15,7 +15,7 @@ import tensorflow as tf
 from dltool.diagnostics.random_state import kept_random_state
 from dltool.diagnostics.smoothing import SMOOTHING, first_step, smooth
 from dltool.pipelines.base import Pipeline, Step
-from dltool.procedures.fused_adam import fuse
+from dltool.procedures.fusion import fuse
 from dltool.procedures.gradient_descent import training_step
 from dltool.procedures.scheduled_optimizer import schedules_of
 from dltool.procedures.training_state import variables
@@ -228,7 +228,7 @@ def _untouched(model: Any, augment: Any | None, fused: bool) -> Iterator[None]:
     with kept_random_state():
         saved = [(variable, np.array(variable)) for variable in variables(model, augment).values()]
         if fused:  # as in training, where XLA does not fuse by itself
-            fuse(model.optimizer)
+            fuse(model)
         try:
             yield
         finally:

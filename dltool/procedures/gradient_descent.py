@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline, Step
-from dltool.procedures import fused_batch_normalization, fused_crossentropy, fused_recurrence, recurrent_state
+from dltool.procedures import recurrent_state
 from dltool.procedures.augmentation import augmented, sharing
 from dltool.procedures.evaluation import Evaluation, figures_of
-from dltool.procedures.fused_adam import fuse
+from dltool.procedures.fusion import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
 from dltool.procedures.schedule_table import WINDOW
 from dltool.procedures.scheduled_optimizer import current_values, reach
@@ -241,10 +241,7 @@ class GradientDescent:
         """Make the step and the evaluation anew, for the model's present optimizer and trainable layers."""
         class_weight, jit_compile = self._execution
         if not jit_compile:  # XLA fuses by itself
-            fuse(self.model.optimizer)
-            fused_batch_normalization.fuse(self.model)
-            fused_crossentropy.fuse(self.model)
-            fused_recurrence.fuse(self.model)
+            fuse(self.model)
         self._step = training_step(self.model, self.augment, class_weight, jit_compile)
         self.evaluation.renew()
 

@@ -169,6 +169,14 @@ def test_training_after_it_takes_the_same_steps_as_without_it() -> None:
     assert weights[0] == weights[1]
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="layers are fused without a GPU only")
+def test_its_steps_are_fused_as_those_of_training_are() -> None:
+    recurrent = keras.layers.LSTM(4)
+    model = linear(keras.optimizers.Adam(0.01), keras.layers.Reshape((3, 1)), recurrent)
+    range_test.sweep(model, pipeline(), range_test.rates(1e-4, 1.0, 5))
+    assert "inner_loop" in vars(recurrent)
+
+
 def test_what_it_touched_is_put_back_when_a_step_fails() -> None:
     model = linear(keras.optimizers.Adam(0.01))
     before = state(model, keras.Sequential())
