@@ -39,6 +39,8 @@ def configure(
         gpus = tf.config.list_physical_devices("GPU")
     import keras
 
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
+        tf.get_logger().setLevel("ERROR")  # it counts the graphs of one function, of which each model has its own
     # Keras 3.15 keeps dict inputs in a wrapper that its own check takes for another structure.
     warnings.filterwarnings("ignore", "The structure of `inputs` doesn't match", UserWarning)
     if device == "gpu" and not gpus:

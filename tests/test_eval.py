@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from dltool import experiment, recipe
-from tests.command_line import run
+from tests.command_line import run, spawn
 
 SIZE, FEATURES, CLASSES = 120, 5, 3
 
@@ -219,6 +219,14 @@ def test_average_of_regressions_is_of_outputs(capsys: pytest.CaptureFixture[str]
     *_, row = scores(capsys, "regression-1", "regression-2")
     error = frame.filter(like="target").to_numpy() - mean.to_numpy()
     assert row["loss"] == pytest.approx((error**2).mean(), rel=1e-5)
+
+
+def test_nothing_but_the_report_is_printed_of_many_runs() -> None:
+    """TensorFlow warns of functions traced again, and takes those of several models for one."""
+    process = spawn("eval", *["regression-1", "regression-2"] * 4, "--format", "csv")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    assert len(out.splitlines()) == 1 + 8 + 1
 
 
 @pytest.mark.parametrize(
