@@ -50,9 +50,12 @@ def configure(
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     else:
-        with suppress(RuntimeError):  # computed on already, when a program configures a second time
-            for gpu in gpus:
+        for gpu in gpus:
+            with suppress(RuntimeError):  # a program has computed on it before it called dltool
                 tf.config.experimental.set_memory_growth(gpu, True)
+    from dltool.procedures import cudnn_recurrence
+
+    cudnn_recurrence.compute_in_float32()
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     try:

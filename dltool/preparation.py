@@ -60,8 +60,6 @@ class Preparation:
     """
 
     def __init__(self, recipe: Recipe, data: Data, seed: int) -> None:
-        from dltool.procedures import cudnn_recurrence
-
         self.recipe, self.data, self.seed = recipe, data, seed
         self.batch_size: int = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         self.epochs = recipe.epochs
@@ -70,7 +68,6 @@ class Preparation:
         self.steps = self._steps_per_epoch()
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
-            cudnn_recurrence.compute_in_float32(self.model)
             build.compile(recipe, self.model, data.facts, self.steps)
             class_names = data.facts.get("class_names")
             self.procedure = build.procedure(recipe, self.model, self.steps, runs.load_model, class_names)

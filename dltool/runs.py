@@ -281,13 +281,12 @@ def _load(path: Path, remedy: str) -> Any:
     import keras
 
     from dltool import names
-    from dltool.procedures import cudnn_recurrence
 
     if not path.is_file():
         raise DataError(f"{path}: is missing.{remedy}")
     names.import_saved_objects()
     try:
-        model = keras.models.load_model(path, safe_mode=True)
+        return keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises many kinds on a damaged archive
         if "lambda" in str(error).lower():
             raise DataError(
@@ -297,8 +296,6 @@ def _load(path: Path, remedy: str) -> Any:
         if not zipfile.is_zipfile(path):
             raise DataError(f"{path}: is cut short or damaged.{remedy}") from error
         raise DataError(f"{path}: is not a readable Keras model ({first_line(error)}). Train again.") from error
-    cudnn_recurrence.compute_in_float32(model)
-    return model
 
 
 def _plain(value: Any) -> Any:

@@ -77,7 +77,7 @@ def test_training_says_that_bfloat16_is_slow(
     assert "slow" not in run(capsys, "train", quick, "fit.epochs=1", "--out", tmp_path / "other").err
 
 
-def test_a_second_configuration_leaves_a_gpu_in_use_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_a_program_computes_on_already_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def refuse(gpu: str, growth: bool) -> None:

@@ -147,6 +147,21 @@ def test_inference_is_left_to_keras(random: np.random.Generator) -> None:
 
 @pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("name", LAYERS)
+def test_inference_is_fused_if_asked_for_and_drops_nothing_out(name: str, random: np.random.Generator) -> None:
+    plain = LAYERS[name](units=4, dropout=0.5, return_sequences=True)
+    plain.build((None, None, 3))
+    fused = type(plain).from_config(plain.get_config())
+    fused.build((None, None, 3))
+    fused.set_weights(plain.get_weights())
+    assert fuse(_Holder(fused), inference=True) == 1
+    x = random.normal(size=(3, 5, 3)).astype(np.float32)
+    for mask in (None, PADDED):
+        np.testing.assert_allclose(fused(x, mask=mask), plain(x, mask=mask), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(fused(x, training=True), plain(x, training=False))
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_state_is_carried_from_batch_to_batch(name: str, random: np.random.Generator) -> None:
     layers = []
     for _ in range(2):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.decoding.carrying import carrying, check
-from dltool.procedures import recurrent_state
+from dltool.procedures import fused_recurrence, recurrent_state
 
 WINDOW = 256  # tokens a call; the result does not depend on it
 
@@ -24,6 +24,7 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
     """
     reader = carrying(model, rows=1)
     check(model, reader, rows=1)
+    fused_recurrence.fuse(reader, inference=True)
     recurrent_state.reset(reader)
 
     @tf.function(reduce_retracing=True)

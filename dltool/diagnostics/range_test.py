@@ -73,7 +73,7 @@ def sweep(
     smoothing: float = SMOOTHING,
     divergence: float = DIVERGENCE,
 ) -> Sweep:
-    """Take one training step at each rate, then put everything back.
+    """Take one training step at each rate, then put weights, optimizer and random state back.
 
     The steps are those that training would take with the model's own optimizer: augmentation, class weights and the
     order of examples included; what else follows a schedule, such as momentum, keeps its first value. The sweep ends

@@ -17,7 +17,7 @@ TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)
 
 
-def fuse(model: Any) -> int:
+def fuse(model: Any, inference: bool = False) -> int:
     """Let a model's recurrent layers train with one large product a weight, before or after the loop over time.
 
     The same functions, equal to rounding, from the same draws of dropout: W x_t + b of all times is one product
@@ -26,9 +26,10 @@ def fuse(model: Any) -> int:
 
     Args:
         model: a built model; nested models and the two layers of `Bidirectional` are reached too.
+        inference: whether they are to compute so too when they do not train.
     Returns:
         How many layers were fused: `LSTM`, `GRU` and `SimpleRNN` themselves with tanh and sigmoid and without
-        recurrent dropout. The others, `RNN` of cells, and inference go on as before.
+        recurrent dropout. The others, and `RNN` of cells, go on as before.
     Limits: nothing is fused where there is a GPU, whose cuDNN Keras uses, nor inside `TimeDistributed`, which may
         vectorise its layer; gradients of gradients are not to be had.
     """
@@ -52,7 +53,7 @@ def fuse(model: Any) -> int:
     for layer in layers:
         if id(layer) not in vectorised and _fits(layer) and "inner_loop" not in vars(layer):
             loops = max(1, processors // 2) if id(layer) in paired else processors
-            layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop, loops)
+            layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop, loops, inference)
             fused += 1
     return fused
 
@@ -71,13 +72,20 @@ def _fits(layer: Any) -> bool:
 
 
 def _inner_loop(
-    layer: Any, stepwise: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
+    layer: Any,
+    stepwise: Any,
+    loops: int,
+    inference: bool,
+    sequences: Any,
+    initial_state: Any,
+    mask: Any = None,
+    training: Any = False,
 ) -> tuple[Any, Any, list[Any]]:
     """Keras's `RNN.inner_loop`: the last output, the outputs, the last state. `loops` as of `side_by_side.in_parts`."""
-    if training is not True:
+    if training is not True and not inference:
         return stepwise(sequences, initial_state, mask=mask, training=training)
     cell = layer.cell
-    if cell.dropout:
+    if cell.dropout and training is True:
         sequences *= tf.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)  # one mask for all times
     if isinstance(mask, list | tuple):
         mask = mask[0]

@@ -15,6 +15,7 @@ import tensorflow as tf
 from dltool.pipelines.base import Pipeline, Step
 from dltool.procedures import recurrent_state
 from dltool.procedures.augmentation import augmented, sharing
+from dltool.procedures.cudnn_recurrence import compute_in_float32
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fusion import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
@@ -282,6 +283,7 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
         class_weight: weight of each class in the loss, float (classes,).
         jit_compile: whether XLA compiles the step.
     """
+    compute_in_float32()
     weights = None if class_weight is None else tf.constant(class_weight, tf.float32)
 
     def update(x: Any, y: Any, mixture: Any) -> tf.Tensor:
