@@ -53,7 +53,7 @@ def configure(
         for gpu in gpus:
             with suppress(RuntimeError):  # a program has computed on it before it called dltool
                 tf.config.experimental.set_memory_growth(gpu, True)
-    from dltool.procedures import cudnn_recurrence
+    from dltool import cudnn_recurrence
 
     cudnn_recurrence.compute_in_float32()
     if deterministic:

@@ -140,7 +140,7 @@ def test_the_command_line_loads_errors_alone() -> None:
         ),
         ("plans_of_runs.py", {"diagnostics", "errors", "outlines", "planning", "runs", "schedules"}),
         ("plan_tables.py", {"diagnostics", "errors", "objects", "planning", "schedules", "tables", "visualization"}),
-        ("backend.py", {"errors"}),
+        ("backend.py", {"cudnn_recurrence", "errors"}),
         ("interruption.py", {"errors"}),
     ],
 )

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras.src import backend as keras_backend
 
 from dltool import backend
+from dltool.cudnn_recurrence import compute_in_float32
 from dltool.diagnostics.passes import Passes
-from dltool.procedures.cudnn_recurrence import compute_in_float32
 from dltool.procedures.gradient_descent import training_step
 
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltool.cudnn_recurrence import compute_in_float32
 from dltool.pipelines.base import Pipeline, Step
 from dltool.procedures import recurrent_state
 from dltool.procedures.augmentation import augmented, sharing
-from dltool.procedures.cudnn_recurrence import compute_in_float32
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fusion import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
