@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dltool import recipe
+from dltool import build, recipe
 from tests.command_line import run
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +39,22 @@ def test_shell_commands_run_as_they_stand(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "runs" / "digits" / "model.keras").is_file()
+
+
+def test_loops_train_recipes_that_there_are(tmp_path: Path) -> None:
+    """Too long to run: each command is written down in place of it, and its recipe loaded."""
+    loops = [block for block in blocks("sh") if block.startswith("for ")]
+    assert loops
+    (tmp_path / "dltool").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/commands\n')
+    (tmp_path / "dltool").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-ec", "\n".join(loops)], env=environment, timeout=60, check=True)
+    trained = [
+        line.split()[1:] for line in (tmp_path / "commands").read_text().splitlines() if line.startswith("train")
+    ]
+    assert len(trained) > 1
+    for name, *rest in trained:
+        build.dataset(recipe.load(name, [word for word in rest if "=" in word]).section("data", "dataset"))
 
 
 def test_make_targets_exist() -> None:
