@@ -139,24 +139,14 @@ def test_dropout_draws_what_keras_draws(name: str, random: np.random.Generator) 
     assert not np.allclose(first[0], second[0])
 
 
-def test_inference_is_left_to_keras(random: np.random.Generator) -> None:
-    fused, plain = pair(keras.layers.GRU, units=4, dropout=0.5)
-    x = random.normal(size=(3, 5, 3)).astype(np.float32)
-    np.testing.assert_array_equal(fused(x, training=False), plain(x, training=False))
-
-
 @pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("name", LAYERS)
-def test_inference_is_fused_if_asked_for_and_drops_nothing_out(name: str, random: np.random.Generator) -> None:
-    plain = LAYERS[name](units=4, dropout=0.5, return_sequences=True)
-    plain.build((None, None, 3))
-    fused = type(plain).from_config(plain.get_config())
-    fused.build((None, None, 3))
-    fused.set_weights(plain.get_weights())
-    assert fuse(_Holder(fused), inference=True) == 1
+def test_inference_drops_nothing_out(name: str, random: np.random.Generator) -> None:
+    fused, plain = pair(LAYERS[name], units=4, dropout=0.5, return_sequences=True)
     x = random.normal(size=(3, 5, 3)).astype(np.float32)
     for mask in (None, PADDED):
-        np.testing.assert_allclose(fused(x, mask=mask), plain(x, mask=mask), rtol=1e-5, atol=1e-6)
+        found, expected = (layer(x, mask=mask, training=False) for layer in (fused, plain))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert not np.allclose(fused(x, training=True), plain(x, training=False))
 
 
@@ -355,4 +345,4 @@ def test_a_saved_model_is_an_ordinary_one(tmp_path: Path, random: np.random.Gene
     again = keras.models.load_model(tmp_path / "model.keras")
     assert "inner_loop" not in vars(again.layers[0].forward_layer)
     x = random.normal(size=(2, 4, 3)).astype(np.float32)
-    np.testing.assert_array_equal(again(x), model(x))
+    np.testing.assert_allclose(again(x), model(x), rtol=1e-5, atol=1e-6)

@@ -94,10 +94,13 @@ def evaluate_runs(
     other = None if data is None else other_dataset(data, recipes[0], trained[0])
     policies = {one.setting("dtype_policy") for one in recipes}
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
+    from dltool.procedures import fused_recurrence
+
     evaluated: list[Evaluated | Measured] = []
     sources: dict[str, tuple[Data, str]] = {}
     for directory, one, facts in zip(directories, recipes, trained, strict=True):
         model = directory.load_model()
+        fused_recurrence.fuse(model)  # as training evaluates it
         key = to_text(one.setting("data")) + (str(directory) if (directory / runs.VOCABULARY).is_dir() else "")
         if key not in sources:
             read = {"rows": facts.get("rows"), "vocabulary": changes.own_vocabulary(directory)}

@@ -24,7 +24,7 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
     """
     reader = carrying(model, rows=1)
     check(model, reader, rows=1)
-    fused_recurrence.fuse(reader, inference=True)
+    fused_recurrence.fuse(reader)
     recurrent_state.reset(reader)
 
     @tf.function(reduce_retracing=True)

@@ -1,4 +1,4 @@
-"""Keras's recurrent layers trained with their large products outside the loop over time."""
+"""Keras's recurrent layers with their large products outside the loop over time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)
 
 
-def fuse(model: Any, inference: bool = False) -> int:
-    """Let a model's recurrent layers train with one large product a weight, before or after the loop over time.
+def fuse(model: Any) -> int:
+    """Let a model's recurrent layers compute with one large product a weight, before or after the loop over time.
 
     The same functions, equal to rounding, from the same draws of dropout: W x_t + b of all times is one product
     before the loop, and each weight's gradient one after it. Keras has small ones at every time step. Parts of the
@@ -26,7 +26,6 @@ def fuse(model: Any, inference: bool = False) -> int:
 
     Args:
         model: a built model; nested models and the two layers of `Bidirectional` are reached too.
-        inference: whether they are to compute so too when they do not train.
     Returns:
         How many layers were fused: `LSTM`, `GRU` and `SimpleRNN` themselves with tanh and sigmoid and without
         recurrent dropout. The others, and `RNN` of cells, go on as before.
@@ -53,7 +52,7 @@ def fuse(model: Any, inference: bool = False) -> int:
     for layer in layers:
         if id(layer) not in vectorised and _fits(layer) and "inner_loop" not in vars(layer):
             loops = max(1, processors // 2) if id(layer) in paired else processors
-            layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop, loops, inference)
+            layer.inner_loop = functools.partial(_inner_loop, layer, loops)
             fused += 1
     return fused
 
@@ -72,20 +71,11 @@ def _fits(layer: Any) -> bool:
 
 
 def _inner_loop(
-    layer: Any,
-    stepwise: Any,
-    loops: int,
-    inference: bool,
-    sequences: Any,
-    initial_state: Any,
-    mask: Any = None,
-    training: Any = False,
+    layer: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
 ) -> tuple[Any, Any, list[Any]]:
     """Keras's `RNN.inner_loop`: the last output, the outputs, the last state. `loops` as of `side_by_side.in_parts`."""
-    if training is not True and not inference:
-        return stepwise(sequences, initial_state, mask=mask, training=training)
     cell = layer.cell
-    if cell.dropout and training is True:
+    if cell.dropout and training:
         sequences *= tf.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)  # one mask for all times
     if isinstance(mask, list | tuple):
         mask = mask[0]
