@@ -51,7 +51,7 @@ def configure(
         tf.config.set_visible_devices([], "GPU")
     else:
         for gpu in gpus:
-            with suppress(RuntimeError):  # a program has computed on it before it called dltool
+            with suppress(RuntimeError):  # a program computes on it already: growth stays as it set it
                 tf.config.experimental.set_memory_growth(gpu, True)
     from dltool import cudnn_recurrence
 

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from dltool import side_by_side
+from dltool.procedures import fused_recurrence
 from dltool.procedures.fused_recurrence import fuse
 from dltool.procedures.recurrence.gru import fused_gru
 from dltool.procedures.recurrence.lstm import fused_lstm
@@ -148,6 +149,30 @@ def test_inference_drops_nothing_out(name: str, random: np.random.Generator) -> 
         found, expected = (layer(x, mask=mask, training=False) for layer in (fused, plain))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert not np.allclose(fused(x, training=True), plain(x, training=False))
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("name", LAYERS)
+def test_inference_in_a_graph_that_knows_neither_batch_nor_time(name: str, random: np.random.Generator) -> None:
+    fused, plain = pair(LAYERS[name], units=4, return_sequences=True)
+    signature = [tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None), tf.bool)]
+    compiled = tf.function(lambda x, mask: fused(x, mask=mask, training=False), input_signature=signature)
+    for batch, time in [(1, 6), (5, 2)]:
+        x, mask = random.normal(size=(batch, time, 3)).astype(np.float32), random.random((batch, time)) < 0.7
+        np.testing.assert_allclose(compiled(x, mask), plain(x, mask=mask, training=False), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("held", [2**28, 3 * 5 * 16 * 4, 3 * 5 * 16 * 4 - 1])
+def test_inference_on_long_sequences_stays_with_keras(
+    held: int, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_recurrence, "HELD", held)
+    fused, plain = pair(keras.layers.LSTM, units=4)
+    x = tf.constant(random.normal(size=(3, 5, 3)), tf.float32)
+    graph = tf.function(lambda x: fused(x, training=False)).get_concrete_function(x).graph
+    kinds = {one.type for one in graph.get_operations()}
+    assert ("TensorListFromTensor" in kinds) == (held < 3 * 5 * 16 * 4), "Keras makes a list of the sequence's times"
+    np.testing.assert_allclose(fused(x, training=False), plain(x, training=False), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("loops")

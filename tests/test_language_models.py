@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dltool import changes, cli
+from dltool.decoding import scoring
 from dltool.keeper import Keeper
+from dltool.procedures import fused_recurrence
 from dltool.runs import RunDirectory
 from tests.command_line import Done, run
 from tests.language_model import RECIPE, Twin, text, write
@@ -100,6 +103,29 @@ def test_the_model_has_learned_more_than_how_often_characters_occur(trained: Pat
     _, counts = np.unique(list(parts()[0]), return_counts=True)
     shares = counts / counts.sum()
     assert json.loads((trained / "metrics.json").read_text())["test"]["loss"] < 0.75 * -(shares * np.log(shares)).sum()
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="fused without a GPU only")
+def test_evaluation_and_scoring_compute_with_fused_layers(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fuse, fused = fused_recurrence.fuse, []
+    monkeypatch.setattr(fused_recurrence, "fuse", lambda model: fused.append(fuse(model)))
+    (tmp_path / "some.txt").write_text(parts()[1])
+    rows_of(capsys, "eval", trained)
+    rows_of(capsys, "generate", trained, "--score", tmp_path / "some.txt")
+    assert fused == [2, 2]
+
+
+def test_scores_depend_on_the_window_by_rounding_alone(
+    trained: Path, vocabulary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = encode(vocabulary, parts()[1])
+    found = []
+    for window in (7, 256):
+        monkeypatch.setattr(scoring, "WINDOW", window)
+        found.append(scoring.nats(RunDirectory(trained).load_model(), tokens))
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
 def test_score_carries_the_state_through_the_whole_text(

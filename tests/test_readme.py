@@ -49,10 +49,11 @@ def test_loops_train_recipes_that_there_are(tmp_path: Path) -> None:
     (tmp_path / "dltool").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-ec", "\n".join(loops)], env=environment, timeout=60, check=True)
-    trained = [
-        line.split()[1:] for line in (tmp_path / "commands").read_text().splitlines() if line.startswith("train")
-    ]
+    commands = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
+    trained = [words[1:] for words in commands if words[0] == "train"]
+    evaluated = [words[1] for words in commands if words[0] == "eval"]
     assert len(trained) > 1
+    assert evaluated == [words[words.index("--out") + 1] for words in trained]
     for name, *rest in trained:
         build.dataset(recipe.load(name, [word for word in rest if "=" in word]).section("data", "dataset"))
 

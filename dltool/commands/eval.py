@@ -100,7 +100,7 @@ def evaluate_runs(
     sources: dict[str, tuple[Data, str]] = {}
     for directory, one, facts in zip(directories, recipes, trained, strict=True):
         model = directory.load_model()
-        fused_recurrence.fuse(model)  # as training evaluates it
+        fused_recurrence.fuse(model)
         key = to_text(one.setting("data")) + (str(directory) if (directory / runs.VOCABULARY).is_dir() else "")
         if key not in sources:
             read = {"rows": facts.get("rows"), "vocabulary": changes.own_vocabulary(directory)}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from dltool.decoding.carrying import carrying, check
 from dltool.procedures import fused_recurrence, recurrent_state
 
-WINDOW = 256  # tokens a call; the result does not depend on it
+WINDOW = 256  # tokens a call; the result depends on it by rounding alone: between calls a state is of the model's type
 
 
 def nats(model: Any, tokens: np.ndarray) -> np.ndarray:

@@ -122,6 +122,7 @@ class Recorder:
             yield "unroll", True
             if hasattr(layer, "use_cudnn"):
                 yield "use_cudnn", False
+            yield "inner_loop", functools.partial(type(layer).inner_loop, layer)  # a fused one shows no cell
         if part.kind in (LEAF, CELL):
             for name, role in (("activation", ""), ("recurrent_activation", "gate_")):
                 function = layer.__dict__.get(name)

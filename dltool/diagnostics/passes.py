@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dltool.cudnn_recurrence import compute_in_float32
 from dltool.diagnostics.capture import ROLES, Capture, Recorder, Signal
 from dltool.procedures.augmentation import augmented, sharing
 from dltool.procedures.training_state import variables
@@ -27,6 +28,7 @@ class Passes:
     """
 
     def __init__(self, model: Any, augment: Any | None = None, compiled: bool = False) -> None:
+        compute_in_float32()
         self.model, self.augment = model, augment
         self.recorder = Recorder(model)
         self.compiled = compiled and not self.recorder.is_recurrent

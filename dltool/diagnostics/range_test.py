@@ -91,8 +91,8 @@ def sweep(
         divergence: number > 1.
     Raises:
         ValueError: the optimizer has no one learning rate.
-    Limits: with gradient accumulation a step is one batch, so that an update takes the last rate of several. Layers and
-        loss stay fused afterwards (`fusion.fuse`), which is not for XLA.
+    Limits: with gradient accumulation a step is one batch, so that an update takes the last rate of several. Without
+        `jit_compile` layers and loss stay fused afterwards (`fusion.fuse`), which is not for XLA.
     Reference: Smith, 2017, "Cyclical learning rates for training neural networks", section 3.3; its exponential form
         and the stop at divergence are fastai's (Howard & Gugger, 2020, `LRFinder`).
     """

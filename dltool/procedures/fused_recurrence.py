@@ -15,6 +15,8 @@ from dltool.procedures.recurrence.simple_rnn import fused_simple_rnn
 
 TANH = (keras.activations.tanh, keras.ops.tanh, tf.tanh)
 SIGMOID = (keras.activations.sigmoid, keras.ops.sigmoid, tf.sigmoid)
+HELD = 2**28  # bytes of W x_t + b of all times, beyond which inference goes step by step
+ROWS = 512  # of a batch of unknown size, for that
 
 
 def fuse(model: Any) -> int:
@@ -30,7 +32,8 @@ def fuse(model: Any) -> int:
         How many layers were fused: `LSTM`, `GRU` and `SimpleRNN` themselves with tanh and sigmoid and without
         recurrent dropout. The others, and `RNN` of cells, go on as before.
     Limits: nothing is fused where there is a GPU, whose cuDNN Keras uses, nor inside `TimeDistributed`, which may
-        vectorise its layer; gradients of gradients are not to be had.
+        vectorise its layer. W x_t + b of all times is held at once; inference on long sequences stays with Keras.
+        A Jacobian (`tf.GradientTape.jacobian`) is not to be had.
     """
     fused = 0
     if tf.config.get_visible_devices("GPU"):
@@ -52,7 +55,7 @@ def fuse(model: Any) -> int:
     for layer in layers:
         if id(layer) not in vectorised and _fits(layer) and "inner_loop" not in vars(layer):
             loops = max(1, processors // 2) if id(layer) in paired else processors
-            layer.inner_loop = functools.partial(_inner_loop, layer, loops)
+            layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop, loops)
             fused += 1
     return fused
 
@@ -71,10 +74,13 @@ def _fits(layer: Any) -> bool:
 
 
 def _inner_loop(
-    layer: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
+    layer: Any, stepwise: Any, loops: int, sequences: Any, initial_state: Any, mask: Any = None, training: Any = False
 ) -> tuple[Any, Any, list[Any]]:
     """Keras's `RNN.inner_loop`: the last output, the outputs, the last state. `loops` as of `side_by_side.in_parts`."""
     cell = layer.cell
+    rows, times = sequences.shape[:2]
+    if training is not True and (rows or ROWS) * (times or 0) * cell.kernel.shape[1] * 4 > HELD:
+        return stepwise(sequences, initial_state, mask=mask, training=training)
     if cell.dropout and training:
         sequences *= tf.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)  # one mask for all times
     if isinstance(mask, list | tuple):

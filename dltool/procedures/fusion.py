@@ -1,4 +1,4 @@
-"""What a model trains with in place of Keras's kernels: fewer and larger ones of the same results."""
+"""What a model trains and is evaluated with in place of Keras's kernels: fewer and larger ones of the same results."""
 
 from __future__ import annotations
 

@@ -278,6 +278,8 @@ class GradientDescent:
 def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | None, jit_compile: bool) -> Step:
     """One step of gradient descent on a batch, step(x, y) -> running mean loss, for the compiled loop of a pipeline.
 
+    From now on cuDNN computes in float32 what is bfloat16 (`cudnn_recurrence`), in the whole process.
+
     Args:
         augment: a model applied to the batch's inputs.
         class_weight: weight of each class in the loss, float (classes,).

@@ -12,6 +12,7 @@ import tensorflow as tf
 from dltool.diagnostics.layer_tree import check_selection, parts
 from dltool.diagnostics.measurement import Measurement, measure
 from dltool.diagnostics.passes import Passes
+from dltool.procedures import fused_recurrence
 from dltool.procedures.training_state import variables
 
 layers = keras.layers
@@ -122,6 +123,14 @@ def test_measuring_leaves_every_variable_and_every_layer_as_it_was() -> None:
         after = part.layer.__dict__
         for name in ("call", "activation", "recurrent_activation", "unroll", "use_cudnn"):
             assert after.get(name) is spaces[id(part.layer)].get(name), f"{part.path}.{name}"
+
+
+def test_a_model_fused_for_training_shows_the_signals_of_its_cells() -> None:
+    model = compiled(keras.Sequential([keras.Input((5, 4)), layers.LSTM(3), layers.Dense(2)]))
+    plain = measured(model, batch(5, 4))
+    fused_recurrence.fuse(model)
+    again = measured(model, batch(5, 4))
+    assert [one["kind"] for one in again.layers] == [one["kind"] for one in plain.layers] == ["LSTMCell", "Dense"]
 
 
 def test_instrumentation_is_taken_back_after_an_error() -> None:
