@@ -16,9 +16,8 @@ def compute_in_float32() -> None:
 
     TensorFlow's cuDNN kernels give right outputs in bfloat16 and wrong gradients: on an H200 (TensorFlow 2.21, cuDNN
     9.19, 64 sequences of 64 steps, 384 units) those of an LSTM were off by more than their size, those of a GRU NaN in
-    35 of 40 draws; in float16, and in float32 with
-    TensorFlow's default of TF32, they were right. Inputs, weights, states and outputs of the layers keep the
-    policy's types, and so does all that cuDNN does not take, in Keras's own loop.
+    35 of 40 draws; in float16, and in float32 with TensorFlow's default of TF32, they were right. Inputs, weights,
+    states and outputs of the layers keep the policy's types, and so does all that cuDNN does not take, in Keras's loop.
     """
     if not tf.config.get_visible_devices("GPU"):
         return
