@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 
 from dltool.errors import UsageError
 
 PROCESSOR = Path("/proc/cpuinfo")
+# Keras tries to import these and goes on without: for its scikit-learn wrappers, its picture galleries and tables given
+# to `fit`, none of which dltool uses. They take 1 to 4 s, as much as half of TensorFlow's own time.
+OPTIONAL_FOR_KERAS = frozenset({"matplotlib", "pandas", "scipy", "sklearn"})
 BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # Intel's and AMD's; Arm's
 
 
@@ -29,16 +35,11 @@ def configure(
     Raises:
         UsageError: a GPU is asked for and there is none.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # oneDNN is on by default only where the CPU has AVX512 or AMX; with AVX2 alone it doubles convolutions too.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with _native_messages_held():
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
+    load()
     import keras
+    import tensorflow as tf
 
+    gpus = tf.config.list_physical_devices("GPU")
     if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
         tf.get_logger().setLevel("ERROR")  # it counts the graphs of one function, of which each model has its own
     # Keras 3.15 keeps dict inputs in a wrapper that its own check takes for another structure.
@@ -64,6 +65,19 @@ def configure(
         raise UsageError(f"dtype_policy '{dtype_policy}': {str(error).splitlines()[0]}") from error
     if seed is not None:
         keras.utils.set_random_seed(seed)
+
+
+def load() -> None:
+    """Import TensorFlow and Keras: quietly, and without the packages that Keras only imports if they are there."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # oneDNN is on by default only where the CPU has AVX512 or AMX; with AVX2 alone it doubles convolutions too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    with _native_messages_held(), _optional_packages_hidden():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # prints what it looks for on the first call
+        import keras  # noqa: F401
 
 
 def computes_slowly_in(dtype_policy: str | None) -> bool:
@@ -111,6 +125,28 @@ def begin_anew(seed: int, dtype_policy: str | None = None) -> None:
     keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(policy)  # clear_session forgets it
     keras.utils.set_random_seed(seed)
+
+
+class _Hidden(MetaPathFinder):
+    """Makes `OPTIONAL_FOR_KERAS` look as if they were not installed, to the thread that made it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name in OPTIONAL_FOR_KERAS and threading.get_ident() == self.thread:
+            raise ModuleNotFoundError(f"No module named '{name}': not imported while Keras loads", name=name)
+
+
+@contextmanager
+def _optional_packages_hidden() -> Iterator[None]:
+    """Hide the packages that are not imported yet; afterwards they are imported as ever."""
+    finder = _Hidden()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextmanager

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from dltool import backend
+
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # on a GPU float32 is compared as float32, not as 10 bits of it
+backend.load()  # before the tests import Keras: in half the time
 
 
 @pytest.fixture(autouse=True)

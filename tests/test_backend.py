@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -95,3 +98,33 @@ def test_asking_for_a_gpu_that_is_not_there_is_an_error() -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError, match="sees no GPU"):
         backend.configure(device="gpu")
+
+
+def test_keras_loads_without_the_packages_it_can_do_without() -> None:
+    """In a process of its own: hidden while TensorFlow and Keras are imported, and only then."""
+    code = """
+import sys
+from dltool import backend
+backend.load()
+print(sorted({"matplotlib", "pandas", "scipy", "sklearn"} & sys.modules.keys()))
+import keras, numpy, pandas, scipy.signal, sklearn
+x = numpy.random.default_rng(0).normal(size=256)
+layer = keras.layers.STFTSpectrogram("magnitude", 64, 32, 64, window="hann", scaling=None)
+got = numpy.asarray(layer(x[None, :, None].astype("float32")))[0]
+frames = [x[i : i + 64] * scipy.signal.get_window("hann", 64) for i in range(0, 193, 32)]
+print(bool(numpy.allclose(got, abs(numpy.fft.rfft(frames)), atol=1e-3)), got.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "True (7, 33)"]
+
+
+def test_another_thread_imports_what_is_hidden_from_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = backend._Hidden()
+    with pytest.raises(ModuleNotFoundError, match="No module named 'pandas'"):
+        finder.find_spec("pandas", None)
+    assert finder.find_spec("pandas.core", None) is None and finder.find_spec("numpy", None) is None
+    elsewhere: list[object] = []
+    thread = threading.Thread(target=lambda: elsewhere.append(finder.find_spec("pandas", None)))
+    thread.start()
+    thread.join()
+    assert elsewhere == [None]
