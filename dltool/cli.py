@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import shutil
@@ -14,9 +15,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from dltool import __version__
+from dltool import __version__, quick_start
 from dltool.errors import DltoolError, Terminated, UsageError
 
+quick_start.use()
 app = typer.Typer(
     name="dltool",
     help="A deep-learning course, runnable from a shell: recipes in, trained and evaluated models out.",
@@ -983,14 +985,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str]) -> Any:
     """The command's status; under --traceback an error is also shown in full."""
+    if not arguments or {"--help", "-h"} & {*arguments}:
+        quick_start.import_help()
     try:
-        return app(arguments, standalone_mode=False)
+        return _asked(arguments)(arguments, standalone_mode=False)
     except BaseException:
         if "--traceback" in arguments:
             from traceback import print_exc
 
             print_exc()
         raise
+
+
+def _asked(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command line with the first argument's command alone: making all of them takes longer."""
+    first = next(iter(arguments), "")
+    commands = [
+        info for info in app.registered_commands if first == (info.name or getattr(info.callback, "__name__", ""))
+    ]
+    groups = [info for info in app.registered_groups if info.name == first]
+    if len(commands) + len(groups) != 1:
+        return app
+    one = copy.copy(app)
+    one.registered_commands, one.registered_groups = commands, groups
+    return one
 
 
 def _say(message: str) -> None:

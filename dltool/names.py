@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
+DEFINITION = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)  # of a module's own class or function
 
 # A kind is a folder of dltool and a namespace of Keras; either may be missing.
 KERAS_NAMESPACES = {
@@ -108,15 +109,15 @@ def singular(kind: str) -> str:
 
 @functools.cache
 def own(kind: str) -> dict[str, str]:
-    """dltool's names of a kind -> module, found by reading the folder's syntax trees; nothing is imported.
+    """dltool's names of a kind -> module, found in the text of the folder's files; nothing is imported or parsed.
 
     A file gives the public class or function whose lower-case name is the file's, underscores left out.
     """
     found = {}
     for path in sorted((PACKAGE / kind).glob("[!_]*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace("_", ""):
-                found[node.name] = f"dltool.{kind}.{path.stem}"
+        for name in DEFINITION.findall(path.read_text(encoding="utf-8")):
+            if name.lower() == path.stem.replace("_", ""):
+                found[name] = f"dltool.{kind}.{path.stem}"
     return found
 
 

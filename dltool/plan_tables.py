@@ -70,7 +70,7 @@ def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: boo
         return np.array(sorted(set(chosen)), np.int64)
     if plan.steps // gap > MOST_ROWS:
         raise UsageError(f"{plan.label}: has {plan.steps // gap:,} rows: give --every with more steps.")
-    return np.unique(np.concatenate([np.array(chosen, np.int64), np.arange(0, plan.steps, gap), [plan.steps - 1]]))
+    return _distinct(np.concatenate([np.array(chosen, np.int64), np.arange(0, plan.steps, gap), [plan.steps - 1]]))
 
 
 def values(plans: Sequence[Plan], steps: Sequence[np.ndarray]) -> Rows:
@@ -134,11 +134,17 @@ def curves(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]], axis: 
         for name, schedule in plan.schedules.items():
             near = [step for step, _ in _points(plan, name, own[name])]
             chosen = np.concatenate([np.linspace(0, plan.steps - 1, POINTS), near, np.array(near) - 1])
-            steps = np.unique(np.clip(np.round(chosen), 0, plan.steps - 1).astype(np.int64))
+            steps = _distinct(np.clip(np.round(chosen), 0, plan.steps - 1).astype(np.int64))
             x = _epochs(plan, steps) if axis == "epochs" else steps
             curve = Curve(plan.label, np.asarray(x, np.float64), schedule(steps), number)
             panels.setdefault(name, []).append(curve)
     return {name: panels[name] for name in BOUNDS if name in panels}
+
+
+def _distinct(steps: np.ndarray) -> np.ndarray:
+    """The different steps, rising; as np.unique, which would first import masked arrays."""
+    rising = np.sort(steps)
+    return rising[np.append(True, rising[1:] != rising[:-1])]
 
 
 def _points(plan: Plan, name: str, one: Figures) -> list[tuple[int, str]]:

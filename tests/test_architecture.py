@@ -101,9 +101,9 @@ def test_datasets_schedules_and_commands_load_without_tensorflow(name: str) -> N
     assert within(imports(FILES[name], anywhere=False), HEAVY) == set()
 
 
-def test_the_command_line_loads_errors_alone() -> None:
+def test_the_command_line_loads_what_is_light_alone() -> None:
     loaded = {module for module in imports(FILES["cli.py"], anywhere=False) if module.startswith("dltool")}
-    assert {module.split(".")[1] for module in loaded if "." in module} <= {"errors", "__version__"}
+    assert {module.split(".")[1] for module in loaded if "." in module} <= {"errors", "quick_start", "__version__"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,7 @@ def test_the_command_line_loads_errors_alone() -> None:
         ("recipe.py", {"errors", "overrides", "stage_list", "values"}),
         ("stage_list.py", {"errors", "values"}),
         ("names.py", set()),
+        ("quick_start.py", set()),
         ("objects.py", {"errors", "layers", "names", "recipe", "values"}),
         ("build.py", {"errors", "layers", "names", "objects", "procedures", "recipe"}),
         ("bases.py", {"errors", "layers", "recipe", "runs", "values"}),

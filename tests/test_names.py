@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,17 @@ def test_known_names_of_a_kind_can_all_be_found(kind: str, some: set[str]) -> No
     known = names.known(kind)
     assert some <= set(known)
     assert all(names.find(kind, name) is not None for name in known)
+
+
+@pytest.mark.parametrize("kind", sorted(path.parent.name for path in names.PACKAGE.glob("*/__init__.py")))
+def test_own_names_are_those_of_the_syntax_trees(kind: str) -> None:
+    by_tree = {
+        node.name: f"dltool.{kind}.{path.stem}"
+        for path in (names.PACKAGE / kind).glob("[!_]*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace("_", "")
+    }
+    assert names.own(kind) == by_tree
 
 
 def test_base_classes_and_other_kinds_are_no_names() -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dltool import recipe, runs, tables
 from dltool.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dltool.tables import Rows
 
 
 def list_bundled(*, form: str, write: Callable[[str], None]) -> None:
@@ -19,14 +16,12 @@ def list_bundled(*, form: str, write: Callable[[str], None]) -> None:
     write(tables.render({"recipes": listing()}, form))
 
 
-def listing() -> pd.DataFrame:
+def listing() -> Rows:
     """A row a bundled recipe: name and purpose."""
-    import pandas as pd
-
     names = recipe.bundled_names()
     folder = recipe.bundled()
     purposes = [recipe.purpose(folder / f"{name}.yaml") for name in names]
-    return pd.DataFrame({"recipe": names, "purpose": purposes}, dtype="object")
+    return Rows({"recipe": names, "purpose": purposes})
 
 
 def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], None]) -> None:
