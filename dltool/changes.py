@@ -57,8 +57,8 @@ def check_resumable(run: RunDirectory, new: Recipe, accept_changes: bool) -> lis
     run.check_is_run()
     changed = differences(own_recipe(run).plain(), new.plain())
     if changed and not accept_changes:
-        listed = "\n  ".join(changed)
-        raise UsageError(f"{run}: the recipe has changed since:\n  {listed}\nUse --accept-changes to go on with it.")
+        listed = [f"  {line}" for line in changed]
+        raise UsageError(f"{run}: the recipe has changed since:", *listed, "Use --accept-changes to go on with it.")
     return changed
 
 

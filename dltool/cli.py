@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dltool import __version__, quick_start
+from dltool.control_characters import visible, visible_between_styles, visible_lines
 from dltool.errors import DltoolError, Terminated, UsageError
 
 quick_start.use()
@@ -607,7 +609,7 @@ def generate(
         seed=seed or 0,
         samples=samples or 1,
     )
-    command.run(run, prompt=prompt or "", sampling=sampling, form=form.value, device=device.value, write=_write)
+    command.run(run, prompt=prompt or "", sampling=sampling, form=form.value, device=device.value, write=_write_text)
 
 
 @app.command()
@@ -678,7 +680,7 @@ def translate(
         output=command.Output(scores, n_best is not None, attention, show_attention, overwrite),
         judgement=judgement,
         device=device.value,
-        write=_write,
+        write=_write_text,
         say=_tell,
     )
 
@@ -928,12 +930,19 @@ def _refuse(options: Mapping[str, Any], why: str) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    """Write results to stdout; a terminal gets no control characters but dltool's own colours."""
+    sys.stdout.write(visible_between_styles(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def _write_text(text: str) -> None:
+    """Write what a model says to stdout: faithfully to programs, with visible control characters to a terminal."""
+    sys.stdout.write(visible_lines(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(text)
+    sys.stderr.write(visible_between_styles(text))
     sys.stderr.flush()
 
 
@@ -944,6 +953,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: by default the process's.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    warnings.formatwarning = _format_warning
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -969,10 +979,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(error, "format_message"):  # typer's usage errors
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "dltool"
-            _say(f"{command}: {error.format_message()} See '{command} --help'.")
+            _say(visible(f"{command}: {error.format_message()} See '{command} --help'."))
             status = 2
         elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            _say(f"{error.filename}: {error.strerror}")
+            _say(visible(f"{error.filename}: {error.strerror}"))
             status = 2
         elif isinstance(error, MemoryError):
             _say("out of memory")
@@ -991,9 +1001,9 @@ def _run(arguments: Sequence[str]) -> Any:
         return _asked(arguments)(arguments, standalone_mode=False)
     except BaseException:
         if "--traceback" in arguments:
-            from traceback import print_exc
+            from traceback import format_exc
 
-            print_exc()
+            print(visible_lines(format_exc()), file=sys.stderr)
         raise
 
 
@@ -1012,7 +1022,14 @@ def _asked(arguments: Sequence[str]) -> typer.Typer:
 
 
 def _say(message: str) -> None:
-    print(f"dltool: {message}" if "\n" not in message else message, file=sys.stderr)
+    print(visible_lines(f"dltool: {message}" if "\n" not in message else message), file=sys.stderr)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as Python shows it, without the line of code; Keras's may quote what a file holds."""
+    return f"{filename}:{lineno}: {category.__name__}: {visible_lines(str(message))}\n"
 
 
 def _exit(status: Any) -> NoReturn:

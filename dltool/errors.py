@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dltool.control_characters import visible
+
 
 class DltoolError(Exception):
-    """A failure that the user is told about in one line; the process ends with `status`."""
+    """A failure that the user is told about in one line; the process ends with `status`.
+
+    Args:
+        lines: the message, usually one line; what a file holds can't add lines or send control characters.
+    """
 
     status = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        return "\n".join(visible(str(line)) for line in self.args)
 
 
 class UsageError(DltoolError):
@@ -78,7 +90,7 @@ class RecipeError(UsageError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = dict.fromkeys(problems)
         self.problems = sorted(unique, key=lambda problem: problem.place)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__(*map(str, self.problems))
 
 
 def first_line(error: BaseException) -> str:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
+from dltool.control_characters import visible
+
 if TYPE_CHECKING:
     from dltool.procedures.gradient_descent import GradientDescent
 
@@ -74,7 +76,7 @@ class TrainingProgress:
             self.bar = None
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, soft_wrap=True)
 
     def _steps_per_second(self, procedure: GradientDescent) -> float:
         seconds = procedure.position.seconds - self.session_seconds
@@ -82,7 +84,7 @@ class TrainingProgress:
 
 
 def _formatted(figures: dict[str, float]) -> list[str]:
-    return [f"{name} {value:.4g}" for name, value in figures.items() if name not in HIDDEN]
+    return [f"{visible(name)} {value:.4g}" for name, value in figures.items() if name not in HIDDEN]
 
 
 def _clock(seconds: float) -> str:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dltool.control_characters import visible, visible_json, visible_lines
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -52,10 +54,11 @@ def render(report: Mapping[str, pd.DataFrame | Rows], form: str, csv_section: st
     """
     if form == "json":
         rows = {title: _rows(frame) for title, frame in report.items()}
-        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+        return visible_json(json.dumps(rows, indent=2, ensure_ascii=False)) + "\n"
     if form == "csv":
         frame = report[csv_section or next(iter(report))]
-        return frame.to_csv() if isinstance(frame, Rows) else frame.to_csv(index=False, lineterminator="\n")
+        text = frame.to_csv() if isinstance(frame, Rows) else frame.to_csv(index=False, lineterminator="\n")
+        return visible_lines(text) if sys.stdout.isatty() else text
     return "\n".join(_table(title, frame) for title, frame in report.items())
 
 
@@ -67,7 +70,7 @@ def _table(title: str, frame: pd.DataFrame | Rows) -> str:
 
     terminal = sys.stdout.isatty()
     table = Table(
-        title=Text(title),
+        title=Text(visible(title)),
         title_justify="left",
         title_style="bold",
         header_style="bold",
@@ -76,7 +79,7 @@ def _table(title: str, frame: pd.DataFrame | Rows) -> str:
     columns = _columns(frame)
     for name, values in columns:
         numeric = all(isinstance(_plain(value), int | float | None) for value in values)
-        table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(visible(str(name))), justify="right" if numeric else "left", overflow="fold")
     for row in zip(*(values for _, values in columns), strict=True):
         table.add_row(*(Text(_cell(value)) for value in row))
     out = io.StringIO()
@@ -98,7 +101,7 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4f}" if 0.1 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
-    return str(value)
+    return visible(str(value))
 
 
 def _columns(frame: pd.DataFrame | Rows) -> list[tuple[str, list[Any]]]:

@@ -242,7 +242,7 @@ def _object(option: str, kind: str, text: str) -> Value:
     builder = objects.Builder(facts=None)
     builder.build(kind, value, option)
     if builder.problems:
-        raise UsageError("\n".join(f"{option} {text}: {problem.message}" for problem in builder.problems))
+        raise UsageError(*(f"{option} {text}: {problem.message}" for problem in builder.problems))
     return value
 
 

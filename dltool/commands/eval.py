@@ -79,7 +79,7 @@ def run(
     write(tables.render(report, form, section))
     unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
     if unmet:
-        raise RequirementError("\n".join(unmet))
+        raise RequirementError(*unmet)
 
 
 def evaluate_runs(

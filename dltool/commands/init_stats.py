@@ -76,7 +76,7 @@ def run(
     rows = [(one, measurement.model) for one in found for measurement in one.measurements]
     unmet = [line for one, row in rows for each in requirements if (line := each.unmet(row, _name(one, moments)))]
     if unmet:
-        raise RequirementError("\n".join(dict.fromkeys(unmet)))
+        raise RequirementError(*dict.fromkeys(unmet))
 
 
 def variants(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool import backend, changes, runs
+from dltool.control_characters import visible
 from dltool.data import Data
 from dltool.errors import DataError, UsageError
 from dltool.runs import RunDirectory
@@ -75,7 +76,7 @@ class Source:
         last = [one for one in self.calls if getattr(one.layer, "kernel", None) is not None][-1:]
         if not names or call not in last or call.output_shapes[0][-1] != len(names):
             return None
-        return [str(name) for name in names]
+        return [visible(str(name)) for name in names]
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -135,7 +136,7 @@ class Source:
         count = self.facts.get("num_classes")
         if not count:
             return None
-        names = np.array([str(name) for name in self.facts.get("class_names") or range(count)])
+        names = np.array([visible(str(name)) for name in self.facts.get("class_names") or range(count)])
         indices = targets.reshape(len(targets), -1)
         indices = indices.argmax(axis=1) if indices.shape[1] > 1 else indices[:, 0]
         return names[indices.astype(int)]

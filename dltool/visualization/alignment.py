@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 
 from dltool.tokenization.pieces import SPACE
+from dltool.visualization.picture_text import plain_label
 
 SHADES = " ░▒▓█"  # of attention 0 to 1
 CELL = 2  # columns of a terminal a source piece takes
@@ -56,5 +56,5 @@ def shaded_alignment(weights: np.ndarray, source: Sequence[str], target: Sequenc
 
 
 def _plain(piece: str) -> str:
-    """A piece as a label; "$" would begin a formula."""
-    return re.sub(r"\$", r"\\$", piece.replace(SPACE, "_" if len(piece) == 1 else ""))
+    """Return a piece as a label."""
+    return plain_label(piece.replace(SPACE, "_" if len(piece) == 1 else ""))

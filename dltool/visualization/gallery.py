@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape as escape_html
 from typing import TYPE_CHECKING
+
+from dltool.control_characters import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,10 +36,20 @@ def page(title: str, pictures: Sequence[tuple[str, str]], report: Mapping[str, p
     )
     tables = "\n".join(
         f"<details><summary>{escape(name)}: {len(frame)} rows</summary>"
-        f"{frame.to_html(index=False, border=0, na_rep='', float_format='{:.4g}'.format)}</details>"
+        f"{_visible_cells(frame).to_html(index=False, border=0, na_rep='', float_format='{:.4g}'.format)}</details>"
         for name, frame in report.items()
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{figures}\n{tables}\n</body>\n</html>\n"
     )
+
+
+def escape(text: str) -> str:
+    """Return text as HTML shows it, control characters visible."""
+    return escape_html(visible(text))
+
+
+def _visible_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    shown = frame.map(lambda value: visible(value) if isinstance(value, str) else value)
+    return shown.rename(columns=lambda name: visible(str(name)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
+from dltool.visualization.picture_text import plain_label
+
 ROW = 0.5  # inches from layer to layer
 COLUMN = 3.4  # inches from path to path
 MARGIN = 0.4
@@ -36,7 +38,7 @@ def plot_graph(rows: Sequence[Mapping[str, Any]], input_shape: str, file: Binary
     axes.set_xlim(-MARGIN, wide * COLUMN + MARGIN)
     axes.set_ylim(-(deep * ROW + MARGIN), MARGIN + 0.4)
     axes.axis("off")
-    axes.text(0, MARGIN + 0.1, title, fontsize=11, fontweight="bold", va="center")
+    axes.text(0, MARGIN + 0.1, plain_label(title), fontsize=11, fontweight="bold", va="center")
     for number, sources in parents.items():
         for source in sources:
             _connect(axes, column[source], depth[source], column[number], depth[number])
@@ -51,7 +53,13 @@ def plot_graph(rows: Sequence[Mapping[str, Any]], input_shape: str, file: Binary
                              facecolor=color, edgecolor="#666666", linewidth=0.8)  # fmt: skip
         axes.add_patch(box)
         for text, height in ((first, 0.12), (second, 0.26)):
-            axes.text(left + 0.06, top - height, text, fontsize=6.5 * min(1, LINE / max(len(text), 1)), va="center")
+            axes.text(
+                left + 0.06,
+                top - height,
+                plain_label(text),
+                fontsize=6.5 * min(1, LINE / max(len(text), 1)),
+                va="center",
+            )
     figure.savefig(file, format=form, dpi=min(110, LARGEST / max(figure.get_size_inches())))
     pyplot.close(figure)
 

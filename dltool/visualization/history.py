@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from dltool.visualization.picture_text import plain_label
+
 AXIS_COLUMNS = ("epoch", "step", "seconds", "stage")
 SCHEDULED = ("learning_rate", "momentum", "beta_1", "weight_decay")  # of the optimizer: one curve, no validation
 TRAINING, VALIDATION = "#1f77b4", "#d95f02"  # distinguishable with every common colour blindness
@@ -30,7 +32,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure.suptitle(plain_label(title))
     for index, name in enumerate(panels):
         axes = figure.add_subplot(lines, columns, index + 1)
         series = [(name, "training", TRAINING), (f"val_{name}", "validation", VALIDATION)]
@@ -44,7 +46,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
         values = [row[name] for row in rows if row.get(name) is not None]
         if values and min(values) > 0 and max(values) / min(values) > 50:
             axes.set_yscale("log")
-        axes.set_title(name.replace("_", " "))
+        axes.set_title(plain_label(name.replace("_", " ")))
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="0.9")

@@ -7,6 +7,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dltool.visualization.picture_text import plain_label
+
 RAW, SMOOTHED, VALIDATION = "#9ecae1", "#1f77b4", "#d95f02"
 RULE_STYLES = ("-", "--", "-.", ":")  # told apart without colour too
 ROOM = 1.3  # of the losses' range above the loss at the start; a diverging loss leaves the picture
@@ -60,7 +62,7 @@ def plot_range(
         axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss")
-    axes.set_title(title)
+    axes.set_title(plain_label(title))
     axes.grid(color="0.9")
     axes.legend(frameon=False)
     with matplotlib.rc_context({"svg.hashsalt": "dltool"}):  # the same picture is the same bytes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from dltool.visualization.picture_text import plain_label
+
 COLOUR = "#1f77b4"
 
 
@@ -38,7 +40,7 @@ def plot_percentiles(
             values = [row[name] for row in rows]
             axes.plot(steps, values, color=COLOUR, alpha=1 - 0.4 * outer, linewidth=1.6 - 0.6 * outer)
             axes.annotate(
-                f" {name.removeprefix('p')} %",
+                f" {plain_label(name.removeprefix('p'))} %",
                 (steps[-1], values[-1]),
                 color="0.3",
                 fontsize="small",
@@ -48,10 +50,10 @@ def plot_percentiles(
         if len(names) > 1:
             low, high = ([row[name] for row in rows] for name in (names[0], names[-1]))
             axes.fill_between(steps, low, high, color=COLOUR, alpha=0.12, linewidth=0)
-        axes.set_title(title)
+        axes.set_title(plain_label(title))
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.grid(color="0.9")
         axes.margins(x=0.02)
-    panels[0].set_ylabel(ylabel)
+    panels[0].set_ylabel(plain_label(ylabel))
     figure.savefig(file, format=form, dpi=110)

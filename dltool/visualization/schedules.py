@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from dltool.visualization.picture_text import plain_label
 from dltool.visualization.terminal_plot import Curve, sources
 
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d", "#666666")
@@ -40,12 +41,20 @@ def plot_schedules(
         axes = figure.add_subplot(len(panels), 1, index + 1)
         for number, curve in zip(sources(curves), curves, strict=True):
             colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
-            axes.plot(curve.x, curve.y, color=colour, linestyle=style, label=curve.label, linewidth=1.6)
+            axes.plot(curve.x, curve.y, color=colour, linestyle=style, label=plain_label(curve.label), linewidth=1.6)
         for points in (dots or {}).get(quantity, ()):
-            axes.plot(points.x, points.y, "o", color="black", markersize=3.5, label=points.label, fillstyle="none")
+            axes.plot(
+                points.x,
+                points.y,
+                "o",
+                color="black",
+                markersize=3.5,
+                label=plain_label(points.label),
+                fillstyle="none",
+            )
         if log:
             axes.set_yscale("log")
-        axes.set_ylabel(quantity.replace("_", " "))
+        axes.set_ylabel(plain_label(quantity.replace("_", " ")))
         axes.set_xlabel(axis)
         axes.grid(color="0.9")
         axes.legend(frameon=False, fontsize="small")

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dltool.visualization.picture_text import plain_label
+
 BINS = 60
 HISTOGRAMS = 6  # models whose histograms are drawn; the lines through depth show all
 CURVES = 8  # histograms a panel: of deeper nets equally spaced layers
@@ -48,7 +50,7 @@ def plot_depth(profiles: Sequence[Profile], file: BinaryIO, title: str, form: st
     lines = len(drawn) + 1
     figure = Figure(figsize=(11, 3.1 * lines + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure.suptitle(plain_label(title))
     for row, profile in enumerate(drawn):
         chosen = np.unique(
             np.linspace(0, len(profile.layers) - 1, min(CURVES, len(profile.layers))).round().astype(int)
@@ -58,8 +60,8 @@ def plot_depth(profiles: Sequence[Profile], file: BinaryIO, title: str, form: st
             axes = figure.add_subplot(lines, 2, 2 * row + column + 1)
             low, high = _range([values[index] for index in chosen])
             for index, colour in zip(chosen, colours, strict=True):
-                _histogram(axes, values[index], low, high, colour, profile.layers[index])
-            axes.set_title(f"{profile.label}: {name}" if len(profiles) > 1 else name)
+                _histogram(axes, values[index], low, high, colour, plain_label(profile.layers[index]))
+            axes.set_title(f"{plain_label(profile.label)}: {name}" if len(profiles) > 1 else name)
             axes.set_xlabel("f(z)" if column == 0 else "dL/dz")
             axes.set_ylabel("share of the values")
             axes.set_yscale("log")
@@ -71,7 +73,7 @@ def plot_depth(profiles: Sequence[Profile], file: BinaryIO, title: str, form: st
         axes = figure.add_subplot(lines, 2, 2 * len(drawn) + column + 1)
         for index, profile in enumerate(profiles):
             colour = f"C{index % 10}"
-            _line(axes, getattr(profile, f"{name}_std"), colour, "o-", profile.label)
+            _line(axes, getattr(profile, f"{name}_std"), colour, "o-", plain_label(profile.label))
             _line(axes, getattr(profile, f"{name}_theory"), colour, "x:", None)
         for style, label in (("o-", "measured"), ("x:", "predicted")):
             axes.plot([], [], style, color="0.4", markersize=4, label=label)

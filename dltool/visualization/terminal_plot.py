@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dltool.control_characters import visible
+
 MARKS = "•+x○#*^v%@"  # of several curves, told apart without colour; beyond these letters of the alphabet
 BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # dot of (row, column) in a cell of 4 x 2
 MARGIN = 10  # characters for the labels of the vertical axis
@@ -51,7 +53,7 @@ def plot(
     kept = [_kept(curve, log) for curve in curves]
     shown = np.concatenate([y for _, y in kept])
     if not shown.size:
-        return f"{title}: nothing to draw\n"
+        return f"{visible(title)}: nothing to draw\n"
     low, high = float(shown.min()), float(shown.max())
     if low == high:
         pad = 0.5 if log else abs(low) / 2 or 0.5
@@ -108,7 +110,7 @@ def _framed(
     grid: list[list[str]], y: tuple[float, float], x: tuple[float, float], title: str, axis: str, log: bool
 ) -> str:
     height, columns = len(grid), len(grid[0])
-    lines = [title]
+    lines = [visible(title)]
     for number, cells in enumerate(grid):
         share = number / (height - 1)
         value = y[1] * (1 - share) + y[0] * share  # exact at both ends: no 1e-17 in place of 0
@@ -125,6 +127,6 @@ def _framed(
 
 def _legend(curves: Sequence[Curve]) -> str:
     if len(curves) == 1:
-        return f"{'':>{MARGIN}}  {curves[0].label}\n"
+        return f"{'':>{MARGIN}}  {visible(curves[0].label)}\n"
     marked = zip(map(mark, sources(curves)), curves, strict=True)
-    return "".join(f"{'':>{MARGIN}}  {sign} {curve.label}\n" for sign, curve in marked)
+    return "".join(f"{'':>{MARGIN}}  {sign} {visible(curve.label)}\n" for sign, curve in marked)
