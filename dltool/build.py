@@ -12,6 +12,7 @@ from typing import Any
 from dltool import names
 from dltool import recipe as reading
 from dltool.errors import DataError, Problem, RecipeError
+from dltool.layers import feature_columns
 from dltool.layers.wiring import Composite
 from dltool.objects import Builder, one_line, parameters
 from dltool.recipe import Recipe, Value, join, object_name
@@ -38,7 +39,7 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: all problems at once.
     """
-    builder = Builder(facts=None, makers={"optimizers": _optimizer(1)})
+    builder = Builder(facts=None, makers={"optimizers": _optimizer(1), "layers": _layer})
     model, procedure = recipe.root["model"], recipe.get("procedure")
     if model.is_list:
         for index, layer in enumerate(model.data):
@@ -88,7 +89,7 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
     """
     names.import_saved_objects()  # a pre-trained model may hold any of them
-    builder = Builder(facts)
+    builder = Builder(facts, makers={"layers": _layer})
     value = recipe.root["model"]
     name = _scope(recipe.name)
     if value.is_list:
@@ -223,13 +224,10 @@ def _sequential(
             raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
         columns = functools.partial(_adapt_columns, layers[0], batches)
         _adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
-        inputs, x = (
-            dict(layers[0].get_inputs()),
-            layers[0].get_encoded_features(),
-        )  # Keras compares exact types
+        inputs, x = feature_columns.inputs(layers[0]), layers[0].get_encoded_features()
         for index, layer in enumerate(layers[1:], start=1):
             x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
-        return keras.Model(inputs, x, name=name)
+        return feature_columns.model(inputs, x, name)
     shape, dtype = tuple(facts["input_shape"]), facts.get("input_dtype", "float32")
     inputs = x = keras.Input(shape, batch_size=facts.get("rows"), dtype=dtype)
     for index, layer in enumerate(layers):
@@ -294,7 +292,7 @@ def _adapt_columns(space: Any, batches: Callable[[], Any]) -> None:
     with _precision_of_variables([layer for layer in space.preprocessors.values() if hasattr(layer, "adapt")]):
         keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
         try:
-            space.adapt(batches())
+            feature_columns.adapt(space, batches())
         finally:
             keras.config.set_dtype_policy(policy)
 
@@ -338,6 +336,13 @@ def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str)
 def _given_state(value: Value) -> bool:
     body = value.data[object_name(value)] if value.is_mapping else None
     return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
+
+
+def _layer(layer_class: Any, **arguments: Any) -> Any:
+    """Make a layer; a `FeatureSpace` takes columns of any name."""
+    if layer_class.__name__ == "FeatureSpace":
+        return feature_columns.feature_space(layer_class, **arguments)
+    return layer_class(**arguments)
 
 
 def _optimizer(steps: int) -> Callable[..., Any]:

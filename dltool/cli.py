@@ -166,6 +166,7 @@ def evaluate(
         form=form.value,
         device=device.value,
         write=_write,
+        say=_say,
     )
 
 

@@ -90,6 +90,7 @@ def train(
         for line in changes.check_resumable(run, resolved, accept_changes):
             progress.say(f"changed since: {line}")
             changed = True
+        dataset = changes.as_trained(dataset, recipe, run)
     else:
         run.check_free(overwrite)
     bases.check_outlive(run, recipe)
@@ -97,6 +98,8 @@ def train(
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
     data = Data.of(recipe, dataset, changes.own_vocabulary(run) if resume else None)
+    for hint in () if resume else data.hints():
+        progress.say(f"{hint}.")
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():

@@ -15,7 +15,7 @@ from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
-    from dltool.datasets.base import Vocabulary
+    from dltool.datasets.base import Dataset, Vocabulary
     from dltool.pipelines.base import Pipeline
 
 DEFAULT_SEED = 0
@@ -35,8 +35,8 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
     if not recipes.holds((run / runs.RECIPE).is_file):
         return Preparation.of(build.load(source, overrides), device)
     one = recipes.load(run / runs.RECIPE, overrides)
-    changes.own_dataset(one, run)
-    prepared = Preparation.of(one, device, changes.own_vocabulary(run))
+    dataset = changes.own_dataset(one, run)
+    prepared = Preparation.of(one, device, changes.own_vocabulary(run), dataset)
     weights = run.load_model().get_weights()
     try:
         prepared.model.set_weights(weights)
@@ -81,13 +81,20 @@ class Preparation:
         self.class_weight = self._class_weight()
 
     @classmethod
-    def of(cls, recipe: Recipe, device: str = "auto", vocabulary: Vocabulary | None = None) -> Preparation:
+    def of(
+        cls,
+        recipe: Recipe,
+        device: str = "auto",
+        vocabulary: Vocabulary | None = None,
+        dataset: Dataset | None = None,
+    ) -> Preparation:
         """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
 
         Args:
             vocabulary: a run's own, for its text.
+            dataset: the recipe's, if it is there already.
         """
-        dataset = build.dataset(recipe.section("data", "dataset"))
+        dataset = dataset or build.dataset(recipe.section("data", "dataset"))
         seed = recipe.setting("seed", default=DEFAULT_SEED)
         backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
         build.check(recipe)

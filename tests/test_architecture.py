@@ -18,9 +18,9 @@ LEAVES = ("applications", "callbacks", "constraints", "datasets", "decoding", "d
 HOUSE = {"dltool.recipe", "dltool.stage_list", "dltool.bases", "dltool.values", "dltool.overrides",
          "dltool.names", "dltool.build", "dltool.runs", "dltool.objects", "dltool.outlines", "dltool.planning",
          "dltool.plans_of_runs", "dltool.plan_tables", "dltool.preparation", "dltool.starting", "dltool.trial",
-         "dltool.variations", "dltool.data", "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
+         "dltool.variations", "dltool.data", "dltool.other_data", "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
 HEAVY = {"tensorflow", "keras", "tf_keras", "torch", "jax"}
-LIGHT = ("bases.py", "layers/learned_file.py", "layers/wiring.py", "stage_list.py", "procedures/stage_plan.py", "errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",
+LIGHT = ("bases.py", "layers/feature_columns.py", "layers/learned_file.py", "layers/wiring.py", "stage_list.py", "procedures/stage_plan.py", "errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",
          "cli.py", "interruption.py", "progress.py", "outlines.py", "planning.py", "plans_of_runs.py", "plan_tables.py")  # fmt: skip
 
 
