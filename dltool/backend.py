@@ -13,6 +13,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
 
+from dltool import messages
 from dltool.errors import UsageError
 
 PROCESSOR = Path("/proc/cpuinfo")
@@ -35,6 +36,8 @@ def configure(
     Raises:
         UsageError: a GPU is asked for and there is none.
     """
+    if "tensorflow" not in sys.modules:
+        messages.status("loading TensorFlow ...")
     load()
     import keras
     import tensorflow as tf

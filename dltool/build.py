@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool import names
+from dltool import names, outlines
 from dltool import recipe as reading
-from dltool.errors import DataError, Problem, RecipeError
+from dltool.errors import DataError, DltoolError, Problem, RecipeError
 from dltool.layers import feature_columns
 from dltool.layers.wiring import Composite
 from dltool.objects import Builder, one_line, parameters
@@ -40,36 +40,61 @@ def check(recipe: Recipe) -> None:
         RecipeError: all problems at once.
     """
     builder = Builder(facts=None, makers={"optimizers": _optimizer(1), "layers": _layer})
-    model, procedure = recipe.root["model"], recipe.get("procedure")
-    if model.is_list:
-        for index, layer in enumerate(model.data):
-            builder.build("layers", layer, f"model[{index}]")
-    else:
-        builder.build("applications", model, "model")
-    builder.arguments_of_compile(recipe)
-    builder.listed("layers", recipe.get("data", "augment"), "data.augment")
-    builder.listed("callbacks", recipe.get("fit", "callbacks"), "fit.callbacks")
-    if procedure is not None:
-        builder.build("procedures", procedure, "procedure")
+    _check_objects(builder, recipe)
     if (policy := recipe.get("dtype_policy")) is not None:
         builder.attempt(lambda: _policy(policy.data), policy, "dtype_policy")
     builder.finish()
 
 
 def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """`recipe.load`, with what is wrong with the dataset's name, arguments and files; no Keras, no TensorFlow.
+    """`recipe.load`, with what is wrong with any object's name and arguments; no Keras, no TensorFlow.
+
+    What only a class of Keras itself can tell of its arguments' values is left to `check`.
 
     Raises:
         RecipeError: all problems at once.
         UsageError: there is no such recipe.
+        DataError: the recipe is right, but its data cannot be read.
     """
     recipe, problems = reading.read(source, overrides)
-    builder = Builder(facts=None)
+    builder = Builder(facts=None, catalogue=outlines)
     builder.problems += problems
-    if (value := recipe.root.get("data", "dataset")) is not None:
-        builder.build("datasets", value, "data.dataset")
+    failure: DltoolError | None = None
+    try:
+        if (value := recipe.root.get("data", "dataset")) is not None:
+            builder.build("datasets", value, "data.dataset")
+    except DltoolError as error:
+        failure = error
+    _check_objects(builder, recipe)
     builder.finish()
+    if failure is not None:
+        raise failure
     return recipe
+
+
+def load_any(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """As `load`, of a recipe or of a run directory."""
+    path = Path(source) / "recipe.yaml"
+    return load(path if reading.holds(path.is_file) else source, overrides)
+
+
+def _check_objects(builder: Builder, recipe: Recipe) -> None:
+    """Build everything that a recipe names, as far as its outer form allows; the builder keeps the problems."""
+    model, procedure = recipe.get("model"), recipe.get("procedure")
+    if model is not None and model.is_list:
+        for index, layer in enumerate(model.data):
+            builder.build("layers", layer, f"model[{index}]")
+    elif model is not None and object_name(model) is not None:
+        builder.build("applications", model, "model")
+    section = recipe.get("compile")
+    if section is not None and section.is_mapping:
+        builder.arguments_of_compile(recipe)
+    for kind, keys in (("layers", ("data", "augment")), ("callbacks", ("fit", "callbacks"))):
+        value = recipe.get(*keys)
+        if value is not None and value.is_list:
+            builder.listed(kind, value, ".".join(keys))
+    if procedure is not None:
+        builder.build("procedures", procedure, "procedure")
 
 
 def dataset(value: Value, path: str = "data.dataset") -> Any:

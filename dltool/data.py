@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dltool import build
+from dltool import build, messages
 from dltool.datasets import splits
 from dltool.datasets.base import Dataset, StreamedDataset, TokenDataset
 from dltool.datasets.class_selection import with_classes
@@ -68,6 +68,7 @@ class Data:
         Args:
             vocabulary: a run's own, for its text; None: it is learned from the training split.
         """
+        messages.status(f"reading the data: {type(dataset).__name__} ...")
         dataset = selected(recipe, dataset)
         section = recipe.section("data")
         if isinstance(dataset, TextDataset) and "split_seed" in section.data:

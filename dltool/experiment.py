@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool import backend, bases, build, changes, environment, runs
+from dltool import backend, bases, build, changes, environment, messages, runs
 from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.errors import (
@@ -342,6 +342,7 @@ class _Training:
         figures = {}
         with self.data.explained():
             for name in self.data.splits:
+                messages.status(f"evaluating on the {name} split ...")
                 pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.prepared.batch_size))
                 figures[name] = self.evaluation.run(pipeline)
         metrics: dict[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, predictions, runs
+from dltool import backend, build, changes, messages, predictions, runs
 from dltool import recipe as recipes
 from dltool.data import DEFAULT_BATCH_SIZE, Data
 from dltool.datasets.base import TokenDataset
@@ -66,6 +66,7 @@ class Preparation:
         self.train = data.pipeline("train", self.batch_size, training=True)
         self.validation = self._validation()
         self.steps = self._steps_per_epoch()
+        messages.status("building the model ...")
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
             build.compile(recipe, self.model, data.facts, self.steps)

@@ -103,7 +103,7 @@ def test_datasets_schedules_and_commands_load_without_tensorflow(name: str) -> N
 
 def test_the_command_line_loads_what_is_light_alone() -> None:
     loaded = {module for module in imports(FILES["cli.py"], anywhere=False) if module.startswith("dltool")}
-    known = {"control_characters", "errors", "quick_start", "__version__"}
+    known = {"command_class", "control_characters", "errors", "messages", "quick_start", "__version__"}
     assert {module.split(".")[1] for module in loaded if "." in module} <= known
 
 
@@ -112,6 +112,8 @@ def test_the_command_line_loads_what_is_light_alone() -> None:
     [
         ("control_characters.py", set()),
         ("errors.py", {"control_characters"}),
+        ("messages.py", {"control_characters"}),
+        ("command_class.py", {"build", "errors", "messages"}),
         ("values.py", {"errors"}),
         ("overrides.py", {"errors", "values"}),
         ("recipe.py", {"errors", "overrides", "stage_list", "values"}),
@@ -119,7 +121,7 @@ def test_the_command_line_loads_what_is_light_alone() -> None:
         ("names.py", set()),
         ("quick_start.py", set()),
         ("objects.py", {"errors", "layers", "names", "recipe", "values"}),
-        ("build.py", {"errors", "layers", "names", "objects", "procedures", "recipe"}),
+        ("build.py", {"errors", "layers", "names", "objects", "outlines", "procedures", "recipe"}),
         ("bases.py", {"errors", "layers", "recipe", "runs", "values"}),
         ("tables.py", {"control_characters"}),
         ("outlines.py", {"names"}),
@@ -143,7 +145,7 @@ def test_the_command_line_loads_what_is_light_alone() -> None:
         ),
         ("plans_of_runs.py", {"diagnostics", "errors", "outlines", "planning", "runs", "schedules"}),
         ("plan_tables.py", {"diagnostics", "errors", "objects", "planning", "schedules", "tables", "visualization"}),
-        ("backend.py", {"cudnn_recurrence", "errors"}),
+        ("backend.py", {"cudnn_recurrence", "errors", "messages"}),
         ("interruption.py", {"errors"}),
     ],
 )

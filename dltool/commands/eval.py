@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, other_data, runs, tables
+from dltool import backend, build, changes, messages, other_data, runs, tables
 from dltool.data import Data, differing_fact, reading, selected
-from dltool.errors import DataError, RequirementError, UsageError
+from dltool.errors import DataError, Mistakes, RequirementError, UsageError
 from dltool.other_data import other_dataset
 from dltool.predictions import (
     Evaluated,
@@ -58,12 +58,20 @@ def run(
     Raises:
         RequirementError: a requirement is not met; the report is written all the same.
     """
-    requirements = [Requirement.parse(text) for text in require]
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
-    if per_class and confusion and form == "csv":
-        raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
-    check_target("--predictions", predictions, overwrite)
+    mistakes = Mistakes()
+    requirements = []
+    for text in require:
+        with mistakes:
+            requirements.append(Requirement.parse(text))
+    with mistakes:
+        if split is not None and split not in SPLITS:
+            raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    with mistakes:
+        if per_class and confusion and form == "csv":
+            raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
+    with mistakes:
+        check_target("--predictions", predictions, overwrite)
+    mistakes.finish()
     evaluated, classes = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device, say=say)
     report = sections(evaluated, classes, confusion)
     scores = report["scores"].to_dict("records")
@@ -132,6 +140,7 @@ def evaluate_runs(
         _check_fits(directory, model, facts, source.facts)
         size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
         pipeline = source.pipeline(name, size)
+        messages.status(f"evaluating {directory} on the {name} split ...")
         whole = source.splits.keys() == {"train"} and (split == "all" or data is not None)
         with source.explained(), _fitting(directory):
             split_ = "all" if whole else name
