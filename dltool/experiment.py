@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool import backend, bases, build, changes, environment, messages, runs
+from dltool import backend, bases, build, changes, data_facts, environment, runs
 from dltool import recipe as recipes
 from dltool.data import Data
+from dltool.datasets.base import StreamedDataset
 from dltool.errors import (
     DataError,
     DivergedError,
@@ -90,16 +91,15 @@ def train(
         for line in changes.check_resumable(run, resolved, accept_changes):
             progress.say(f"changed since: {line}")
             changed = True
-        dataset = changes.as_trained(dataset, recipe, run)
     else:
         run.check_free(overwrite)
     bases.check_outlive(run, recipe)
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
+    kept = None if resume or isinstance(dataset, StreamedDataset) else data_facts.entry_of(recipe, dataset)
+    data_facts.remember(kept, dataset)
     data = Data.of(recipe, dataset, changes.own_vocabulary(run) if resume else None)
-    for hint in () if resume else data.hints():
-        progress.say(f"{hint}.")
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():
@@ -124,6 +124,7 @@ def train(
             if data.vocabulary is not None:
                 run.write_vocabulary(data.vocabulary.files())
             run.write_json(runs.DATA, data.facts)
+            data_facts.keep(kept, data, dataset)
             if found:
                 run.write_json(runs.BASES, {"bases": found})
             run.write_json(runs.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
@@ -342,7 +343,6 @@ class _Training:
         figures = {}
         with self.data.explained():
             for name in self.data.splits:
-                messages.status(f"evaluating on the {name} split ...")
                 pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.prepared.batch_size))
                 figures[name] = self.evaluation.run(pipeline)
         metrics: dict[str, Any] = {

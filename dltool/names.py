@@ -98,7 +98,7 @@ def is_word(kind: str, word: str) -> bool:
         return False
     try:
         importlib.import_module(f"keras.{kind}").get(word)
-    except Exception:  # ValueError, TypeError, of a class that needs arguments KeyError
+    except (ValueError, TypeError):
         return False
     return True
 

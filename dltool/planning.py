@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dltool import changes, outlines, overrides, runs, stage_list
+from dltool import changes, data_facts, outlines, overrides, runs, stage_list
 from dltool import recipe as reading
-from dltool.data import DEFAULT_BATCH_SIZE, Data, rows_of
+from dltool.absent_data import stand_in
+from dltool.data import DEFAULT_BATCH_SIZE, rows_of
 from dltool.diagnostics import plateau
 from dltool.errors import DataError, Problem, RecipeError, UsageError
 from dltool.objects import EPOCHS, UNKNOWN, Builder
@@ -162,8 +163,10 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
     if needs_data and (value := recipe.get("data", "dataset")) is not None:
         found = Builder({}, catalogue=outlines)
         dataset = found.build("datasets", value, "data.dataset")
-        missing = isinstance(found.cause, OSError) and recipe.setting("fit", "steps_per_epoch") is not None
-        if missing:
+        absent = builder.attempt(lambda: stand_in(recipe, found.cause), value, "data.dataset")
+        if absent is not None:
+            dataset = absent
+        elif isinstance(found.cause, OSError) and recipe.setting("fit", "steps_per_epoch") is not None:
             dataset = None
         else:
             builder.problems += found.problems
@@ -214,15 +217,12 @@ def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | No
 
 def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
     """Batches of the training split, None where they cannot be known."""
+    if recorded is None and dataset is not None:
+        recorded = data_facts.counted(recipe, dataset)
     if recorded is not None and "train_batches" in recorded:
         return int(recorded["train_batches"])
     if recorded is not None:
         size, is_text = int(recorded["train_size"]), "sequence_length" in recorded
-    elif dataset is not None:
-        data = Data.of(recipe, dataset)
-        size, is_text = data.splits["train"].size, data.is_text
-        if data.train_batches is not None:
-            return data.train_batches
     else:
         return None
     rows = rows_of(recipe) if is_text else None
@@ -236,7 +236,7 @@ def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dic
     asked = any(value.reference is not None for _, value in recipe.section("compile", "optimizer").walk())
     if not asked or recorded is not None:
         return recorded or {}
-    return {} if dataset is None else Data.of(recipe, dataset).facts
+    return {} if dataset is None else data_facts.facts(recipe, dataset)
 
 
 def _plateaus(recipe: Recipe, builder: Builder) -> tuple[dict[str, Any], ...]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dltool import declared_facts, stage_list
 from dltool import overrides as overriding
-from dltool import stage_list
 from dltool.errors import Place, Problem, RecipeError, UsageError
 from dltool.values import Value, from_text, join, object_name, shown, to_text
 
@@ -25,10 +25,11 @@ COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metric
                 "steps_per_execution", "jit_compile", "auto_scale_loss")  # fmt: skip
 FIT_KEYS = ("epochs", "batch_size", "batch_tokens", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
-DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment")
+DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment",
+             "declared")  # fmt: skip
 TOP_KEYS = ("extends", "data", "model", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
-WITHOUT_FACTS = ("data.dataset", "fit.callbacks", "procedure")  # made before the data are read
+WITHOUT_FACTS = ("data.dataset", "data.declared", "fit.callbacks", "procedure")  # made before the data are read
 MOVED = {  # arguments of keras.Model.fit that have another home here
     "fit.x": "name the data under data.dataset",
     "fit.y": "name the data under data.dataset",
@@ -102,11 +103,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def read(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, list[Problem]]:
     """As `load`, with what is wrong with the recipe's outer form in place of raising it."""
     path = find(source)
+    root = _read_extended(path, ())
     problems: list[Problem] = []
-    try:
-        root = _read_extended(path, ())
-    except RecipeError as error:
-        raise RecipeError([*error.problems, *overriding.unreadable(overrides)]) from error
     for number, override in enumerate(overrides, start=1):
         try:
             root = overriding.apply(root, override, number)
@@ -289,6 +287,7 @@ def check(root: Value) -> list[Problem]:
         if value is not None and not test(value.data):
             problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {shown(value)}."))
     problems += stage_list.check(root)
+    problems += declared_facts.check(root)
     select = root.get("select")
     if select is not None and select.is_mapping and "monitor" not in select.data:
         problems.append(Problem(select.place, "select.monitor", "is missing. Name a metric, such as val_accuracy."))

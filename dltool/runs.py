@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool import messages
 from dltool.errors import DataError, DltoolError, UsageError, first_line
 from dltool.writing import atomic, write_rows, writing
 
@@ -257,7 +256,6 @@ class RunDirectory:
         Raises:
             DataError: there is none, it is damaged, or it holds Python code.
         """
-        messages.status(f"opening {self.path / MODEL} ...")
         return _load(self.path / MODEL, self._unfinished())
 
     def _unfinished(self) -> str:

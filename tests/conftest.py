@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,16 +17,18 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # on a GPU float32 is compared as float32, not as 10 bits of it
+os.environ["DLTOOL_FACTS_CACHE"] = "off"  # a test counts what is there, and leaves nothing in the user's cache
+
+_keras_home = tempfile.TemporaryDirectory(prefix="keras-")
+os.environ["KERAS_HOME"] = _keras_home.name  # what was once downloaded here is not there elsewhere
+
+# No test may download. Nothing listens at this address, so that a download ends at once in other processes as well.
+NOWHERE = ("127.0.0.1", 9)
+for _scheme in ("http", "https", "ftp", "all"):
+    for _name in (f"{_scheme}_proxy", f"{_scheme}_proxy".upper()):
+        os.environ[_name] = f"http://{NOWHERE[0]}:{NOWHERE[1]}"
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1"
 backend.load()  # before the tests import Keras: in half the time
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of real data where there are none."""
-    if os.environ.get("DLTOOL_DATA"):
-        return
-    for item in items:
-        if item.get_closest_marker("data"):
-            item.add_marker(pytest.mark.skip(reason="needs DLTOOL_DATA"))
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +40,19 @@ def keras_state() -> Iterator[None]:
     keras = sys.modules["keras"]
     keras.config.set_dtype_policy("float32")
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that tries to reach another machine fails there and then, whatever the code makes of errors."""
+    connect = socket.socket.connect
+
+    def refuse_others(self: socket.socket, address: Any) -> None:
+        reached = tuple(address[:2]) if self.family in (socket.AF_INET, socket.AF_INET6) else None
+        if reached is not None and (reached == NOWHERE or reached[0] not in ("127.0.0.1", "::1", "localhost")):
+            pytest.fail(
+                "the test tries a download: give it data of its own, or mark it and skip it without DLTOOL_DATA"
+            )
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refuse_others)

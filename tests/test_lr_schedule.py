@@ -178,7 +178,7 @@ def test_every_bundled_recipe_is_shown_at_once_and_without_tensorflow(
     dataset = recipe.object_name(recipe.load(name).section("data", "dataset"))
     if dataset == "TextFile" and "DLTOOL_DATA" not in os.environ:
         pytest.skip("needs DLTOOL_DATA")
-    given = ["fit.steps_per_epoch=100"] if dataset in ("ImageFolder", "ParallelText") else []  # which may not be here
+    given = ["fit.steps_per_epoch=100"] if dataset == "ParallelText" else []  # which may not be here
     if dataset == "Cifar10":  # an archive of 60,000 image files takes most of a second to list
         monkeypatch.delenv("DLTOOL_DATA", raising=False)
     status, said, modules, seconds = watched("lr-schedule", name, *given, limit=LIGHT_SECONDS, cwd=tmp_path)

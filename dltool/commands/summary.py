@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dltool import backend, build, changes, recipe, runs, tables
-from dltool.data import DEFAULT_BATCH_SIZE, Data, reading, selected
+from dltool import absent_data, backend, build, changes, data_facts, recipe, runs, tables
+from dltool.data import DEFAULT_BATCH_SIZE, reading, selected
 from dltool.datasets.texts import TextDataset
 from dltool.datasets.translation import TranslationDataset
-from dltool.errors import DltoolError, Mistakes, RecipeError, UsageError
+from dltool.errors import DltoolError, RecipeError, UsageError
 from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.runs import RunDirectory
 from dltool.writing import PICTURES, check_target
@@ -34,13 +34,8 @@ def run(
     """Write a row a layer and the totals; draw the graph if asked for."""
     import pandas as pd
 
-    mistakes, facts = Mistakes(), {}
-    with mistakes:
-        check_target("--plot", plot, overwrite, PICTURES)
-    with mistakes:
-        facts = _facts(input_shape, classes)
-    mistakes.finish(lambda: build.load_any(source, overrides))
-    model, size = _model(source, overrides, facts)
+    check_target("--plot", plot, overwrite, PICTURES)
+    model, size = _model(source, overrides, _facts(input_shape, classes))
     from dltool.diagnostics.summary import summary
 
     try:
@@ -67,7 +62,7 @@ def _model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tupl
         backend.configure(dtype_policy=one.setting("dtype_policy"))
         return directory.load_model(), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
     path = str(directory / runs.RECIPE) if recipe.holds((directory / runs.RECIPE).is_file) else source
-    one = build.load(path, overrides) if not given else recipe.load(path, overrides)
+    one = recipe.load(path, overrides) if given or _is_declared(path, overrides) else build.load(path, overrides)
     facts = given or _facts_of_data(one)
     if "features" in facts:  # of a table: its encoding has no shape before it is adapted
         prepared = Preparation.of(one)
@@ -84,6 +79,11 @@ def _model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tupl
         raise UsageError(f"{error} To have it, {remedy}.") from error
 
 
+def _is_declared(path: str, overrides: Sequence[str]) -> bool:
+    """Whether the recipe declares facts of its data, which then need not be there."""
+    return recipe.read(path, overrides)[0].setting("data", "declared") is not None
+
+
 def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
     """The model, its weights of known shapes but without values: those of VGG-19 would take 575 MB."""
     import keras
@@ -95,14 +95,15 @@ def _outline(one: recipe.Recipe, facts: dict[str, Any]) -> Any:
 
 
 def _facts_of_data(one: recipe.Recipe) -> dict[str, Any]:
-    dataset = build.dataset(one.section("data", "dataset"))
+    dataset = data_facts.dataset_of(one)
     try:
         if isinstance(dataset, TranslationDataset):  # whose vocabulary is that of the training split
-            return Data.of(one, dataset).facts
+            return data_facts.facts(one, dataset)
         if isinstance(dataset, TextDataset):  # counted for a window
-            facts = Data.of(one, dataset).facts
+            facts = data_facts.facts(one, dataset)
             return facts | {"input_shape": (facts["sequence_length"],)}
         with reading():
+            absent_data.check(one, dataset)
             return dict(selected(one, dataset).facts())
     except RecipeError:
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -48,7 +49,6 @@ class Dataset(ABC):
 
     # or "regression", "language" or "translation"; an instance may set its own
     task: ClassVar[str] = "classification"
-    is_trained: bool = False  # whether it is read as the training data of a run were (`as_trained`)
 
     @property
     def title(self) -> str:
@@ -71,6 +71,19 @@ class Dataset(ABC):
     def read(self, part: str) -> Examples:
         """A stored part as arrays in memory, in stored order."""
 
+    def files(self) -> list[Path] | None:
+        """Files and folders that everything is read from; None where facts are not worth being kept."""
+        return None
+
+    @classmethod
+    def facts_of_arguments(cls, **arguments: Any) -> dict[str, Any]:
+        """Facts that follow from the arguments alone, whatever the files hold."""
+        return {}
+
+    def class_sizes(self, part: str) -> Sequence[int] | None:
+        """Examples of each class in a stored part, where they are known without the data."""
+        return None
+
     def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> Dataset | None:
         """The dataset with these fractions stored as parts, where drawing examples at random would not do.
 
@@ -78,34 +91,6 @@ class Dataset(ABC):
             The dataset cut, such as a text of which the end is held out; None: examples may be drawn.
         """
         return None
-
-    def as_trained(self, facts: Mapping[str, Any]) -> Dataset:
-        """The dataset read as the data of a run were: what training inferred from its data is not inferred anew.
-
-        Args:
-            facts: those that the run keeps of its data, all that `facts()` gave; `categories` maps columns of a table
-                to the categories that training saw, where that is known.
-        """
-        return self
-
-    def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
-        """One line that counts what training never saw in the examples at `indices` of a part, or None."""
-        return None
-
-    def hints(self) -> list[str]:
-        """What a user who trains on the data should know of them, a line each."""
-        return []
-
-    def origins(self, part: str) -> tuple[str, Sequence[Any]]:
-        """Where each example of a stored part comes from: "file" and their names, or "row" and 0, 1, ..."""
-        return "row", range(self.sizes()[part])
-
-
-def trained_classes(facts: Mapping[str, Any]) -> list[Any] | None:
-    """The classes of a run's dataset in label order, before some were selected; None where that is not known."""
-    if "selected_classes" in facts:
-        return facts.get("source_classes")
-    return facts.get("classes", facts.get("class_names"))
 
 
 class Vocabulary(Protocol):

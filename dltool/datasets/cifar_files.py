@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,8 @@ class CifarLike(Dataset):
 
     def __init__(self, path: str | os.PathLike | None = None):
         self._labels: dict[str, np.ndarray] = {}
+        self._sizes: dict[str, int] | None = None
+        self._listings: dict[str, list[tuple[int, str, Callable[[], bytes]]]] = {}
         self.path = None
         if path is not None:
             self.path = arguments.existing(type(self).__name__, "path", path, "folder")
@@ -42,11 +45,30 @@ class CifarLike(Dataset):
     def sizes(self) -> dict[str, int]:
         if self._place is None:
             return dict(SIZES)
+        if self._sizes is not None:
+            return dict(self._sizes)
         return {part: len(self.labels(part)) for part in SIZES}
 
     def facts(self) -> dict[str, Any]:
         names = self.class_names()
         return {"input_shape": (32, 32, 3), "num_classes": len(names), "class_names": list(names)}
+
+    def remember_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Take the sizes of parts as they were counted before, so that no archive is unpacked for them."""
+        self._sizes = dict(sizes)
+
+    def files(self) -> list[Path] | None:
+        if self._place is None:
+            return None
+        if self._batches:
+            return [self._batches]
+        return [self._folder(part) for part in SIZES] + [
+            listing for listing in [self._place / cifar_folders.ORDER] if listing.is_file()
+        ]
+
+    def class_sizes(self, part: str) -> Sequence[int] | None:
+        classes = len(self.class_names())
+        return [SIZES[part] // classes] * classes if self._place is None else None
 
     def labels(self, part: str) -> np.ndarray:
         arguments.stored(type(self).__name__, part, SIZES)
@@ -55,6 +77,7 @@ class CifarLike(Dataset):
                 self._labels[part] = self.read(part).y
             else:
                 images = cifar_folders.listing(self._folder(part), self._folder_names)
+                self._listings[part] = images  # `read` needs not unpack the archive once more
                 self._labels[part] = self._classes([label for label, _, _ in images], self._folder(part))
         return self._labels[part]
 
@@ -65,7 +88,7 @@ class CifarLike(Dataset):
         if self._batches:
             x, labels = cifar_batches.read(self._batches, self.layout, part, self.label_key)
             return Examples(x, self._classes(labels, self._batches, direct=True))
-        images = cifar_folders.listing(self._folder(part), self._folder_names)
+        images = self._listings.pop(part, None) or cifar_folders.listing(self._folder(part), self._folder_names)
         labels = self._classes([label for label, _, _ in images], self._folder(part))
         return Examples(cifar_folders.decode(self._folder(part), images), labels)
 

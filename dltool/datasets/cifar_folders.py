@@ -11,6 +11,7 @@ import numpy as np
 
 from dltool.datasets import members
 
+ORDER = "classes.txt"  # the file that lists classes in label order
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
@@ -22,7 +23,7 @@ def find(folder: Path, part: str) -> Path | None:
 
 def class_order(folder: Path, known: list[str]) -> list[str]:
     """Class names in label order: as classes.txt in `folder` has them, else as `known`."""
-    listing = folder / "classes.txt"
+    listing = folder / ORDER
     if not listing.is_file():
         return known
     order = listing.read_text(encoding="utf-8").split()

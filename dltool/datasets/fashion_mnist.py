@@ -23,6 +23,7 @@ class FashionMnist(MnistLike):
     folders = ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw")
     cached = "fashion-mnist"
     keras_name = "fashion_mnist"
+    published = {"train": (6000,) * 10, "test": (1000,) * 10}
     class_names = (
         "T-shirt/top",
         "Trouser",

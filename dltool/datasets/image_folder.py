@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +73,12 @@ class ImageFolder(StreamedDataset):
         self.crop_to_aspect_ratio = arguments.boolean("ImageFolder", "crop_to_aspect_ratio", crop_to_aspect_ratio)
         self.classes = None if classes is None else arguments.names("ImageFolder", "classes", classes)
 
+    @classmethod
+    def facts_of_arguments(cls, **arguments: Any) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as anywhere:  # the other arguments are checked as ever
+            folder = cls(**{**arguments, "path": anywhere})
+        return {"input_shape": (*folder.image_size, image_decoding.CHANNELS[folder.color_mode])}
+
     def sizes(self) -> dict[str, int]:
         return {part: len(listing.paths) for part, listing in self._parts.items()}
 
@@ -81,6 +89,9 @@ class ImageFolder(StreamedDataset):
             "num_classes": len(names),
             "class_names": list(names),
         }
+
+    def files(self) -> list[Path]:
+        return [self.path]
 
     def labels(self, part: str) -> np.ndarray:
         return self._listing(part).labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ class MnistLike(Dataset):
     cached: ClassVar[str]  # below Keras's cache: an .npz file or a folder of IDX files
     keras_name: ClassVar[str]
     class_names: ClassVar[tuple[str, ...]]
+    published: ClassVar[dict[str, tuple[int, ...]]]  # part -> examples of each class in the canonical files
 
     def __init__(self, path: str | os.PathLike | None = None):
         self.path = None
@@ -46,6 +48,9 @@ class MnistLike(Dataset):
             "num_classes": len(self.class_names),
             "class_names": list(self.class_names),
         }
+
+    def class_sizes(self, part: str) -> Sequence[int] | None:
+        return self.published[part] if self._source is None else None
 
     def labels(self, part: str) -> np.ndarray:
         arguments.stored(type(self).__name__, part, IDX_NAMES)

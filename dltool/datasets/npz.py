@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ class Npz(Dataset):
         else:
             facts["num_targets"] = math.prod(self._headers[y][0][1:])
         return facts
+
+    def files(self) -> list[Path]:
+        return [self.path]
 
     def labels(self, part: str) -> np.ndarray:
         key = self._keys[arguments.stored("Npz", part, self._keys)][1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -73,6 +74,9 @@ class NumberWords(TranslationDataset):
 
     def sizes(self) -> dict[str, int]:
         return {part: len(self._numbers[part]) * len(self.directions) for part in self.stored()}
+
+    def files(self) -> list[Path]:
+        return []
 
     def load(self, part: str) -> dict[str, list[str]]:
         numbers = [int(number) for number in self._numbers[part]]

@@ -71,6 +71,9 @@ class ParallelText(TranslationDataset):
     def stored(self) -> list[str]:
         return list(self._paths)
 
+    def files(self) -> list[Path]:
+        return [path for paths in self._paths.values() for path in paths.values()]
+
     def load(self, part: str) -> dict[str, list[str]]:
         paths = self._paths[part]
         if set(paths) != {""}:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 from dltool.datasets.texts import TextDataset
 
 
@@ -28,6 +31,10 @@ class PythonDocs(TextDataset):
     @property
     def source(self) -> str:
         return "pydoc_data.topics"
+
+    def files(self) -> list[Path] | None:
+        found = importlib.util.find_spec(self.source)
+        return None if found is None or found.origin is None else [Path(found.origin)]
 
     def load(self) -> str:
         try:

@@ -57,6 +57,9 @@ class SpokenDigits(Dataset):
             "sampling_rate": RATE,
         }
 
+    def files(self) -> list[Path]:
+        return [self._found]
+
     def labels(self, part: str) -> np.ndarray:
         arguments.stored("SpokenDigits", part, ("train", "test"))
         return np.array([digit for digit, *_ in self._recordings[part]], np.int32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from dltool.datasets import arguments, locate, text_decoding
 from dltool.datasets.texts import TextDataset
@@ -46,6 +47,9 @@ class TextFile(TextDataset):
     @property
     def source(self) -> str:
         return str(self.path)
+
+    def files(self) -> list[Path]:
+        return [self.path]
 
     def load(self) -> str:
         return text_decoding.read(self.path)

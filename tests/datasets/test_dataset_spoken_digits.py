@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import wave
 import zipfile
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_an_archive_without_recordings_and_a_length_of_nothing_are_errors(tmp_pa
             SpokenDigits(seconds=seconds)  # type: ignore[arg-type]
 
 
-@pytest.mark.data
+@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
 def test_the_real_recordings() -> None:
     dataset = SpokenDigits(seconds=2.3)
     assert dataset.sizes() == {"train": 2700, "test": 300}
