@@ -254,7 +254,7 @@ class RunDirectory:
         """The selected model.
 
         Raises:
-            DataError: there is none, it is damaged, or it holds Python code.
+            DataError: there is none, it is damaged, or it would do more than compute.
         """
         return _load(self.path / MODEL, self._unfinished())
 
@@ -268,7 +268,7 @@ def load_model(path: Path) -> Any:
     """The model of a run directory or of a .keras file.
 
     Raises:
-        DataError: there is none, it is damaged, or it holds Python code.
+        DataError: there is none, it is damaged, or it would do more than compute.
     """
     if path.suffix == ".keras" and not path.is_dir():
         return _load(path, "")
@@ -278,24 +278,10 @@ def load_model(path: Path) -> Any:
 
 
 def _load(path: Path, remedy: str) -> Any:
-    import keras
+    from dltool import names, saved_models
 
-    from dltool import names
-
-    if not path.is_file():
-        raise DataError(f"{path}: is missing.{remedy}")
     names.import_saved_objects()
-    try:
-        return keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds on a damaged archive
-        if "lambda" in str(error).lower():
-            raise DataError(
-                f"{path}: holds a Lambda layer, Python code that would run on loading; it is not loaded. "
-                "Replace the Lambda by a layer and train again."
-            ) from error
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: is cut short or damaged.{remedy}") from error
-        raise DataError(f"{path}: is not a readable Keras model ({first_line(error)}). Train again.") from error
+    return saved_models.load(path, remedy=remedy)
 
 
 def _plain(value: Any) -> Any:

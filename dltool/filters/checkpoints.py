@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dltool import runs
+from dltool import runs, saved_models
 from dltool.errors import DataError, UsageError
 from dltool.filters.source import Source
 
-ENDINGS = (".keras", ".h5")
+ENDINGS = (".keras", ".weights.h5")
 
 
 def models(source: Source) -> list[tuple[str, Any]]:
@@ -27,7 +27,7 @@ def models(source: Source) -> list[tuple[str, Any]]:
     if not can_write_gif():
         raise UsageError("--checkpoints: Pillow was built without GIF. Install another, or leave the film out.")
     folder, own = source.directory.path, source.directory / runs.MODEL
-    files = [path for path in folder.rglob("*") if path.suffix in ENDINGS and path != own]
+    files = [path for path in folder.rglob("*") if path.name.endswith(ENDINGS) and path != own]
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
         remedy = "Train with the callback ModelCheckpoint: {filepath: 'epochs/{epoch:03d}.keras'}."
@@ -36,10 +36,13 @@ def models(source: Source) -> list[tuple[str, Any]]:
     for path in sorted(files, key=lambda path: _order(path.relative_to(folder))):
         try:
             if path.name.endswith(".weights.h5"):
+                saved_models.check_hdf5(path)
                 model = keras.models.clone_model(source.model)
                 model.load_weights(path)
             else:
-                model = keras.models.load_model(path, compile=False, safe_mode=True)
+                model = saved_models.load(path, compile=False)
+        except saved_models.RefusedModelError:
+            raise
         except Exception as error:  # Keras raises many kinds on a file that is no model
             raise DataError(f"{path}: is no readable model, or weights of another. Remove it.") from error
         found.append((path.stem.removesuffix(".weights"), model))

@@ -27,6 +27,7 @@ def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
     def make(preprocessing: bool | None = None, **arguments: Any) -> Any:
         from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+        from dltool import saved_models
         from dltool.layers.application_preprocessing import ApplicationPreprocessing
         from dltool.layers.pretrained import learned
 
@@ -34,6 +35,8 @@ def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
         if in_stateless_scope():  # nothing is to have values: nothing is downloaded or read
             arguments["weights"] = None
         try:
+            if str(arguments.get("weights")).endswith(".h5"):
+                saved_models.check_hdf5(arguments["weights"])
             net = application(**arguments)
         except Exception as error:
             broken = weights == "imagenet" and isinstance(error, OSError | HTTPException)  # while it was read

@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from dltool import saved_models
+from dltool.errors import DataError
 from dltool.layers.learned_file import WEIGHTS, learned_file
 from dltool.layers.model_cut import cut
 from dltool.layers.wiring import Composite, apply, checked
@@ -59,9 +61,11 @@ def Pretrained(  # noqa: N802 - a recipe's word, as a layer's
     if layers is not None:
         raise ValueError(f"{path} has its own layers: remove 'layers'.")
     try:
-        whole = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds on a damaged archive
-        raise ValueError(f"{path} is not a readable Keras model: {error}") from error
+        whole = saved_models.load(path, compile=False)
+    except saved_models.RefusedModelError:
+        raise
+    except DataError as error:
+        raise ValueError(str(error)) from error
     base = cut(whole, up_to, 1 if without_top is None and up_to is None else without_top or 0, name)
     return learned(base, trainable)
 
@@ -84,7 +88,10 @@ class _Weights(Composite):
         inputs = keras.Input(x.shape[1:], dtype=x.dtype)
         base = keras.Model(inputs, apply(self.layers, inputs, "layers"), name=self.name or "pretrained")
         try:
+            saved_models.check_hdf5(self.path)
             base.load_weights(self.path)
+        except saved_models.RefusedModelError:
+            raise
         except Exception as error:  # h5py and Keras raise many kinds
             raise ValueError(f"{self.path} can't be loaded into these layers: {error}") from error
         return learned(base, self.trainable)(x)

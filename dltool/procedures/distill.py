@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltool import saved_models
 from dltool.applications.auxiliary import DeeplySupervised
 from dltool.applications.committee import CommitteeModel
 from dltool.pipelines.base import Pipeline
@@ -89,7 +90,7 @@ class Distill(GradientDescent):
         if isinstance(teacher, str | Path):
             path = Path(teacher).expanduser()
             file = path / MODEL if path.is_dir() else path
-            teacher = keras.models.load_model(file) if load is None else load(path)
+            teacher = saved_models.load(file) if load is None else load(path)
             self._source = f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.absolute()}"
             _check_classes(file.parent / FACTS, class_names)
         check_fit(teacher, model)
