@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check recipes slow clean
+.PHONY: help run test bench check recipes data slow clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,7 +40,10 @@ bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alterna
 	$(BIN)/python -m tests.benchmarks.training $(BENCH_ARGS)
 
 recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers
-	$(BIN)/python -m pytest tests/test_recipes.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'recipes and not slow' tests/test_recipes.py $(PYTEST_ARGS)
+
+data: $(VENV)/.tested  ## the tests of real data; needs DLTOOL_DATA
+	$(BIN)/python -m pytest -m 'data and not slow and not recipes' -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 slow: $(VENV)/.tested  ## the tests that take minutes: long recipes, many nets; needs DLTOOL_DATA
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -13,6 +13,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
 
+from dltool import messages
 from dltool.errors import UsageError
 
 PROCESSOR = Path("/proc/cpuinfo")
@@ -35,6 +36,8 @@ def configure(
     Raises:
         UsageError: a GPU is asked for and there is none.
     """
+    if "tensorflow" not in sys.modules:
+        messages.status("loading TensorFlow ...")
     load()
     import keras
     import tensorflow as tf
@@ -44,6 +47,7 @@ def configure(
         tf.get_logger().setLevel("ERROR")  # it counts the graphs of one function, of which each model has its own
     # Keras 3.15 keeps dict inputs in a wrapper that its own check takes for another structure.
     warnings.filterwarnings("ignore", "The structure of `inputs` doesn't match", UserWarning)
+    warnings.filterwarnings("ignore", "When providing `inputs` as a dict, all keys in the dict must match", UserWarning)
     if device == "gpu" and not gpus:
         raise UsageError(
             "--device gpu: TensorFlow sees no GPU. Install dltool[gpu] with NVIDIA's driver, or use --device cpu."

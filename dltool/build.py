@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool import names
+from dltool import names, outlines
 from dltool import recipe as reading
-from dltool.errors import DataError, Problem, RecipeError
+from dltool.errors import DataError, DltoolError, Problem, RecipeError
+from dltool.layers import feature_columns
 from dltool.layers.wiring import Composite
 from dltool.objects import Builder, one_line, parameters
 from dltool.recipe import Recipe, Value, join, object_name
@@ -38,37 +39,62 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: all problems at once.
     """
-    builder = Builder(facts=None, makers={"optimizers": _optimizer(1)})
-    model, procedure = recipe.root["model"], recipe.get("procedure")
-    if model.is_list:
-        for index, layer in enumerate(model.data):
-            builder.build("layers", layer, f"model[{index}]")
-    else:
-        builder.build("applications", model, "model")
-    builder.arguments_of_compile(recipe)
-    builder.listed("layers", recipe.get("data", "augment"), "data.augment")
-    builder.listed("callbacks", recipe.get("fit", "callbacks"), "fit.callbacks")
-    if procedure is not None:
-        builder.build("procedures", procedure, "procedure")
+    builder = Builder(facts=None, makers={"optimizers": _optimizer(1), "layers": _layer})
+    _check_objects(builder, recipe)
     if (policy := recipe.get("dtype_policy")) is not None:
         builder.attempt(lambda: _policy(policy.data), policy, "dtype_policy")
     builder.finish()
 
 
 def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """`recipe.load`, with what is wrong with the dataset's name, arguments and files; no Keras, no TensorFlow.
+    """`recipe.load`, with what is wrong with any object's name and arguments; no Keras, no TensorFlow.
+
+    What only a class of Keras itself can tell of its arguments' values is left to `check`.
 
     Raises:
         RecipeError: all problems at once.
         UsageError: there is no such recipe.
+        DataError: the recipe is right, but its data cannot be read.
     """
     recipe, problems = reading.read(source, overrides)
-    builder = Builder(facts=None)
+    builder = Builder(facts=None, catalogue=outlines)
     builder.problems += problems
-    if (value := recipe.root.get("data", "dataset")) is not None:
-        builder.build("datasets", value, "data.dataset")
+    failure: DltoolError | None = None
+    try:
+        if (value := recipe.root.get("data", "dataset")) is not None:
+            builder.build("datasets", value, "data.dataset")
+    except DltoolError as error:
+        failure = error
+    _check_objects(builder, recipe)
     builder.finish()
+    if failure is not None:
+        raise failure
     return recipe
+
+
+def load_any(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """As `load`, of a recipe or of a run directory."""
+    path = Path(source) / "recipe.yaml"
+    return load(path if reading.holds(path.is_file) else source, overrides)
+
+
+def _check_objects(builder: Builder, recipe: Recipe) -> None:
+    """Build everything that a recipe names, as far as its outer form allows; the builder keeps the problems."""
+    model, procedure = recipe.get("model"), recipe.get("procedure")
+    if model is not None and model.is_list:
+        for index, layer in enumerate(model.data):
+            builder.build("layers", layer, f"model[{index}]")
+    elif model is not None and object_name(model) is not None:
+        builder.build("applications", model, "model")
+    section = recipe.get("compile")
+    if section is not None and section.is_mapping:
+        builder.arguments_of_compile(recipe)
+    for kind, keys in (("layers", ("data", "augment")), ("callbacks", ("fit", "callbacks"))):
+        value = recipe.get(*keys)
+        if value is not None and value.is_list:
+            builder.listed(kind, value, ".".join(keys))
+    if procedure is not None:
+        builder.build("procedures", procedure, "procedure")
 
 
 def dataset(value: Value, path: str = "data.dataset") -> Any:
@@ -88,7 +114,7 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
     """
     names.import_saved_objects()  # a pre-trained model may hold any of them
-    builder = Builder(facts)
+    builder = Builder(facts, makers={"layers": _layer})
     value = recipe.root["model"]
     name = _scope(recipe.name)
     if value.is_list:
@@ -223,13 +249,10 @@ def _sequential(
             raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
         columns = functools.partial(_adapt_columns, layers[0], batches)
         _adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
-        inputs, x = (
-            dict(layers[0].get_inputs()),
-            layers[0].get_encoded_features(),
-        )  # Keras compares exact types
+        inputs, x = feature_columns.inputs(layers[0]), layers[0].get_encoded_features()
         for index, layer in enumerate(layers[1:], start=1):
             x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
-        return keras.Model(inputs, x, name=name)
+        return feature_columns.model(inputs, x, name)
     shape, dtype = tuple(facts["input_shape"]), facts.get("input_dtype", "float32")
     inputs = x = keras.Input(shape, batch_size=facts.get("rows"), dtype=dtype)
     for index, layer in enumerate(layers):
@@ -294,7 +317,7 @@ def _adapt_columns(space: Any, batches: Callable[[], Any]) -> None:
     with _precision_of_variables([layer for layer in space.preprocessors.values() if hasattr(layer, "adapt")]):
         keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
         try:
-            space.adapt(batches())
+            feature_columns.adapt(space, batches())
         finally:
             keras.config.set_dtype_policy(policy)
 
@@ -338,6 +361,13 @@ def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str)
 def _given_state(value: Value) -> bool:
     body = value.data[object_name(value)] if value.is_mapping else None
     return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
+
+
+def _layer(layer_class: Any, **arguments: Any) -> Any:
+    """Make a layer; a `FeatureSpace` takes columns of any name."""
+    if layer_class.__name__ == "FeatureSpace":
+        return feature_columns.feature_space(layer_class, **arguments)
+    return layer_class(**arguments)
 
 
 def _optimizer(steps: int) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from dltool.runs import RunDirectory
 from dltool.values import to_text
 
 if TYPE_CHECKING:
-    from dltool.datasets.base import Vocabulary
+    from dltool.datasets.base import Dataset, Vocabulary
 
 FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "selected_classes",
                    "examples_per_class", "text_sha256")  # fmt: skip
@@ -76,15 +76,15 @@ def own_recipe(run: RunDirectory) -> Recipe:
 
 
 def own_dataset(recipe: Recipe, run: RunDirectory) -> Any:
-    """The dataset of a run's recipe, which new overrides may have changed.
+    """The dataset of a run's recipe, read as training read it unless new overrides have changed it.
 
     Raises:
-        DataError: a file that the run itself names is gone.
+        DataError: a file that the run itself names is gone, or its facts of the data are damaged.
         RecipeError: something else is wrong with the dataset.
     """
     value = recipe.section("data", "dataset")
     try:
-        return build.dataset(value)
+        return as_trained(build.dataset(value), recipe, run)
     except RecipeError as error:
         if not isinstance(error.__cause__, OSError):
             raise
@@ -96,6 +96,14 @@ def own_dataset(recipe: Recipe, run: RunDirectory) -> Any:
                 remedy = f"Put it back, or say where it is now ({at}=... to train, --data to evaluate)."
                 raise DataError(f"{run}: its data are gone: {one.data} does not exist. {remedy}") from error
         raise
+
+
+def as_trained(dataset: Dataset, recipe: Recipe, run: RunDirectory) -> Dataset:
+    """A recipe's dataset read as the data of a run were, if it is the dataset of the run's own recipe."""
+    if not ((run / runs.DATA).is_file() and (run / runs.RECIPE).is_file()):
+        return dataset
+    own, new = (dataset_arguments(one.section("data", "dataset")) for one in (own_recipe(run), recipe))
+    return dataset.as_trained(run.read_json(runs.DATA)) if _absolute(own) == _absolute(new) else dataset
 
 
 def own_vocabulary(run: RunDirectory) -> Vocabulary | None:

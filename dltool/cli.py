@@ -16,8 +16,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from dltool import __version__, quick_start
-from dltool.control_characters import visible, visible_between_styles, visible_lines
+from dltool import __version__, messages, quick_start
+from dltool.command_class import Command, usage_line
+from dltool.control_characters import visible, visible_lines
 from dltool.errors import DltoolError, Terminated, UsageError
 
 quick_start.use()
@@ -113,7 +114,7 @@ def train(
         quiet=quiet,
         form=form.value,
         device=device.value,
-        write=_write,
+        write=messages.write,
     )
 
 
@@ -165,7 +166,8 @@ def evaluate(
         batch_size=batch_size,
         form=form.value,
         device=device.value,
-        write=_write,
+        write=messages.write,
+        say=messages.say,
     )
 
 
@@ -202,7 +204,7 @@ def summary(
         plot=plot,
         overwrite=overwrite,
         form=form.value,
-        write=_write,
+        write=messages.write,
     )
 
 
@@ -353,7 +355,7 @@ def lr_schedule(
             overwrite=overwrite,
             form=form.value,
             device=(device or Device.auto).value,
-            write=_write,
+            write=messages.write,
         )
         return
     _refuse(finding, "goes with --find")
@@ -373,8 +375,8 @@ def lr_schedule(
         overwrite=overwrite,
         form=form.value,
         width=shutil.get_terminal_size().columns - 2,
-        write=_write,
-        say=_say,
+        write=messages.write,
+        say=messages.say,
     )
 
 
@@ -494,7 +496,7 @@ def init_stats(
         from dltool.commands import gradient_check
 
         _refuse({"--tolerance": tolerance, "--attempts": attempts}, "goes with --lsuv")
-        gradient_check.run(recipe, overrides or [], form=form.value, device=device.value, write=_write)
+        gradient_check.run(recipe, overrides or [], form=form.value, device=device.value, write=messages.write)
         return
     if lsuv is not None:
         _refuse(measuring, "does not go with --lsuv")
@@ -511,7 +513,7 @@ def init_stats(
             overwrite=overwrite,
             form=form.value,
             device=device.value,
-            write=_write,
+            write=messages.write,
         )
         return
     _refuse({"--tolerance": tolerance, "--attempts": attempts}, "goes with --lsuv")
@@ -535,7 +537,7 @@ def init_stats(
         overwrite=overwrite,
         form=form.value,
         device=device.value,
-        write=_write,
+        write=messages.write,
     )
 
 
@@ -553,7 +555,7 @@ def percentiles(
     """Show how a layer's activations moved during training, as ActivationPercentiles recorded it; runs side by side."""
     from dltool.commands import percentiles as command
 
-    command.run(runs, file=file, plot=plot, overwrite=overwrite, form=form.value, write=_write)
+    command.run(runs, file=file, plot=plot, overwrite=overwrite, form=form.value, write=messages.write)
 
 
 @app.command()
@@ -599,7 +601,7 @@ def generate(
         writing: dict[str, Any] = {"--prompt": prompt, "--length": length, "--temperature": temperature}
         writing |= {"--top-k": top_k, "--top-p": top_p, "--seed": seed, "--samples": samples}
         _refuse(writing, "does not go with --score")
-        command.score(run, score, form=form.value, device=device.value, write=_write)
+        command.score(run, score, form=form.value, device=device.value, write=messages.write)
         return
     sampling = command.Sampling(
         length=length or 1000,
@@ -609,7 +611,9 @@ def generate(
         seed=seed or 0,
         samples=samples or 1,
     )
-    command.run(run, prompt=prompt or "", sampling=sampling, form=form.value, device=device.value, write=_write_text)
+    command.run(
+        run, prompt=prompt or "", sampling=sampling, form=form.value, device=device.value, write=messages.write_text
+    )
 
 
 @app.command()
@@ -680,8 +684,8 @@ def translate(
         output=command.Output(scores, n_best is not None, attention, show_attention, overwrite),
         judgement=judgement,
         device=device.value,
-        write=_write_text,
-        say=_tell,
+        write=messages.write_text,
+        say=messages.tell,
     )
 
 
@@ -864,7 +868,7 @@ def visualize_filters(
         batch_size=batch_size,
         form=form.value,
         device=device.value,
-        write=_write,
+        write=messages.write,
     )
 
 
@@ -896,7 +900,7 @@ def visualize_augmentation(
         overwrite=overwrite,
         form=form.value,
         device=device.value,
-        write=_write,
+        write=messages.write,
     )
 
 
@@ -906,7 +910,7 @@ def recipes(context: typer.Context, form: FormatOption = Format.table, traceback
     if context.invoked_subcommand is None:
         from dltool.commands import recipes as command
 
-        command.list_bundled(form=form.value, write=_write)
+        command.list_bundled(form=form.value, write=messages.write)
 
 
 @bundled.command("copy")
@@ -919,31 +923,18 @@ def recipes_copy(
     """Copy a bundled recipe and what it extends; print the copy's path."""
     from dltool.commands import recipes as command
 
-    command.copy(name, folder, overwrite=overwrite, write=_write)
+    command.copy(name, folder, overwrite=overwrite, write=messages.write)
 
 
 def _refuse(options: Mapping[str, Any], why: str) -> None:
-    """Raise if an option was given that would be ignored."""
-    for name, value in options.items():
-        if value is not None and value is not False and value != []:
-            raise UsageError(f"{name} {why}")
+    """Raise if options were given that would be ignored."""
+    given = [name for name, value in options.items() if value is not None and value is not False and value != []]
+    if given:
+        raise UsageError(*(f"{name} {why}" for name in given))
 
 
-def _write(text: str) -> None:
-    """Write results to stdout; a terminal gets no control characters but dltool's own colours."""
-    sys.stdout.write(visible_between_styles(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
-
-
-def _write_text(text: str) -> None:
-    """Write what a model says to stdout: faithfully to programs, with visible control characters to a terminal."""
-    sys.stdout.write(visible_lines(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(visible_between_styles(text))
-    sys.stderr.flush()
+for registered in (*app.registered_commands, *bundled.registered_commands):
+    registered.cls = Command
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -956,40 +947,45 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.formatwarning = _format_warning
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminated)
+    messages.begin()
     try:
         status: Any = _run(arguments)
         if status == 130:  # what typer makes of Ctrl-C
-            _say("interrupted")
+            messages.say("interrupted")
     except DltoolError as error:
-        _say(str(error))
+        messages.say(str(error))
         status = error.status
     except KeyboardInterrupt:
-        _say("interrupted")
+        messages.say("interrupted")
         status = 130
     except Terminated:
-        _say("terminated")
+        messages.say("terminated")
         status = 143
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read stdout has left
         status = 141
     except typer.Abort:
-        _say("interrupted")
+        messages.say("interrupted")
         status = 130
     except Exception as error:
-        if hasattr(error, "format_message"):  # typer's usage errors
+        if type(error).__name__ == "NoArgsIsHelpError":  # typer has shown the help
+            status = 2
+        elif hasattr(error, "format_message"):  # typer's usage errors
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "dltool"
-            _say(visible(f"{command}: {error.format_message()} See '{command} --help'."))
+            messages.say(visible(usage_line(error.format_message(), command)))
             status = 2
         elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            _say(visible(f"{error.filename}: {error.strerror}"))
+            messages.say(visible(f"{error.filename}: {error.strerror}"))
             status = 2
         elif isinstance(error, MemoryError):
-            _say("out of memory")
+            messages.say("out of memory")
             status = 1
         else:
-            _say(f"{type(error).__name__}: {error}\nThis is a fault of dltool: please report it with --traceback.")
+            remedy = "This is a fault of dltool: please report it with --traceback."
+            messages.say(f"{type(error).__name__}: {error}\n{remedy}")
             status = 1
+    messages.show_status(False)
     _exit(status)
 
 
@@ -998,8 +994,9 @@ def _run(arguments: Sequence[str]) -> Any:
     if not arguments or {"--help", "-h"} & {*arguments}:
         quick_start.import_help()
     try:
-        return _asked(arguments)(arguments, standalone_mode=False)
+        return _asked(arguments)(arguments, standalone_mode=False, prog_name="dltool")
     except BaseException:
+        messages.clear()
         if "--traceback" in arguments:
             from traceback import format_exc
 
@@ -1019,10 +1016,6 @@ def _asked(arguments: Sequence[str]) -> typer.Typer:
     one = copy.copy(app)
     one.registered_commands, one.registered_groups = commands, groups
     return one
-
-
-def _say(message: str) -> None:
-    print(visible_lines(f"dltool: {message}" if "\n" not in message else message), file=sys.stderr)
 
 
 def _format_warning(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dltool import absent_data, build
+from dltool import absent_data, build, messages
 from dltool.datasets import splits
 from dltool.datasets.base import Dataset, StreamedDataset, TokenDataset
 from dltool.datasets.class_selection import with_classes
@@ -68,6 +68,7 @@ class Data:
         Args:
             vocabulary: a run's own, for its text; None: it is learned from the training split.
         """
+        messages.status(f"reading the data: {type(dataset).__name__} ...")
         with reading():
             absent_data.check(recipe, dataset)
         dataset = selected(recipe, dataset)
@@ -140,6 +141,25 @@ class Data:
             return None
         with reading():
             return self.dataset.vocabulary
+
+    def unseen(self, name: str) -> str | None:
+        """One line that counts what training never saw in a split, or None."""
+        split = self.splits[name]
+        with reading():
+            return self.dataset.unseen(split.part, split.indices())
+
+    def hints(self) -> list[str]:
+        """What a user who trains on the data should know of them, a line each."""
+        with reading():
+            return self.dataset.hints()
+
+    def origins(self, name: str) -> tuple[str, list[Any]]:
+        """Where each example of a split comes from: "file" and names, or "row" and numbers from 0."""
+        split = self.splits[name]
+        with reading():
+            word, places = self.dataset.origins(split.part)
+            indices = split.indices()
+        return word, list(places) if indices is None else [places[index] for index in indices]
 
     def pipeline(self, name: str, batch_size: int, training: bool = False) -> Pipeline:
         """The batches of a split that the data have.

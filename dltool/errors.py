@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dltool.control_characters import visible
@@ -84,13 +84,66 @@ class Problem:
         return f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
 
 
+MOST_PROBLEMS = 20  # that are shown of a recipe
+
+
 class RecipeError(UsageError):
-    """Everything that is wrong with a recipe, a line each."""
+    """Everything that is wrong with a recipe, a line each, the first `MOST_PROBLEMS` and a count of the others."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = dict.fromkeys(problems)
         self.problems = sorted(unique, key=lambda problem: problem.place)
-        super().__init__(*map(str, self.problems))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        left = len(self.problems) - len(lines)
+        super().__init__(*lines, *([f"and {left:,} more problem{'s' * (left > 1)}"] if left else []))
+
+
+class Mistakes:
+    """Mistakes of usage, gathered so that they are told together: each `with` block may make one.
+
+    mistakes = Mistakes()
+    with mistakes:
+        check_one_thing()
+    with mistakes:
+        check_another()
+    mistakes.finish()
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[UsageError] = []
+
+    def __enter__(self) -> Mistakes:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, UsageError):
+            self.errors.append(error)
+            return True
+        if error is not None and isinstance(error, DltoolError) and self.errors:
+            self.finish()  # data that cannot be read come after bad usage
+        return False
+
+    def finish(self, further: Callable[[], object] | None = None) -> None:
+        """Raise what was wrong.
+
+        Args:
+            further: what may raise one more mistake, called only where there is one already: it would be found later.
+        Raises:
+            UsageError: the only mistake itself, or all of them, a line each.
+        """
+        if self.errors and further is not None:
+            try:
+                further()
+            except UsageError as error:
+                self.errors.append(error)
+            except DltoolError:  # data that cannot be read come after bad usage
+                pass
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise UsageError(
+                *dict.fromkeys(line for error in self.errors for line in str(error).split("\n"))
+            ) from self.errors[0]
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool import backend, bases, build, changes, data_facts, environment, runs
+from dltool import backend, bases, build, changes, data_facts, environment, messages, runs
 from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.datasets.base import StreamedDataset
@@ -91,6 +91,7 @@ def train(
         for line in changes.check_resumable(run, resolved, accept_changes):
             progress.say(f"changed since: {line}")
             changed = True
+        dataset = changes.as_trained(dataset, recipe, run)
     else:
         run.check_free(overwrite)
     bases.check_outlive(run, recipe)
@@ -100,6 +101,8 @@ def train(
     kept = None if resume or isinstance(dataset, StreamedDataset) else data_facts.entry_of(recipe, dataset)
     data_facts.remember(kept, dataset)
     data = Data.of(recipe, dataset, changes.own_vocabulary(run) if resume else None)
+    for hint in () if resume else data.hints():
+        progress.say(f"{hint}.")
     if out is None:
         run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
     with run.locked():
@@ -343,6 +346,7 @@ class _Training:
         figures = {}
         with self.data.explained():
             for name in self.data.splits:
+                messages.status(f"evaluating on the {name} split ...")
                 pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.prepared.batch_size))
                 figures[name] = self.evaluation.run(pipeline)
         metrics: dict[str, Any] = {

@@ -98,7 +98,7 @@ def is_word(kind: str, word: str) -> bool:
         return False
     try:
         importlib.import_module(f"keras.{kind}").get(word)
-    except (ValueError, TypeError):
+    except Exception:  # ValueError, TypeError, of a class that needs arguments KeyError
         return False
     return True
 

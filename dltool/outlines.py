@@ -1,6 +1,6 @@
 """Keras's classes as their source tells: names, arguments and defaults by syntax trees, without importing Keras.
 
-It answers in the place of `names` where an optimizer is to be understood at once: importing Keras takes seconds.
+It answers in the place of `names` where a recipe is to be understood at once: importing Keras takes seconds.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ast
 import functools
 import importlib.util
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from dltool import names
 
 EMPTY = inspect.Parameter.empty
 WITHOUT_KERAS = ("datasets", "schedules")  # dltool's own, which load at once
+SPOKEN = ("activations", "initializers", "regularizers", "constraints", "losses", "metrics")  # by words
 UNREADABLE = object()  # a default that is no literal
 
 
@@ -57,8 +59,11 @@ def find(kind: str, name: str) -> Any:
         return names.find(kind, name)
     if not has(kind, name):
         raise names.UnknownNameError(kind, name, known(kind))
-    module = names.own(kind).get(name) or names.KERAS_NAMESPACES[kind][0]
-    return Outline(name, inspect.Signature(list(_parameters(module, name).values())))
+    module = names.own(kind).get(name) or _keras(kind)[name]
+    parameters = list(_parameters(module, name).values())
+    if kind == "applications" and name not in names.own(kind):  # what `with_preprocessing` adds
+        parameters.append(inspect.Parameter("preprocessing", inspect.Parameter.KEYWORD_ONLY, default=None))
+    return Outline(name, inspect.Signature(parameters))
 
 
 def has(kind: str, name: str) -> bool:
@@ -72,12 +77,17 @@ def known(kind: str) -> list[str]:
 
 
 def words(kind: str) -> list[str]:
-    return []
+    """Keras's lower-case names of a kind, as `names.words`."""
+    if kind not in ("activations", "initializers", "losses", "metrics"):
+        return []
+    return sorted(name for name in _imported(f"keras.{kind}") if name[0].islower() and name not in names.PLUMBING)
 
 
 def is_word(kind: str, word: str) -> bool:
-    """Whether Keras knows a lower-case word of a kind: an optimizer's class in lower case."""
-    return kind == "optimizers" and word.lower() in _spoken(kind)
+    """Whether Keras knows a lower-case word of a kind: adam, relu, he_normal."""
+    if kind == "optimizers":
+        return word.lower() in _spoken(kind)
+    return kind in SPOKEN and word in _keys(kind)
 
 
 def spoken(kind: str, word: str) -> Outline:
@@ -86,14 +96,53 @@ def spoken(kind: str, word: str) -> Outline:
 
 
 @functools.cache
-def _keras(kind: str) -> frozenset[str]:
-    """Names that a namespace of Keras gives and that begin with a capital letter."""
-    found = set()
-    for namespace in names.KERAS_NAMESPACES.get(kind, ())[:1]:
-        for node in ast.walk(_tree(namespace)):
-            if isinstance(node, ast.ImportFrom):
-                found |= {alias.asname or alias.name for alias in node.names}
-    return frozenset(name for name in found if name[0].isupper() and name not in names.WITHOUT_USE)
+def _keras(kind: str) -> dict[str, str]:
+    """Capitalised name -> the module that gives it, of the namespaces of a kind."""
+    found: dict[str, str] = {}
+    for namespace in names.KERAS_NAMESPACES.get(kind, ()):
+        further = namespace != names.KERAS_NAMESPACES[kind][0]  # activations are also layers, but only some layers
+        for name, source in _imported(namespace).items():
+            if further and not source.startswith(f"keras.src.{namespace.split('.')[1]}.{kind}."):
+                continue
+            if name[0].isupper() and name not in names.WITHOUT_USE:
+                found.setdefault(name, namespace)
+    elsewhere = {name: module for (other, name), module in names.KERAS_ELSEWHERE.items() if other == kind}
+    return found | elsewhere
+
+
+def _imported(module: str) -> dict[str, str]:
+    """Name -> the module that it is imported from, of everything that a module imports by name."""
+    return {
+        alias.asname or alias.name: node.module or ""
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@functools.cache
+def _keys(kind: str) -> frozenset[str]:
+    """What `keras.<kind>.get` takes: names of ALL_OBJECTS, as they are and in snake case, and aliases."""
+    objects: set[str] = set()
+    aliases: set[str] = set()
+    in_snake_case = False
+    for node in _tree(f"keras.src.{kind}").body:
+        told = ast.unparse(node).partition("\n")[0]
+        if told.startswith("ALL_OBJECTS = "):
+            objects = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)} - {"ALL_OBJECTS"}
+        elif told.startswith("ALL_OBJECTS_DICT"):
+            in_snake_case |= "to_snake_case" in ast.unparse(node)
+            aliases |= {
+                item.value for item in ast.walk(node) if isinstance(item, ast.Constant) and isinstance(item.value, str)
+            }
+    return frozenset(objects | aliases | ({_snake_case(name) for name in objects} if in_snake_case else set()))
+
+
+def _snake_case(name: str) -> str:
+    """As `keras.src.utils.naming.to_snake_case`."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 @functools.cache
@@ -116,12 +165,16 @@ def _parameters(module: str, name: str) -> dict[str, inspect.Parameter]:
     if found is None:
         return {}
     module, node = found
+    if isinstance(node, ast.FunctionDef):
+        return {parameter.name: parameter for parameter in _arguments(node.args, skip=0)}
     own: dict[str, inspect.Parameter] = {}
     passes_on = True
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return {field.name: field for field in _fields(node)}
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             own = {parameter.name: parameter for parameter in _arguments(item.args)}
-            passes_on = item.args.kwarg is not None
+            passes_on = item.args.kwarg is not None and not module.endswith("layers.layer")
     if passes_on:
         for base in node.bases:
             for inherited, parameter in _inherited(module, base).items():
@@ -130,14 +183,26 @@ def _parameters(module: str, name: str) -> dict[str, inspect.Parameter]:
     return own
 
 
-def _arguments(arguments: ast.arguments) -> Iterator[inspect.Parameter]:
-    """Every argument as a keyword, which is how recipes give them."""
+def _arguments(arguments: ast.arguments, skip: int = 1) -> Iterator[inspect.Parameter]:
+    """Every argument as a keyword, which is how recipes give them.
+
+    Args:
+        skip: leading ones that are left out: self.
+    """
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
-    for argument, default in [*list(zip(positional, defaults, strict=True))[1:],
+    for argument, default in [*list(zip(positional, defaults, strict=True))[skip:],
                               *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]:  # fmt: skip
         value = EMPTY if default is None else _literal(default)
         yield inspect.Parameter(argument.arg, inspect.Parameter.KEYWORD_ONLY, default=value)
+
+
+def _fields(node: ast.ClassDef) -> Iterator[inspect.Parameter]:
+    """The fields of a dataclass."""
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            value = EMPTY if item.value is None else _literal(item.value)
+            yield inspect.Parameter(item.target.id, inspect.Parameter.KEYWORD_ONLY, default=value)
 
 
 def _literal(node: ast.expr) -> Any:
@@ -161,11 +226,11 @@ def _inherited(module: str, base: ast.expr) -> dict[str, inspect.Parameter]:
     return {}
 
 
-def _class(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
-    """A class's own module and syntax tree, found through the modules that import it."""
+def _class(module: str, name: str) -> tuple[str, ast.ClassDef | ast.FunctionDef] | None:
+    """A class's or function's own module and syntax tree, found through the modules that import it."""
     tree = _tree(module)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return module, node
     for statement in tree.body:
         for alias in statement.names if isinstance(statement, ast.ImportFrom) else ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -42,6 +42,17 @@ def apply(root: Value, text: str, number: int = 1) -> Value:
         moved = [replace(problem, place=_moved(problem.place, number, shift), path=text) for problem in error.problems]
         raise RecipeError(moved) from None
     return _set(root, keys, replace(_placed(new, number, shift), key=place), text, "")
+
+
+def unreadable(texts: Sequence[str]) -> list[Problem]:
+    """Problems of overrides that are wrong whatever the recipe says."""
+    problems: list[Problem] = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            apply(Value(MappingProxyType({}), Place(FILE, 1, 1)), text, number)
+        except RecipeError as error:
+            problems += error.problems
+    return problems
 
 
 def _moved(place: Place, number: int, shift: int) -> Place:

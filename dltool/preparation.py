@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, predictions, runs
+from dltool import backend, build, changes, messages, predictions, runs
 from dltool import recipe as recipes
 from dltool.data import DEFAULT_BATCH_SIZE, Data
 from dltool.datasets.base import TokenDataset
@@ -15,7 +15,7 @@ from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
-    from dltool.datasets.base import Vocabulary
+    from dltool.datasets.base import Dataset, Vocabulary
     from dltool.pipelines.base import Pipeline
 
 DEFAULT_SEED = 0
@@ -35,8 +35,8 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
     if not recipes.holds((run / runs.RECIPE).is_file):
         return Preparation.of(build.load(source, overrides), device)
     one = recipes.load(run / runs.RECIPE, overrides)
-    changes.own_dataset(one, run)
-    prepared = Preparation.of(one, device, changes.own_vocabulary(run))
+    dataset = changes.own_dataset(one, run)
+    prepared = Preparation.of(one, device, changes.own_vocabulary(run), dataset)
     weights = run.load_model().get_weights()
     try:
         prepared.model.set_weights(weights)
@@ -66,6 +66,7 @@ class Preparation:
         self.train = data.pipeline("train", self.batch_size, training=True)
         self.validation = self._validation()
         self.steps = self._steps_per_epoch()
+        messages.status("building the model ...")
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
             build.compile(recipe, self.model, data.facts, self.steps)
@@ -81,13 +82,20 @@ class Preparation:
         self.class_weight = self._class_weight()
 
     @classmethod
-    def of(cls, recipe: Recipe, device: str = "auto", vocabulary: Vocabulary | None = None) -> Preparation:
+    def of(
+        cls,
+        recipe: Recipe,
+        device: str = "auto",
+        vocabulary: Vocabulary | None = None,
+        dataset: Dataset | None = None,
+    ) -> Preparation:
         """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
 
         Args:
             vocabulary: a run's own, for its text.
+            dataset: the recipe's, if it is there already.
         """
-        dataset = build.dataset(recipe.section("data", "dataset"))
+        dataset = dataset or build.dataset(recipe.section("data", "dataset"))
         seed = recipe.setting("seed", default=DEFAULT_SEED)
         backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
         build.check(recipe)

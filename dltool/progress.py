@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
+from dltool import messages
 from dltool.control_characters import visible
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TrainingProgress:
     def begun(self, procedure: GradientDescent) -> None:
         self.done_before = procedure.position.total_steps
         self.session_seconds = procedure.position.seconds
+        messages.clear()
         if self.live:
             columns: list[ProgressColumn] = [
                 TextColumn("{task.description}"),
@@ -68,15 +70,19 @@ class TrainingProgress:
             if self.live and len(line) + 2 + len(extra) > self.console.width:
                 break
             line = f"{line}  {extra}"
-        self.say(line)
+        messages.clear()
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def ended(self) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
-    def say(self, line: str) -> None:
-        self.console.print(visible(line), markup=False, soft_wrap=True)
+    def say(self, message: str) -> None:
+        """Write a message, above the bar where there is one."""
+        messages.clear()
+        for line in message.split("\n"):
+            self.console.print(f"{messages.PREFIX}{visible(line)}", markup=False, soft_wrap=True)
 
     def _steps_per_second(self, procedure: GradientDescent) -> float:
         seconds = procedure.position.seconds - self.session_seconds

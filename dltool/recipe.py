@@ -103,8 +103,11 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def read(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, list[Problem]]:
     """As `load`, with what is wrong with the recipe's outer form in place of raising it."""
     path = find(source)
-    root = _read_extended(path, ())
     problems: list[Problem] = []
+    try:
+        root = _read_extended(path, ())
+    except RecipeError as error:
+        raise RecipeError([*error.problems, *overriding.unreadable(overrides)]) from error
     for number, override in enumerate(overrides, start=1):
         try:
             root = overriding.apply(root, override, number)

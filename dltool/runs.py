@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dltool import messages
 from dltool.errors import DataError, DltoolError, UsageError, first_line
 from dltool.writing import atomic, write_rows, writing
 
@@ -256,6 +257,7 @@ class RunDirectory:
         Raises:
             DataError: there is none, it is damaged, or it would do more than compute.
         """
+        messages.status(f"opening {self.path / MODEL} ...")
         return _load(self.path / MODEL, self._unfinished())
 
     def _unfinished(self) -> str:

@@ -31,6 +31,15 @@ os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1"
 backend.load()  # before the tests import Keras: in half the time
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of real data where there are none."""
+    if os.environ.get("DLTOOL_DATA"):
+        return
+    for item in items:
+        if item.get_closest_marker("data"):
+            item.add_marker(pytest.mark.skip(reason="needs DLTOOL_DATA"))
+
+
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
     """Keras's dtype policy, automatic names and random seed are as at the start, whatever a test does."""

@@ -18,9 +18,9 @@ LEAVES = ("applications", "callbacks", "constraints", "datasets", "decoding", "d
 HOUSE = {"dltool.recipe", "dltool.stage_list", "dltool.bases", "dltool.values", "dltool.overrides",
          "dltool.names", "dltool.build", "dltool.runs", "dltool.objects", "dltool.outlines", "dltool.planning",
          "dltool.plans_of_runs", "dltool.plan_tables", "dltool.preparation", "dltool.starting", "dltool.trial",
-         "dltool.variations", "dltool.data", "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
+         "dltool.variations", "dltool.data", "dltool.other_data", "dltool.experiment", "dltool.commands", "dltool.cli"}  # fmt: skip
 HEAVY = {"tensorflow", "keras", "tf_keras", "torch", "jax"}
-LIGHT = ("bases.py", "layers/learned_file.py", "layers/wiring.py", "stage_list.py", "procedures/stage_plan.py", "errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",
+LIGHT = ("bases.py", "layers/feature_columns.py", "layers/learned_file.py", "layers/wiring.py", "stage_list.py", "procedures/stage_plan.py", "errors.py", "values.py", "overrides.py", "recipe.py", "names.py", "objects.py", "build.py", "runs.py", "tables.py",
          "cli.py", "interruption.py", "progress.py", "outlines.py", "planning.py", "plans_of_runs.py", "plan_tables.py")  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_datasets_schedules_and_commands_load_without_tensorflow(name: str) -> N
 
 def test_the_command_line_loads_what_is_light_alone() -> None:
     loaded = {module for module in imports(FILES["cli.py"], anywhere=False) if module.startswith("dltool")}
-    known = {"control_characters", "errors", "quick_start", "__version__"}
+    known = {"command_class", "control_characters", "errors", "messages", "quick_start", "__version__"}
     assert {module.split(".")[1] for module in loaded if "." in module} <= known
 
 
@@ -112,6 +112,8 @@ def test_the_command_line_loads_what_is_light_alone() -> None:
     [
         ("control_characters.py", set()),
         ("errors.py", {"control_characters"}),
+        ("messages.py", {"control_characters"}),
+        ("command_class.py", {"build", "errors", "messages"}),
         ("values.py", {"errors"}),
         ("overrides.py", {"errors", "values"}),
         ("declared_facts.py", {"errors", "values"}),
@@ -120,7 +122,7 @@ def test_the_command_line_loads_what_is_light_alone() -> None:
         ("names.py", set()),
         ("quick_start.py", set()),
         ("objects.py", {"errors", "layers", "names", "recipe", "values"}),
-        ("build.py", {"errors", "layers", "names", "objects", "procedures", "recipe"}),
+        ("build.py", {"errors", "layers", "names", "objects", "outlines", "procedures", "recipe"}),
         ("bases.py", {"errors", "layers", "recipe", "runs", "values"}),
         ("tables.py", {"control_characters"}),
         ("outlines.py", {"names"}),
@@ -146,7 +148,7 @@ def test_the_command_line_loads_what_is_light_alone() -> None:
         ),
         ("plans_of_runs.py", {"diagnostics", "errors", "outlines", "planning", "runs", "schedules"}),
         ("plan_tables.py", {"diagnostics", "errors", "objects", "planning", "schedules", "tables", "visualization"}),
-        ("backend.py", {"cudnn_recurrence", "errors"}),
+        ("backend.py", {"cudnn_recurrence", "errors", "messages"}),
         ("interruption.py", {"errors"}),
     ],
 )

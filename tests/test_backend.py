@@ -76,7 +76,10 @@ def test_training_says_that_bfloat16_is_slow(
     quick = write_quick(tmp_path)
     done = run(capsys, "train", quick, "fit.epochs=1", "dtype_policy=mixed_bfloat16", "--out", tmp_path / "run")
     first = done.err.splitlines()[0]
-    assert first == "mixed_bfloat16 is slow on this processor, which has no instructions for it: dtype_policy=float32"
+    assert (
+        first
+        == "dltool: mixed_bfloat16 is slow on this processor, which has no instructions for it: dtype_policy=float32"
+    )
     assert "slow" not in run(capsys, "train", quick, "fit.epochs=1", "--out", tmp_path / "other").err
 
 

@@ -51,7 +51,7 @@ def test_a_run_is_not_replaced_by_what_is_trained_from_it(
     last = done.err.splitlines()[-1]
     assert done.status == 2, done.err
     assert place in last and "runs/wise, which this training replaces: give another --out" in last
-    assert all(line.startswith("changed since: ") for line in done.err.splitlines()[:-1])
+    assert all(line.startswith("dltool: changed since: ") for line in done.err.splitlines()[:-1])
     assert contents(here / "runs" / "wise") == before
 
 

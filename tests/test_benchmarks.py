@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from dltool import build, recipe
@@ -11,7 +9,7 @@ from dltool.data import Data
 from tests.benchmarks import plain_keras, training
 
 
-@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+@pytest.mark.data
 @pytest.mark.parametrize("net", training.OVERRIDES)
 def test_the_recipe_as_overridden_is_the_model_of_the_plain_script(net: str) -> None:
     """Weights of the same shapes, and as many steps of the same batch size."""

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dltool import cli, tables
+from dltool import cli, messages, tables
 from dltool.control_characters import visible, visible_between_styles, visible_json, visible_lines
 from dltool.errors import DataError, Place, Problem, RecipeError
 from dltool.progress import TrainingProgress
@@ -101,7 +101,7 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("write", [cli._write, cli._write_text], ids=["results", "text"])
+@pytest.mark.parametrize("write", [messages.write, messages.write_text], ids=["results", "text"])
 def test_text_of_a_model_is_faithful_to_programs_and_harmless_on_a_terminal(
     write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,7 @@ def test_text_of_a_model_is_faithful_to_programs_and_harmless_on_a_terminal(
 
 
 def test_colours_of_a_text_are_shown_and_those_of_a_table_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    for write, wanted in ((cli._write_text, r"\x1b[8mhidden"), (cli._write, "\x1b[8mhidden")):
+    for write, wanted in ((messages.write_text, r"\x1b[8mhidden"), (messages.write, "\x1b[8mhidden")):
         monkeypatch.setattr(sys, "stdout", Terminal())
         write("\x1b[8mhidden")
         assert sys.stdout.getvalue() == wanted  # type: ignore[attr-defined]
@@ -156,7 +156,9 @@ def test_a_terminal_that_shows_an_error_is_sent_no_control_sequence(tmp_path: Pa
     except OSError:  # Linux's end of a terminal
         pass
     os.close(main)
-    text = record.decode().replace("\r\n", "\n")  # as the terminal's driver writes line ends
+    text = (
+        record.decode().replace(messages.ERASED, "").replace("\r\n", "\n")
+    )  # as the terminal's driver writes line ends
     assert done.returncode == 2
     assert "owned" in text
     assert not obeyed(text), text

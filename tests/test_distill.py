@@ -292,7 +292,7 @@ def test_resume_refuses_a_teacher_that_has_changed(folder: Path, capsys: pytest.
     assert run(capsys, "train", "quick.yaml", "seed=5", "--out", "runs/teacher", "--overwrite", "-q").status == 0
     state = Path("a/checkpoint/state.npz").read_bytes()
     done = run(capsys, "train", "a", "fit.epochs=4", "--accept-changes", "--resume")
-    assert done.err.startswith("changed since: fit.epochs: 3 -> 4\n")
+    assert done.err.startswith("dltool: changed since: fit.epochs: 3 -> 4\n")
     done.err = done.err.partition("\n")[2]
     one_line(done, 2, "a: can't go on: the teacher", "has changed since", "put the old one back")
     assert Path("a/checkpoint/state.npz").read_bytes() == state

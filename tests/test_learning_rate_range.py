@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,7 +226,7 @@ def test_an_option_of_the_other_mode_is_refused(options: list, tmp_path: Path, c
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+@pytest.mark.data
 def test_mnist_is_learned_with_the_rate_found_as_with_the_recipes_own(tmp_path: Path, capsys: Any) -> None:
     """Within 0.3 points of the test accuracy in the recipe's header, 0.9855."""
     patch, path = tmp_path / "found.yaml", tmp_path / "run"

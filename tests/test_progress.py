@@ -41,7 +41,7 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_message_is_not_read_as_markup_nor_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
     line = "[bold]fit.callbacks[0][/bold] " + "x" * 200
     TrainingProgress().say(line)
-    assert capsys.readouterr().err == line + "\n"
+    assert capsys.readouterr().err == f"dltool: {line}\n"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.9, "1:01"), (3725, "1:02:05")])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's
 EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence"}
 FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,)}  # data sets of files, 10 classes each
 QUICK_SECONDS = 45  # by its header's own measurement
+SHORTEST = {"classics/linear-regression", "cnn/digits", "tabular/csv-example"}  # trained by make test, too
 
 
 def header(name: str) -> dict[str, str]:
@@ -51,6 +52,13 @@ NEEDS_DATA = [name for name in NAMES if dataset_of(name) in {*FILES, "ParallelTe
 LONG = [name for name in NAMES if seconds(name) > QUICK_SECONDS]
 SLOW = sorted({*NEEDS_DATA, *LONG} - set(SIZED))  # minutes each on 2 cores: make slow
 QUICK = sorted(set(NAMES) - set(SLOW) - set(SIZED))
+READ_WHOLE = {*TEXTS, *(name for name in NAMES if dataset_of(name) == "ParallelText")}  # their facts are the texts'
+CONTINUED = {name for name in NEEDS_DATA if "First" in header(name)}  # from a run of the same data
+
+
+def marked(names: Iterable[str], with_data: Iterable[str]) -> list[Any]:
+    """Parameters, of which some are for tests of real data."""
+    return [pytest.param(name, marks=pytest.mark.data if name in with_data else ()) for name in names]
 
 
 def write_example_table(folder: Path) -> None:
@@ -75,7 +83,7 @@ def test_recipes_were_found() -> None:
     assert {"cnn/alexnet", "cnn/vgg16", "cnn/googlenet", "cnn/resnet50", "cnn/resnet110", "cnn/xception"} <= set(SIZED)
 
 
-@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize("name", marked(SIZED, READ_WHOLE))
 def test_header_of_what_was_never_trained_says_its_size_as_counted(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,12 +93,8 @@ def test_header_of_what_was_never_trained_says_its_size_as_counted(
     assert recipe.purpose(recipe.bundled() / f"{name}.yaml").endswith(".")
     assert found["Run"] == f"dltool train {name} --out runs/{name.replace('/', '-')}"
     assert found["Needs"].endswith("not trained here.")
-    if name in TEXTS and "DLTOOL_DATA" not in os.environ:
-        pytest.skip("needs DLTOOL_DATA")
     command = shlex.split(found["Check"])
     assert command[:3] == ["dltool", "summary", name]
-    if dataset_of(name) == "ParallelText" and "DLTOOL_DATA" not in os.environ:
-        pytest.skip("needs DLTOOL_DATA")
     done = run(capsys, *command[1:], "--format", "json")
     assert done.status == 0, done.err
     (total,) = json.loads(done.out)["total"]
@@ -123,16 +127,19 @@ def test_header_names_the_run_that_a_recipe_starts_from(name: str) -> None:
     assert command[-1] in settings
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*SIZED}))
-def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.recipes)])
+@pytest.mark.parametrize("name", marked(sorted({*NAMES} - {*SIZED}), {*READ_WHOLE, *CONTINUED}))
+def test_builds_for_its_data_and_takes_a_step(
+    name: str, eagerly: bool, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On images of noise where the data are files, whose decoding takes long; their readers have tests of their own.
+
+    An eager step takes a tenth of the time that tracing the graph takes: make recipes does both.
+    """
     loaded = recipe.load(name)
     if "First" in header(name):
-        if name in NEEDS_DATA and "DLTOOL_DATA" not in os.environ:
-            pytest.skip("what it begins with needs DLTOOL_DATA")
         train_first(name, capsys, "fit.steps_per_epoch=1")
     build.check(loaded)
-    if (name in TEXTS or dataset_of(name) == "ParallelText") and "DLTOOL_DATA" not in os.environ:
-        pytest.skip("needs DLTOOL_DATA")
     dataset = selected(loaded, build.dataset(loaded.get("data", "dataset")))
     if isinstance(dataset, TextDataset):
         data = Data.of(loaded, dataset)
@@ -142,7 +149,7 @@ def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: p
         data = Data.of(loaded, dataset)
         facts = data.facts
         (x, y), *_ = data.pipeline("train", 16).batches(1)
-    elif name in NEEDS_DATA and ("DLTOOL_DATA" not in os.environ or dataset_of(name) == "Cifar10"):  # long to decode
+    elif name in NEEDS_DATA:
         shape = FILES[dataset_of(name)]
         facts = {"input_shape": shape, "num_classes": 10}
         x, y = np.random.default_rng(0).integers(0, 256, (64, *shape), np.uint8), np.arange(64) % 10
@@ -153,12 +160,15 @@ def test_builds_for_its_data_and_takes_a_step(name: str, folder: Path, capsys: p
     batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
     model = build.model(loaded, facts, lambda: batches)
     build.compile(loaded, model, facts, steps_per_epoch=10)
+    model.run_eagerly = eagerly
     count = facts.get("rows", 16)
     first: Any = model.train_on_batch(tf.nest.map_structure(lambda a: a[:count], x), y[:count], return_dict=True)
     assert np.isfinite(first["loss"])
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHORTEST else pytest.mark.recipes) for name in QUICK]
+)
 def test_quick_recipe_trains_to_the_figure_of_its_header(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,7 +176,7 @@ def test_quick_recipe_trains_to_the_figure_of_its_header(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+@pytest.mark.data
 @pytest.mark.parametrize("name", SLOW)
 def test_slow_recipe_trains_to_the_figure_of_its_header(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]

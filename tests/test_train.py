@@ -109,7 +109,7 @@ def test_a_changed_recipe_is_shown_and_refused_until_accepted(capsys: pytest.Cap
     assert Path("a/recipe.yaml").read_text() == before
     done = run(capsys, "train", "a", "fit.epochs=3", "--resume", "--accept-changes")
     assert done.status == 0
-    assert done.err.startswith("changed since: fit.epochs: 2 -> 3\nepoch 3/3 ")
+    assert done.err.startswith("dltool: changed since: fit.epochs: 2 -> 3\nepoch 3/3 ")
     assert [row["epoch"] for row in history("a")] == ["1", "2", "3"]
 
 

@@ -76,7 +76,7 @@ def test_a_line_that_is_too_long_is_cut_and_named(run_: Path, translate: Any) ->
     done = translate(run_, "--to", "fr", "--max-length", "4", lines="one\n" + "two " * 40_000 + "\nthree\n")
     assert done.status == 0
     assert len(done.out.split("\n")) == 4
-    assert done.err == "dltool: warning: standard input:2: is too long and was cut\n"
+    assert done.err == "dltool: standard input:2: is too long and was cut\n"
 
 
 def test_lines_before_broken_bytes_are_translated(run_: Path, translate: Any) -> None:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, names, recipe, runs, tables
+from dltool import backend, build, changes, messages, other_data, runs, tables
 from dltool.data import Data, differing_fact, reading, selected
-from dltool.errors import DataError, RequirementError, UsageError
+from dltool.errors import DataError, Mistakes, RequirementError, UsageError
+from dltool.other_data import other_dataset
 from dltool.predictions import (
     Evaluated,
     Measured,
@@ -22,7 +23,7 @@ from dltool.predictions import (
     regression,
 )
 from dltool.preparation import DEFAULT_BATCH_SIZE
-from dltool.recipe import Recipe, Value
+from dltool.recipe import Recipe
 from dltool.requirement import Requirement
 from dltool.runs import RunDirectory
 from dltool.values import to_text
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test", "all")
 WORDS = ("run", "split")  # columns of the scores that are no figures
+READ_BY = ("features", "fill_values", "categories", "classes", "num_classes")  # facts by which runs read tables
 
 
 def run(
@@ -49,19 +51,28 @@ def run(
     form: str,
     device: str,
     write: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     """Evaluate, write the report and the predictions, then check the requirements.
 
     Raises:
         RequirementError: a requirement is not met; the report is written all the same.
     """
-    requirements = [Requirement.parse(text) for text in require]
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
-    if per_class and confusion and form == "csv":
-        raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
-    check_target("--predictions", predictions, overwrite)
-    evaluated, classes = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device)
+    mistakes = Mistakes()
+    requirements = []
+    for text in require:
+        with mistakes:
+            requirements.append(Requirement.parse(text))
+    with mistakes:
+        if split is not None and split not in SPLITS:
+            raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    with mistakes:
+        if per_class and confusion and form == "csv":
+            raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
+    with mistakes:
+        check_target("--predictions", predictions, overwrite)
+    mistakes.finish()
+    evaluated, classes = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device, say=say)
     report = sections(evaluated, classes, confusion)
     scores = report["scores"].to_dict("records")
     figures = [name for name in scores[0] if name not in WORDS]
@@ -83,33 +94,54 @@ def run(
 
 
 def evaluate_runs(
-    paths: Sequence[Path], *, split: str | None, data: str | None, batch_size: int | None, device: str
+    paths: Sequence[Path],
+    *,
+    split: str | None,
+    data: str | None,
+    batch_size: int | None,
+    device: str,
+    say: Callable[[str], None],
 ) -> tuple[list[Evaluated | Measured], list[str]]:
-    """Each run's outputs and figures, then those of the average of several with outputs; and the classes' names."""
+    """Each run's outputs and figures, then those of the average of several with outputs; and the classes' names.
+
+    Args:
+        say: takes a line for the user, such as on categories that training never saw.
+    """
     directories = [RunDirectory(path) for path in paths]
     for directory in directories:
         directory.check_is_run()
     recipes = [changes.own_recipe(directory) for directory in directories]
     trained = [directory.read_json(runs.DATA) for directory in directories]
-    other = None if data is None else other_dataset(data, recipes[0], trained[0])
+    if data is not None:
+        other_dataset(data, recipes[0], trained[0])  # what is wrong with it comes before TensorFlow is loaded
     policies = {one.setting("dtype_policy") for one in recipes}
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
     from dltool.procedures import fused_recurrence
 
     evaluated: list[Evaluated | Measured] = []
     sources: dict[str, tuple[Data, str]] = {}
-    for directory, one, facts in zip(directories, recipes, trained, strict=True):
+    for directory, one in zip(directories, recipes, strict=True):
         model = directory.load_model()
+        facts = other_data.facts_of(directory, one, model)
         fused_recurrence.fuse(model)
-        key = to_text(one.setting("data")) + (str(directory) if (directory / runs.VOCABULARY).is_dir() else "")
+        kept = {fact: facts.get(fact) for fact in READ_BY}
+        key = to_text([one.setting("data"), kept])
+        key += str(directory) if (directory / runs.VOCABULARY).is_dir() else ""
         if key not in sources:
             read = {"rows": facts.get("rows"), "vocabulary": changes.own_vocabulary(directory)}
-            sources[key] = _of_recipe(one, directory, split, read) if other is None else _of_other(other, split, read)
+            if data is None:
+                sources[key] = _of_recipe(one, changes.own_dataset(one, directory).as_trained(facts), split, read)
+            else:
+                sources[key] = _of_other(other_dataset(data, one, facts), split, read)
+            source, name = sources[key]
+            if (name != "train" or data is not None) and (line := source.unseen(name)) is not None:
+                say(line)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
         size = batch_size or source.evaluation_batch(one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
         pipeline = source.pipeline(name, size)
-        whole = source.splits.keys() == {"train"} and (split == "all" or other is not None)
+        messages.status(f"evaluating {directory} on the {name} split ...")
+        whole = source.splits.keys() == {"train"} and (split == "all" or data is not None)
         with source.explained(), _fitting(directory):
             split_ = "all" if whole else name
             if source.is_text:
@@ -220,50 +252,8 @@ def _numbered(word: str, index: int, array: Any) -> str:
     return f"{word}_{index}" if array.shape[1] > 1 else word
 
 
-def other_dataset(text: str, one: Recipe, facts: dict[str, Any]) -> Any:
-    """The dataset of --data. What it leaves unsaid is as the run had it, the order of classes above all."""
-    value = recipe.from_text(text, "--data")
-    name = recipe.object_name(value)
-    if name is None:
-        raise UsageError(
-            f"--data '{text}': write a dataset as in a recipe, such as 'Csv: {{path: new.csv, target: y}}'"
-        )
-    try:
-        target = names.find("datasets", name)
-    except LookupError:
-        return build.dataset(value, "--data")  # says what is wrong
-    plain = changes.dataset_arguments(value)
-    given = value.data[name] if value.is_mapping else None
-    if given is not None and not given.is_mapping and isinstance(plain[name], dict):
-        given = Value(dict.fromkeys(plain[name], given), given.place)
-    if given is not None and not given.is_mapping:
-        return build.dataset(value, "--data")
-    added = recipe.from_text(to_text(_unsaid(name, build.parameters(target), one, facts)), "--data")
-    body = Value({**added.data, **(given.data if given is not None else {})}, value.place)
-    other = build.dataset(Value({name: body}, value.place), "--data")
-    return selected(one, other) if name == recipe.object_name(one.section("data", "dataset")) else other
-
-
-def _unsaid(name: str, parameters: Any, one: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
-    """Arguments for a dataset of this name: facts of the run's data, and its own arguments less its files."""
-    kinds = facts.get("features", {})
-    found = {
-        "classes": facts.get("classes", facts.get("class_names")),
-        "numeric": [column for column, kind in kinds.items() if kind.startswith("float")],
-        "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
-    }
-    own = changes.dataset_arguments(one.section("data", "dataset"))
-    if one.setting("data", "classes") is not None and recipe.object_name(one.section("data", "dataset")) == name:
-        del found["classes"]  # they are selected once the dataset is there
-    if isinstance(own, dict) and name in own and isinstance(own[name], dict):
-        found |= own[name]
-    files = {argument for argument in parameters if argument == "path" or argument.endswith("_path")}
-    return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
-
-
-def _of_recipe(one: Recipe, directory: RunDirectory, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
+def _of_recipe(one: Recipe, dataset: Any, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
     """The data of a run's recipe and the split to evaluate; `read`: how text is read, as `Data` takes it."""
-    dataset = changes.own_dataset(one, directory)
     if split == "all":
         return _whole(selected(one, dataset), read), "train"
     return _split_of(Data.of(one, dataset, read["vocabulary"]), split)
@@ -304,9 +294,7 @@ def _check_fits(directory: RunDirectory, model: Any, old: dict[str, Any], new: d
         if (kind in old) != (kind in new):
             words = " and ".join("classes" if "num_classes" in facts else "numbers" for facts in (old, new))
             raise DataError(f"{directory}: targets differ in kind (the run's and the data's: {words})")
-    missing = [name for name in old.get("features", ()) if name not in new.get("features", ())]
-    if missing:
-        raise DataError(f"{directory}: needs columns that the data do not have: {', '.join(missing)}")
+    other_data.check_has_columns(directory, old, new)
     name = differing_fact(old, new, ("input_shape", "num_targets", "class_names"))
     if name is not None:
         raise DataError(f"{directory}: was trained on data of {name} {old.get(name)}, these have {new.get(name)}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import backend, build, changes, runs, tables
 from dltool.data import reading
-from dltool.errors import DataError, UsageError
+from dltool.errors import DataError, Mistakes, UsageError
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -57,13 +57,18 @@ def run(
         UsageError: the prompt has what the run does not know, or its model can't be run token by token.
         DataError: there is no such run, or it is not of a text.
     """
-    if sampling.top_p is not None and not 0 < sampling.top_p <= 1:
-        raise UsageError(f"--top-p {sampling.top_p:g}: must lie above 0, up to 1")
-    if not (sampling.temperature >= 0 and math.isfinite(sampling.temperature)):
-        raise UsageError(f"--temperature {sampling.temperature:g}: must be a finite number >= 0")
+    mistakes = Mistakes()
+    with mistakes:
+        if sampling.top_p is not None and not 0 < sampling.top_p <= 1:
+            raise UsageError(f"--top-p {sampling.top_p:g}: must lie above 0, up to 1")
+    with mistakes:
+        if not (sampling.temperature >= 0 and math.isfinite(sampling.temperature)):
+            raise UsageError(f"--temperature {sampling.temperature:g}: must be a finite number >= 0")
     for option, value in {"--top-k": sampling.top_k, "--top-p": sampling.top_p}.items():
-        if sampling.temperature == 0 and value is not None:
-            raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
+        with mistakes:
+            if sampling.temperature == 0 and value is not None:
+                raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
+    mistakes.finish()
     directory = RunDirectory(path)
     tokenizer = _tokenizer(directory)
     start = _start(tokenizer, prompt)

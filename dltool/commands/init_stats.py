@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import backend, build, recipe, runs, tables, variations
 from dltool.commands.signal_tables import MODEL_FIGURES, report
-from dltool.errors import RequirementError, UsageError
+from dltool.errors import Mistakes, RequirementError, UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.requirement import Requirement
 from dltool.trial import Trial, trials
@@ -44,16 +44,24 @@ def run(
     Raises:
         RequirementError: a requirement is not met; the report is written all the same.
     """
-    moments = parse_steps(steps)
-    variations.check(**{name: [text] for name, text in (("batch_norm", batch_norm), ("depths", depths),
-                                                       ("widths", widths)) if text is not None})  # fmt: skip
-    requirements = [Requirement.parse(text, "gradient_ratio<1e3") for text in require]
-    for requirement in requirements:
-        requirement.check_figure(MODEL_FIGURES)
-    check_target("--plot", plot, overwrite, PICTURES)
+    mistakes, moments = Mistakes(), [0]
+    with mistakes:
+        moments = parse_steps(steps)
+    for name, text in (("batch_norm", batch_norm), ("depths", depths), ("widths", widths)):
+        with mistakes:
+            variations.check(**({} if text is None else {name: [text]}))
+    requirements = []
+    for text in require:
+        with mistakes:
+            requirements.append(Requirement.parse(text, "gradient_ratio<1e3"))
+            requirements[-1].check_figure(MODEL_FIGURES)
+    with mistakes:
+        check_target("--plot", plot, overwrite, PICTURES)
     is_run = recipe.holds((Path(source) / runs.RECIPE).is_file)
-    if is_run and seeds > 1:
-        raise UsageError("--seeds: a run is measured with its trained weights, which are not drawn again")
+    with mistakes:
+        if is_run and seeds > 1:
+            raise UsageError("--seeds: a run is measured with its trained weights, which are not drawn again")
+    mistakes.finish(lambda: build.load_any(source, overrides))
     asked = {"compare": compare, "activations": compare_activation, "batch_norm": batch_norm}
     asked |= {"depths": depths, "widths": widths}
     found: list[Trial] = []

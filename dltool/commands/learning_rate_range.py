@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dltool import backend, runs, tables
+from dltool import backend, build, runs, tables
 from dltool import recipe as recipes
 from dltool.commands.learning_rate_sweeps import RangeTest, peak
-from dltool.errors import UsageError
+from dltool.errors import Mistakes, UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.progress import TrainingProgress
 from dltool.recipe import Recipe
@@ -49,9 +49,14 @@ def run(
         UsageError: an option that cannot work; nothing was trained.
         DltoolError: no rate can be suggested; the tables are written, the files are not.
     """
-    _check(start, stop, steps, spacing, seeds, smoothing)
-    check_target("--plot", plot, overwrite, PICTURES)
-    check_target("--write", patch, overwrite, (".yaml", ".yml"))
+    mistakes = Mistakes()
+    with mistakes:
+        _check(start, stop, steps, spacing, seeds, smoothing)
+    with mistakes:
+        check_target("--plot", plot, overwrite, PICTURES)
+    with mistakes:
+        check_target("--write", patch, overwrite, (".yaml", ".yml"))
+    mistakes.finish(lambda: build.load_any(source, overrides))
     prepared = prepare(source, overrides, device=device)
     say = TrainingProgress().say
     test = RangeTest(prepared, source, start, stop, steps, spacing, smoothing, validation)

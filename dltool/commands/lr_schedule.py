@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool import plan_tables, planning, plans_of_runs, recipe, runs, tables
-from dltool.errors import UsageError
+from dltool.errors import Mistakes, UsageError
 from dltool.planning import Plan
 from dltool.tables import Rows
 from dltool.writing import PICTURES, check_target
@@ -45,10 +45,16 @@ def run(
         arguments: sources (recipes, runs, schedules in words), each followed by the overrides for it.
         width: characters of a drawing in the terminal.
     """
-    check_target("--plot", plot, overwrite, PICTURES)
-    plans = planned(arguments, steps, epochs, steps_per_epoch)
-    if metrics is not None and len(plans) > 1:
-        raise UsageError("--metrics is one training's: give one recipe with it, not several sources")
+    mistakes = Mistakes()
+    plans: list[Plan] = []
+    with mistakes:
+        check_target("--plot", plot, overwrite, PICTURES)
+    with mistakes:
+        plans = planned(arguments, steps, epochs, steps_per_epoch)
+    with mistakes:
+        if metrics is not None and len(plans) > 1:
+            raise UsageError("--metrics is one training's: give one recipe with it, not several sources")
+    mistakes.finish()
     found: dict[str, list[Any]] = {"plateau": [], "planned and logged": [], "after --resume": []}
     plans = [_with_history(plan, metrics, found, say) for plan in plans]
     for plan in plans:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dltool import build, runs, starting, tables
 from dltool import recipe as recipes
-from dltool import runs, starting, tables
-from dltool.errors import UsageError
+from dltool.errors import Mistakes, UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.progress import TrainingProgress
 
@@ -43,11 +43,16 @@ def run(
     Raises:
         UsageError: an option that cannot work; nothing was written.
     """
-    if recipes.holds((Path(source) / runs.RECIPE).is_file):
-        raise UsageError(f"--lsuv: {source} is a run, whose trained weights would be lost. Give its recipe.")
-    if not 0 < tolerance < 1:
-        raise UsageError(f"--tolerance: a number between 0 and 1. Got {tolerance:g}.")
-    starting.check_free(out, overwrite)
+    mistakes = Mistakes()
+    with mistakes:
+        if recipes.holds((Path(source) / runs.RECIPE).is_file):
+            raise UsageError(f"--lsuv: {source} is a run, whose trained weights would be lost. Give its recipe.")
+    with mistakes:
+        if not 0 < tolerance < 1:
+            raise UsageError(f"--tolerance: a number between 0 and 1. Got {tolerance:g}.")
+    with mistakes:
+        starting.check_free(out, overwrite)
+    mistakes.finish(lambda: build.load_any(source, overrides))
     prepared = prepare(source, overrides, device=device)
     say = TrainingProgress(quiet=False).say
     rows = repair(prepared, layers, batches, tolerance, attempts, say)

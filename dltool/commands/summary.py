@@ -11,7 +11,7 @@ from dltool import absent_data, backend, build, changes, data_facts, recipe, run
 from dltool.data import DEFAULT_BATCH_SIZE, reading, selected
 from dltool.datasets.texts import TextDataset
 from dltool.datasets.translation import TranslationDataset
-from dltool.errors import DltoolError, RecipeError, UsageError
+from dltool.errors import DltoolError, Mistakes, RecipeError, UsageError
 from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.runs import RunDirectory
 from dltool.writing import PICTURES, check_target
@@ -34,8 +34,13 @@ def run(
     """Write a row a layer and the totals; draw the graph if asked for."""
     import pandas as pd
 
-    check_target("--plot", plot, overwrite, PICTURES)
-    model, size = _model(source, overrides, _facts(input_shape, classes))
+    mistakes, facts = Mistakes(), {}
+    with mistakes:
+        check_target("--plot", plot, overwrite, PICTURES)
+    with mistakes:
+        facts = _facts(input_shape, classes)
+    mistakes.finish(lambda: build.load_any(source, overrides))
+    model, size = _model(source, overrides, facts)
     from dltool.diagnostics.summary import summary
 
     try:

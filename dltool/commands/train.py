@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dltool import build, changes, experiment, recipe, runs, tables
-from dltool.errors import UsageError
+from dltool.errors import Mistakes, RecipeError, UsageError
 from dltool.progress import TrainingProgress
+from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -29,18 +31,23 @@ def run(
     write: Callable[[str], None],
 ) -> None:
     """Train and write the figures, or under `quiet` the run directory alone."""
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if accept_changes and not resume:
-        raise UsageError("--accept-changes goes with --resume")
+    mistakes = Mistakes()
+    with mistakes:
+        if resume and overwrite:
+            raise UsageError("--resume and --overwrite exclude each other")
+    with mistakes:
+        if accept_changes and not resume:
+            raise UsageError("--accept-changes goes with --resume")
     folder, name = Path(source), None
     if recipe.holds((folder / runs.RECIPE).is_file):
         source, name = str(folder / runs.RECIPE), folder.absolute().name
         if out is None and (resume or overwrite):
             out = folder
-        changes.own_dataset(recipe.load(source, overrides), RunDirectory(folder))
+    with mistakes:
+        loaded = _loaded(source, overrides, None if name is None else RunDirectory(folder))
+    mistakes.finish()
     trained = experiment.train(
-        build.load(source, overrides),
+        loaded,
         out=out,
         name=name,
         resume=resume,
@@ -55,6 +62,17 @@ def run(
     write(tables.render(report(trained), form))
     if form == "table":
         write(f"{trained.run}\n")
+
+
+def _loaded(source: str, overrides: Sequence[str], run_: RunDirectory | None) -> Recipe:
+    """The recipe; of a run whose data are gone, that is the only thing wrong with it."""
+    try:
+        return build.load(source, overrides)
+    except RecipeError:
+        if run_ is not None:
+            with suppress(RecipeError):
+                changes.own_dataset(recipe.load(source, overrides), run_)
+        raise
 
 
 def report(trained: experiment.TrainedRun) -> dict[str, pd.DataFrame]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dltool import backend, build, changes, line_stream, recipe, runs, tables
+from dltool import backend, build, changes, line_stream, messages, recipe, runs, tables
 from dltool.data import reading
-from dltool.errors import DataError, UsageError
+from dltool.errors import DataError, Mistakes, UsageError
 from dltool.line_stream import Line
 from dltool.runs import RunDirectory
 from dltool.writing import atomic
@@ -95,15 +95,23 @@ def run(
         DataError: a run can't be read or translates nothing; the text is no UTF-8; too few or many references.
     """
     directories, text = divided(arguments)
-    if text is not None and input_ is not None:
-        raise UsageError(f"--input {input_}: there is a text already ('{text}'). Give one of them.")
-    if search.best > search.beam_size:
-        raise UsageError(f"--n-best {search.best}: needs a --beam-size of as many at least, it is {search.beam_size}")
-    if output.attention is not None:
-        _check_folder(output.attention, output.overwrite)
-    references = None if judgement is None else _references(judgement.reference)
-    if input_ is not None and not input_.is_file():
-        raise UsageError(f"--input {input_}: there is no such file.")
+    mistakes, references = Mistakes(), None
+    with mistakes:
+        if text is not None and input_ is not None:
+            raise UsageError(f"--input {input_}: there is a text already ('{text}'). Give one of them.")
+    with mistakes:
+        if search.best > search.beam_size:
+            least = f"needs a --beam-size of as many at least, it is {search.beam_size}"
+            raise UsageError(f"--n-best {search.best}: {least}")
+    with mistakes:
+        if output.attention is not None:
+            _check_folder(output.attention, output.overwrite)
+    with mistakes:
+        references = None if judgement is None else _references(judgement.reference)
+    with mistakes:
+        if input_ is not None and not input_.is_file():
+            raise UsageError(f"--input {input_}: there is no such file.")
+    mistakes.finish()
     vocabularies, language, longest = _spoken(directories, to)
     translator = _translator(directories, vocabularies, longest, search, output, device)
     name = str(input_) if input_ is not None else "the text" if text is not None else STDIN
@@ -113,7 +121,7 @@ def run(
         for window in line_stream.windows(stream, name, GROUP * search.batch_size):
             found, cut = translator([line.text for line in window], language)
             for number in sorted({*cut, *(i for i, line in enumerate(window) if line.cut)}):
-                say(f"dltool: warning: {name}:{window[number].number}: is too long and was cut\n")
+                say(f"{messages.PREFIX}{name}:{window[number].number}: is too long and was cut\n")
             write("".join(_lines(line, best, output) for line, best in zip(window, found, strict=True)))
             for line, best in zip(window, found, strict=True):
                 _tell_attention(line, best[0], output, say)

@@ -49,6 +49,7 @@ class Dataset(ABC):
 
     # or "regression", "language" or "translation"; an instance may set its own
     task: ClassVar[str] = "classification"
+    is_trained: bool = False  # whether it is read as the training data of a run were (`as_trained`)
 
     @property
     def title(self) -> str:
@@ -91,6 +92,34 @@ class Dataset(ABC):
             The dataset cut, such as a text of which the end is held out; None: examples may be drawn.
         """
         return None
+
+    def as_trained(self, facts: Mapping[str, Any]) -> Dataset:
+        """The dataset read as the data of a run were: what training inferred from its data is not inferred anew.
+
+        Args:
+            facts: those that the run keeps of its data, all that `facts()` gave; `categories` maps columns of a table
+                to the categories that training saw, where that is known.
+        """
+        return self
+
+    def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
+        """One line that counts what training never saw in the examples at `indices` of a part, or None."""
+        return None
+
+    def hints(self) -> list[str]:
+        """What a user who trains on the data should know of them, a line each."""
+        return []
+
+    def origins(self, part: str) -> tuple[str, Sequence[Any]]:
+        """Where each example of a stored part comes from: "file" and their names, or "row" and 0, 1, ..."""
+        return "row", range(self.sizes()[part])
+
+
+def trained_classes(facts: Mapping[str, Any]) -> list[Any] | None:
+    """The classes of a run's dataset in label order, before some were selected; None where that is not known."""
+    if "selected_classes" in facts:
+        return facts.get("source_classes")
+    return facts.get("classes", facts.get("class_names"))
 
 
 class Vocabulary(Protocol):

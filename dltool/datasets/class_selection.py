@@ -56,6 +56,7 @@ class _Selected(Dataset):
     def __init__(self, dataset: Dataset, classes: list[int]) -> None:
         self.dataset, self.classes = dataset, classes
         self.task = dataset.task  # type: ignore[misc]
+        self.is_trained = dataset.is_trained
         self._indices: dict[str, np.ndarray] = {}
 
     @property
@@ -71,6 +72,9 @@ class _Selected(Dataset):
 
     def facts(self) -> dict[str, Any]:
         facts = dict(self.dataset.facts())
+        source = facts.get("classes", facts.get("class_names"))
+        if source is not None:
+            facts["source_classes"] = list(source)
         for name in ("class_names", "classes"):
             if name in facts:
                 facts[name] = [facts[name][number] for number in self.classes]
@@ -83,12 +87,23 @@ class _Selected(Dataset):
         taken = self.dataset.read(part).take(self.indices(part))
         return Examples(taken.x, self.labels(part))
 
+    def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
+        own = self.indices(part)
+        return self.dataset.unseen(part, own if indices is None else own[indices])
+
+    def hints(self) -> list[str]:
+        return self.dataset.hints()
+
+    def origins(self, part: str) -> tuple[str, Sequence[Any]]:
+        word, places = self.dataset.origins(part)
+        return word, [places[index] for index in self.indices(part)]
+
     def indices(self, part: str) -> np.ndarray:
         """Where the examples are in the other dataset's part, rising."""
         if part not in self._indices:
             old = self._old(part)
             self._indices[part] = np.flatnonzero(np.isin(old, self.classes))
-            missing = sorted(set(self.classes) - set(old.tolist())) if part == "train" else ()
+            missing = sorted(set(self.classes) - set(old.tolist())) if part == "train" and not self.is_trained else ()
             for number in missing:
                 raise ValueError(f"{self.title} has no training example of class {number}: select others.")
         return self._indices[part]

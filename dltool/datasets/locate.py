@@ -8,10 +8,11 @@ import io
 import os
 import re
 import socket
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from dltool import messages
 
 TIMEOUT = 30.0  # seconds without a byte before a download counts as failed
 
@@ -57,7 +58,7 @@ def download(owner: str, module: str, looked: list[Path]) -> tuple[tuple[Any, An
     Raises:
         FileNotFoundError: if the download fails; its one line says where was looked and what to do.
     """
-    print(f"{owner}: no local files, downloading into {keras_cache()}", file=sys.stderr)
+    messages.say(f"{owner}: no local files, downloading into {keras_cache()}")
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:

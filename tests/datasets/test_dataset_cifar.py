@@ -14,7 +14,6 @@ from dltool.datasets import members, restricted_pickle
 from dltool.datasets.cifar10 import Cifar10
 from dltool.datasets.cifar100 import COARSE, COARSE_OF, Cifar100
 
-needs_data = pytest.mark.skipif(not os.environ.get("DLTOOL_DATA"), reason="needs DLTOOL_DATA")
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 
@@ -295,7 +294,6 @@ def test_a_truncated_pickle_is_one_line():
         restricted_pickle.loads(pickle.dumps({b"data": np.zeros(100)})[:-20], "origin")
 
 
-@needs_data
 @pytest.mark.data
 def test_cifar10_has_its_published_statistics():
     cifar = Cifar10()

@@ -11,7 +11,6 @@ import pytest
 from dltool.datasets.fashion_mnist import FashionMnist
 from dltool.datasets.mnist import Mnist
 
-needs_data = pytest.mark.skipif(not os.environ.get("DLTOOL_DATA"), reason="needs DLTOOL_DATA")
 FILES = {
     "train-images": (12, 28, 28),
     "train-labels": (12,),
@@ -205,7 +204,6 @@ def test_a_missing_file_among_others_is_named(tmp_path):
         Mnist(tmp_path).sizes()
 
 
-@needs_data
 @pytest.mark.data
 def test_mnist_has_its_published_statistics():
     mnist = Mnist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import wave
 import zipfile
 from pathlib import Path
@@ -97,7 +96,7 @@ def test_an_archive_without_recordings_and_a_length_of_nothing_are_errors(tmp_pa
             SpokenDigits(seconds=seconds)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif("DLTOOL_DATA" not in os.environ, reason="needs DLTOOL_DATA")
+@pytest.mark.data
 def test_the_real_recordings() -> None:
     dataset = SpokenDigits(seconds=2.3)
     assert dataset.sizes() == {"train": 2700, "test": 300}
