@@ -137,7 +137,8 @@ def evaluate(
         Path | None,
         typer.Option(
             "--predictions",
-            help="Write a row an example: target, prediction, outputs; of several runs, their average's.",
+            help="Write a CSV row an example: its file or row, target, prediction and probabilities by class name; "
+            "of several runs, their average's.",
         ),
     ] = None,
     per_class: Annotated[

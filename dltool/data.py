@@ -17,6 +17,8 @@ from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageErr
 from dltool.recipe import Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dltool.datasets.base import Vocabulary
     from dltool.datasets.token_pairs import Pairs
     from dltool.pipelines.base import Pipeline
@@ -147,6 +149,22 @@ class Data:
         split = self.splits[name]
         with reading():
             return self.dataset.unseen(split.part, split.indices())
+
+    def class_counts(self, name: str) -> np.ndarray | None:
+        """Examples of each class in a split, int (classes,); None where there is not one class an example."""
+        import numpy as np
+
+        split, classes = self.splits[name], self.facts.get("num_classes")
+        with reading():
+            labels, indices = np.asarray(self.dataset.labels(split.part)), split.indices()
+        if classes is None:
+            return None
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            labels = labels.argmax(axis=1)
+        if labels.size != len(labels):
+            return None
+        labels = labels.reshape(-1) if indices is None else labels.reshape(-1)[indices]
+        return np.bincount(labels.astype(int), minlength=classes)
 
     def hints(self) -> list[str]:
         """What a user who trains on the data should know of them, a line each."""

@@ -13,7 +13,7 @@ from dltool.recipe import Recipe, Value
 from dltool.runs import DATA, RunDirectory
 from dltool.values import to_text
 
-TEXT = ("tokens", "sequence_length", "vocabulary_size", "directions", "zero_shot", "max_length")  # facts of text
+TEXT = ("tokens", "sequence_length", "directions", "zero_shot", "max_length")  # facts of text
 
 
 def facts_of(run: RunDirectory, one: Recipe, model: Any) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: Mapping[str, Any]) -
         "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
         "target": facts.get("target"),
         **{fact: facts[fact] for fact in TEXT if fact in facts and "tokens" in facts},
+        **{fact: facts[fact] for fact in ("vocabulary_size",) if facts.get("tokens") == "pieces"},
         **_of_images(facts.get("input_shape")),
     }
     own = changes.dataset_arguments(one.section("data", "dataset"))

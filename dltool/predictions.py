@@ -61,6 +61,7 @@ class Evaluated:
         figures: loss and compiled metrics.
         model: the compiled model.
         classes: how many the run's data have, None where targets are numbers.
+        origin: "file" or "row", and which each example is, (examples,).
     """
 
     run: str
@@ -70,6 +71,7 @@ class Evaluated:
     figures: dict[str, float]
     model: Any
     classes: int | None = None
+    origin: tuple[str, Sequence[Any]] | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray | None:
@@ -253,7 +255,7 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
         total += (float(loss) - sum(map(float, model.losses))) * len(y)
         model.compute_metrics(None, y, predicted, None)
     figures = _figures(model, total / len(outputs))
-    return Evaluated(AVERAGE, first.split, first.targets, outputs, figures, model, first.classes)
+    return Evaluated(AVERAGE, first.split, first.targets, outputs, figures, model, first.classes, first.origin)
 
 
 def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:

@@ -187,7 +187,7 @@ class Preparation:
             raise RecipeError([Problem(place, path, problem)])
 
     def _class_weight(self) -> Any:
-        from dltool.procedures.gradient_descent import class_weights
+        from dltool.procedures.class_weighting import class_weights
 
         value = self.recipe.get("fit", "class_weight")
         if value is None or value.data is None:
@@ -195,8 +195,10 @@ class Preparation:
         if isinstance(self.data.dataset, TokenDataset):
             message = "weighs classes of examples; of text each token is one. Remove it."
             raise RecipeError([Problem(value.place, "fit.class_weight", message)])
+        weights, facts = value.plain(), self.data.facts
         try:
-            return class_weights(value.plain(), self.data.facts.get("num_classes") or 0)
+            counts = self.data.class_counts("train") if weights == "balanced" else None
+            return class_weights(weights, facts.get("num_classes") or 0, facts.get("class_names") or (), counts)
         except ValueError as error:
             raise RecipeError([Problem(value.place, "fit.class_weight", str(error))]) from error
 

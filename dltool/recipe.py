@@ -363,8 +363,8 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("fit", "callbacks"), _or_none(lambda data: isinstance(data, tuple)), "a list of callbacks"),
     (
         ("fit", "class_weight"),
-        _or_none(lambda data: isinstance(data, Mapping)),
-        "a mapping of class to weight",
+        _or_none(lambda data: isinstance(data, Mapping) or data == "balanced"),
+        "a mapping of class (name or number) to weight, or balanced",
     ),
     (("fit", "steps_per_epoch"), _or_none(_is_int(1)), "an int >= 1"),
     (("fit", "validation_steps"), _or_none(_is_int(1)), "an int >= 1"),

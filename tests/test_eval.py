@@ -197,7 +197,7 @@ def test_a_classifier_by_another_loss_has_figures_of_classes(name: str, capsys: 
     outputs = keras.models.load_model(f"{name}-1/model.keras").predict(x, verbose=0)
     frame = predictions(capsys, f"{name}-1", "--split", "all")
     word = "score" if name.startswith("hinge") else "probability"
-    assert list(frame) == ["index", "target", "prediction", *(f"{word}_{i}" for i in range(CLASSES))]
+    assert list(frame) == ["index", "row", "target", "prediction", *(f"{word}_{i}" for i in range(CLASSES))]
     assert frame.filter(like=word).to_numpy() == pytest.approx(outputs, abs=1e-5)
     assert np.array_equal(frame["target"], kinds["sparse"])
     assert np.array_equal(frame["prediction"], outputs.argmax(axis=1))
@@ -390,7 +390,8 @@ def test_class_order_is_the_runs_where_other_data_hold_one_class(
     small = table()[lambda frame: frame["kind"] == "small"]
     small.to_csv("small.csv", index=False)
     frame = predictions(capsys, tabular, "--data", "Csv: small.csv")
-    assert set(frame["target"]) == {1}  # big, small
+    assert set(frame["target"]) == {"small"}
+    assert list(frame) == ["index", "row", "target", "prediction", "probability_big", "probability_small"]
 
 
 @pytest.mark.parametrize(

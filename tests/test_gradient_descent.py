@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from dltool.datasets.base import Examples
 from dltool.pipelines.in_memory import DeviceArrays, InMemory
-from dltool.procedures.gradient_descent import GradientDescent, class_weights
+from dltool.procedures.class_weighting import class_weights
+from dltool.procedures.gradient_descent import GradientDescent
 from dltool.procedures.scheduled_optimizer import current_values
 
 SIZE, FEATURES, CLASSES = 100, 6, 3

@@ -86,7 +86,7 @@ def run(
         if isinstance(last, Measured):
             raise UsageError("--predictions: of text and sentences outputs for each token are not kept. Leave it away.")
         with runs.atomic(predictions) as file:
-            file.write(prediction_table(last).to_csv(index=False, lineterminator="\n").encode())
+            file.write(prediction_table(last, classes).to_csv(index=False, lineterminator="\n").encode())
     write(tables.render(report, form, section))
     unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
     if unmet:
@@ -134,7 +134,8 @@ def evaluate_runs(
             else:
                 sources[key] = _of_other(other_dataset(data, one, facts), split, read)
             source, name = sources[key]
-            if (name != "train" or data is not None) and (line := source.unseen(name)) is not None:
+            read_anew = data is not None or (name != "train" and source.vocabulary is None)
+            if read_anew and (line := source.unseen(name)) is not None:
                 say(line)
         source, name = sources[key]
         _check_fits(directory, model, facts, source.facts)
@@ -151,7 +152,9 @@ def evaluate_runs(
                 evaluated.append(_of_directions(source, name, size, model, str(directory), split_))
             else:
                 columns, classes = facts.get("features"), facts.get("num_classes")
-                evaluated.append(evaluate(model, pipeline, str(directory), split_, columns, classes))
+                outcome = evaluate(model, pipeline, str(directory), split_, columns, classes)
+                outcome.origin = source.origins(name)
+                evaluated.append(outcome)
     outputs = [one for one in evaluated if isinstance(one, Evaluated)]
     if not outputs:
         return evaluated, []
@@ -230,22 +233,36 @@ def sections(
     return report
 
 
-def prediction_table(evaluated: Evaluated) -> pd.DataFrame:
-    """A row an example: index, target, prediction, and of a classifier probabilities, or scores as they are."""
+def prediction_table(evaluated: Evaluated, classes: Sequence[str]) -> pd.DataFrame:
+    """A row an example: where it comes from, target and prediction, and of a classifier a probability a class.
+
+    Columns: `index`, from 0 in the split; `file`, or `row`, from 0 in the file or the arrays that the split lies in;
+    `target` and `prediction`, by class names where the data have them; `probability_NAME` of each class, or
+    `score_NAME` where outputs are no probabilities. Of other outputs `target` and `prediction`, or `target_0`, ... of
+    several.
+    """
     import numpy as np
     import pandas as pd
 
     if evaluated.is_classification and evaluated.scores is not None:
         outputs = evaluated.scores
         word = "score" if evaluated.probabilities is None else "probability"
-        columns: dict[str, Any] = {"target": evaluated.labels(), "prediction": evaluated.predicted()}
-        columns |= {f"{word}_{i}": outputs[:, i] for i in range(outputs.shape[1])}
+        count = outputs.shape[1]
+        names = [*classes[:count], *map(str, range(len(classes), count))]
+        columns: dict[str, Any] = {"target": _named(evaluated.labels(), names)}
+        columns["prediction"] = _named(evaluated.predicted(), names)
+        columns |= {f"{word}_{name}": outputs[:, i] for i, name in enumerate(names)}
     else:
         targets = evaluated.targets.reshape(len(evaluated.targets), -1)
         outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
         columns = {_numbered("target", i, targets): targets[:, i] for i in range(targets.shape[1])}
         columns |= {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
-    return pd.DataFrame({"index": np.arange(len(outputs)), **columns})
+    word, places = evaluated.origin or ("row", range(len(outputs)))
+    return pd.DataFrame({"index": np.arange(len(outputs)), word: list(places), **columns})
+
+
+def _named(labels: Any, names: Sequence[str]) -> list[str]:
+    return [names[label] if 0 <= label < len(names) else str(label) for label in labels.tolist()]
 
 
 def _numbered(word: str, index: int, array: Any) -> str:

@@ -92,6 +92,11 @@ class CifarLike(Dataset):
         labels = self._classes([label for label, _, _ in images], self._folder(part))
         return Examples(cifar_folders.decode(self._folder(part), images), labels)
 
+    def origins(self, part: str) -> tuple[str, Sequence[Any]]:
+        if self._place is None or self._batches:
+            return super().origins(part)
+        return "file", [name for _, name, _ in cifar_folders.listing(self._folder(part), self._folder_names)]
+
     def label_of_folder(self, label: int) -> int:
         """The class that the folder number `label` of `folder_classes` belongs to."""
         return label

@@ -33,12 +33,13 @@ class Listing:
     labels: np.ndarray
 
 
-def scan(root: Path, classes: list[str] | None) -> tuple[list[str], dict[str, Listing]]:
+def scan(root: Path, classes: list[str] | None, some_missing: bool = False) -> tuple[list[str], dict[str, Listing]]:
     """Class names in label order, and each part of <root>/[<any>/..][train|val|test/]<class>/**.
 
     Args:
         root: folder.
         classes: class names in label order, or None for the sorted names of the training class folders.
+        some_missing: whether the training part, too, may lack folders of some classes.
     Raises:
         ValueError: if there are fewer than 2 classes, an unknown or empty one, or a file that is no image.
     """
@@ -46,7 +47,7 @@ def scan(root: Path, classes: list[str] | None) -> tuple[list[str], dict[str, Li
     train = _folders(parts["train"])
     names = sorted(train) if classes is None else classes
     for name in names:
-        if name not in train:
+        if name not in train and not some_missing:
             raise ValueError(
                 f"{parts['train']} has no class folder '{name}' of 'classes'. {arguments.near(name, sorted(train))}"
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltool.datasets import arguments, class_folders, extraction, image_decoding
-from dltool.datasets.base import Examples, StreamedDataset
+from dltool.datasets.base import Examples, StreamedDataset, trained_classes
 from dltool.datasets.members import ARCHIVES
 
 if TYPE_CHECKING:
@@ -78,6 +79,20 @@ class ImageFolder(StreamedDataset):
         with tempfile.TemporaryDirectory() as anywhere:  # the other arguments are checked as ever
             folder = cls(**{**arguments, "path": anywhere})
         return {"input_shape": (*folder.image_size, image_decoding.CHANNELS[folder.color_mode])}
+
+    def as_trained(self, facts: Mapping[str, Any]) -> ImageFolder:
+        twin, classes = copy.copy(self), trained_classes(facts)
+        vars(twin).pop("_scan", None)
+        if classes is not None:
+            twin.classes, twin.is_trained = [str(name) for name in classes], True
+        return twin
+
+    def origins(self, part: str) -> tuple[str, Sequence[Any]]:
+        paths = self._listing(part).paths
+        if self.path.is_dir():
+            return "file", paths
+        root = extraction.extracted(self.path)
+        return "file", [os.path.relpath(path, root) for path in paths]
 
     def sizes(self) -> dict[str, int]:
         return {part: len(listing.paths) for part, listing in self._parts.items()}
@@ -165,4 +180,4 @@ class ImageFolder(StreamedDataset):
     @cached_property
     def _scan(self) -> tuple[list[str], dict[str, class_folders.Listing]]:
         root = self.path if self.path.is_dir() else extraction.extracted(self.path)
-        return class_folders.scan(root, self.classes)
+        return class_folders.scan(root, self.classes, some_missing=self.is_trained)

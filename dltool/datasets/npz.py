@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,21 @@ class Npz(Dataset):
 
     def __init__(self, path: str | os.PathLike):
         self.path = arguments.existing("Npz", "path", path, "file")
+        self._trained_task: str | None = None
 
     @property
     def task(self) -> str:  # type: ignore[override]
-        """ "classification" where y holds integers, else "regression"."""
+        """ "classification" where y holds integers, else "regression"; as trained where that is known."""
+        if self._trained_task is not None:
+            return self._trained_task
         return "regression" if self._headers[self._keys["train"][1]][1].kind == "f" else "classification"
+
+    def as_trained(self, facts: Mapping[str, Any]) -> Npz:
+        twin = copy.copy(self)
+        if "num_targets" in facts or "num_classes" in facts:
+            twin._trained_task = "regression" if "num_targets" in facts else "classification"
+            twin.is_trained = True
+        return twin
 
     def sizes(self) -> dict[str, int]:
         return {part: self._headers[x][0][0] for part, (x, _) in self._keys.items()}
@@ -62,6 +74,10 @@ class Npz(Dataset):
             if not np.isfinite(y).all():
                 raise ValueError(f"{self.path}: '{key}' holds NaN or infinite targets: remove those examples.")
             return y.astype(np.float32)
+        if y.dtype.kind == "f" and not np.array_equal(y, np.floor(y)):
+            raise ValueError(
+                f"{self.path}: '{key}' holds {y[y != np.floor(y)].flat[0]}, the run's targets are classes."
+            )
         if y.size and int(y.min()) < 0:
             raise ValueError(f"{self.path}: '{key}' holds the class {int(y.min())}: number classes from 0.")
         if y.size and int(y.max()) > np.iinfo(np.int32).max:

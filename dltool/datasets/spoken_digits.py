@@ -6,7 +6,7 @@ import io
 import os
 import re
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,9 @@ class SpokenDigits(Dataset):
     def labels(self, part: str) -> np.ndarray:
         arguments.stored("SpokenDigits", part, ("train", "test"))
         return np.array([digit for digit, *_ in self._recordings[part]], np.int32)
+
+    def origins(self, part: str) -> tuple[str, Sequence[Any]]:
+        return "file", [name for _, name, _ in self._recordings[part]]
 
     def read(self, part: str) -> Examples:
         y = self.labels(part)

@@ -99,6 +99,18 @@ class TextDataset(TokenDataset):
             self._encoded[part] = self.vocabulary.encode(self._part(part))
         return self._encoded[part]
 
+    def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
+        tokens = self.encoded(part)
+        unknown = int((tokens == tokenization.UNKNOWN).sum())
+        if not unknown:
+            return None
+        words = self.vocabulary.unknown(self._part(part))
+        listed = ", ".join(map(repr, words[:3])) + (", ..." if len(words) > 3 else "")
+        return (
+            f"{self.source}: {unknown:,} of {len(tokens):,} {self.tokens} are not in the run's vocabulary, read as "
+            f"unknown{f' ({listed})' if words else ''}"
+        )
+
     def sizes(self) -> dict[str, int]:
         return {part: (self._length(part) - 1) // self.sequence_length for part in self._parts}
 

@@ -227,6 +227,14 @@ class TranslationDataset(TokenDataset):
             )
         return DrawnPairs(sides, self.read(part))
 
+    def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
+        pairs = self.read(part)
+        tokens = np.concatenate([pairs.source.tokens, pairs.target.tokens])
+        unknown = int((tokens == sentence_pieces.UNKNOWN).sum())
+        if not unknown:
+            return None
+        return f"{self.source}: {unknown:,} of {len(tokens):,} tokens are not in the run's vocabulary, read as unknown"
+
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "directions": self.directions,

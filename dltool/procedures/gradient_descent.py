@@ -303,20 +303,6 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
     return step
 
 
-def class_weights(weights: Mapping[int, float], classes: int) -> np.ndarray:
-    """Keras's `class_weight` mapping as a vector (classes,); a class not named weighs 1.
-
-    Raises:
-        ValueError: a key that is no class.
-    """
-    vector = np.ones(classes, np.float32)
-    for label, weight in weights.items():
-        if not isinstance(label, int) or not 0 <= label < classes:
-            raise ValueError(f"the data have no class {label!r}: classes are 0 to {classes - 1}")
-        vector[label] = weight
-    return vector
-
-
 def sample_weights(class_weight: np.ndarray, y: Any) -> tf.Tensor:
     """The weight of each example's class in the loss, float32 (examples,)."""
     return tf.gather(tf.constant(class_weight, tf.float32), _class_index(y))
