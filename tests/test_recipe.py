@@ -420,7 +420,7 @@ def test_the_purpose_is_the_first_comment_line(tmp_path: Path, head: str, purpos
         ("  epochs: 3", "  callbacks: {EarlyStopping: {patience: 1}}",
             "r.yaml:11:14: fit.callbacks: must be a list of callbacks. Got a mapping."),
         ("  epochs: 3", "  class_weight: [1, 2]",
-            "r.yaml:11:17: fit.class_weight: must be a mapping of class to weight. Got a list."),
+            "r.yaml:11:17: fit.class_weight: must be a mapping of class (name or number) to weight, or balanced. Got a list."),
         ("  dataset: Digits", "  datset: Digits", "r.yaml:3:3: data.dataset: is missing. Name a dataset, such as Digits."),
         ("  dataset: Digits", "  dataset: Digits\n  validation_split: 10",
             "r.yaml:4:21: data.validation_split: must be a fraction in [0, 1). Got 10."),

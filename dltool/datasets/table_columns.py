@@ -225,7 +225,7 @@ def statistic(table: Table, name: str, kind: str, word: str) -> Any:
     found = found[~missing]
     if word == "most_frequent":
         distinct, counts = np.unique(found, return_counts=True)
-        return distinct[np.argmax(counts)]
+        return distinct[np.argmax(counts)].item() if kind != STRING else str(distinct[np.argmax(counts)])
     if kind != NUMERIC:
         raise ValueError(
             f"{table.path}: 'fill' is {word!r} for the categorical column '{name}': use 'most_frequent' or a value."
