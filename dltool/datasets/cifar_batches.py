@@ -17,6 +17,7 @@ import numpy as np
 from dltool.datasets import members, restricted_pickle
 
 ROW = 3072  # bytes of an image
+LABELS = 2**31  # beyond what any class's number is
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,15 @@ def _batches(place: Path) -> dict[str, Callable[[], bytes]]:
 
 def _python(data: bytes, origin: str, label_key: str) -> tuple[np.ndarray, np.ndarray]:
     batch = restricted_pickle.loads(data, origin)
-    batch = {k.decode() if isinstance(k, bytes) else k: v for k, v in batch.items()} if isinstance(batch, dict) else {}
+    batch = batch if isinstance(batch, dict) else {}
+    batch = {key.decode(errors="replace") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     rows, labels = batch.get("data"), batch.get(label_key)
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (ROW,):
         raise ValueError(f"{origin} holds no 'data' of bytes (n, {ROW}): fetch the file again.")
     if not isinstance(labels, list) or len(labels) != len(rows):
         raise ValueError(f"{origin} holds no '{label_key}' for each of its {len(rows)} images: fetch the file again.")
+    if {*map(type, labels)} - {int} or (labels and not 0 <= min(labels) <= max(labels) < LABELS):
+        raise ValueError(f"{origin} holds other '{label_key}' than numbers of classes: fetch the file again.")
     return rows, np.array(labels, np.int64)
 
 

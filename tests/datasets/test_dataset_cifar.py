@@ -1,16 +1,18 @@
 """CIFAR in every published form, and pickles that want more than arrays."""
 
+import contextlib
 import io
 import os
 import pickle
 import tarfile
+import time
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dltool.datasets import members, restricted_pickle
+from dltool.datasets import cifar_batches, members, restricted_pickle
 from dltool.datasets.cifar10 import Cifar10
 from dltool.datasets.cifar100 import COARSE, COARSE_OF, Cifar100
 
@@ -255,6 +257,123 @@ class _Malicious:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+
+
+def _array(shape, code, content, flags=0, order=b"|"):
+    """An array as Python 2 pickles it, of any type."""
+    dtype = (
+        b"cnumpy\ndtype\n(U" + bytes([len(code)]) + code + b"\x89\x88tR(K\x03U\x01" + order + b"NNNJ\xff\xff\xff\xffJ"
+    )
+    dtype += b"\xff\xff\xff\xffK" + bytes([flags]) + b"tb"
+    return RECONSTRUCT + b"(K\x01" + shape + dtype + b"\x89T" + len(content).to_bytes(4, "little") + content + b"tb"
+
+
+@pytest.mark.parametrize("flags", [0, 63])
+@pytest.mark.parametrize("code", [b"O8", b"O", b"V8", b"S8", b"U2", b"M8", b"f16", b"c8", b"i8,i8", b"(2)i4"])
+def test_arrays_of_anything_but_numbers_are_refused(code, flags):
+    data = b"\x80\x02" + _array(b")", code, b"A" * 8, flags) + b"."
+    with pytest.raises(ValueError, match=r"origin is a pickle that asks for an array of"):
+        restricted_pickle.loads(data, "origin")
+
+
+@pytest.mark.parametrize(
+    "shape", [b"K\x07\x85", b"K\x02K\x05\x86", b"J\xff\xff\xff\xff\x85", b"N\x85", b"K\x01", b"M\xff\xff\x85"]
+)
+def test_an_array_of_another_size_than_its_bytes_is_damaged(shape):
+    data = b"\x80\x02" + _array(shape, b"u1", b"A" * 8) + b"."
+    with pytest.raises(ValueError, match="origin is cut short or damaged"):
+        restricted_pickle.loads(data, "origin")
+
+
+def test_labels_that_are_an_array_of_addresses_end_in_an_error_of_the_file(tmp_path):
+    _python10(tmp_path)
+    batch = b"\x80\x02}(U\x04data" + _array(b"K\x01M\x00\x0c\x86", b"u1", bytes(3072))
+    batch += b"U\x06labels](" + _array(b")", b"O8", b"A" * 8) + b"eu."
+    (tmp_path / "test_batch").write_bytes(batch)
+    with pytest.raises(ValueError, match="test_batch is a pickle that asks for an array of O8"):
+        Cifar10(tmp_path).read("test")
+
+
+@pytest.mark.parametrize("label", [-1, 2**31, 10**30, 1.5, "1", None, [1], True])
+def test_labels_that_are_no_numbers_of_classes_are_named(tmp_path, label):
+    _python10(tmp_path)
+    batch = {b"data": np.zeros((1, 3072), np.uint8), b"labels": [label]}
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(batch, protocol=4))
+    with pytest.raises(ValueError, match="test_batch holds other 'labels' than numbers of classes"):
+        Cifar10(tmp_path).read("test")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02Nr\xff\xff\xff\x7fN.",  # a memo of 2**31 places
+        b"\x80\x02}N" + b"2\x86" * 80 + b"K\x01s.",  # a key whose hash would take 2**80 steps
+        b"\x80\x02" + b"(" * 100_000 + b"." + b"\x85" * 100_000,
+        b"\x80\x02N" + b"\x85" * 100_000 + b"Nb.",  # a state of a tuple 100,000 deep
+        b"\x80\x02cnumpy\ndtype\nN" + b"2\x86" * 80 + b"\x85R.",  # a type that would take 2**80 letters to name
+        b"\x80\x04\x96\xff\xff\xff\xff\xff\xff\xff\x7f.",  # a bytearray of 2**63 bytes
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\xff.",
+        b"\x8b\xff\xff\xff\xff.",  # a number of -1 bytes
+        b"P1\n.", b"Q.", b"\x80\x05\x97.", b"\x81.", b"ios\nsystem\n.", b"\x82\x01.", b"", b".", b"(", b"}(KKs.",
+    ],
+)  # fmt: skip
+def test_a_pickle_that_would_take_for_ever_ends_at_once(data):
+    start = time.perf_counter()
+    with contextlib.suppress(ValueError):
+        assert restricted_pickle.loads(data, "origin") is None
+    assert time.perf_counter() - start < 2
+
+
+def _mutated(data, rng):
+    """The bytes with some changed, removed, repeated or put in from elsewhere."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 6)):
+        at, size = int(rng.integers(len(changed))), int(rng.integers(1, 12))
+        kind = rng.integers(5)
+        if kind == 0:
+            changed[at] = rng.integers(256)
+        elif kind == 1:
+            changed[at] ^= 1 << rng.integers(8)
+        elif kind == 2:
+            del changed[at : at + size]
+        elif kind == 3:
+            changed[at:at] = changed[at : at + size] * int(rng.integers(1, 4))
+        else:
+            changed[at] = _OPCODES[rng.integers(len(_OPCODES))]
+    return bytes(changed)
+
+
+_OPCODES = b"".join(value for name, value in vars(pickle).items() if isinstance(value, bytes) and len(value) == 1)
+
+
+@pytest.mark.parametrize("count", [2000, pytest.param(50_000, marks=pytest.mark.slow)])
+def test_every_mutation_of_a_batch_is_read_or_named(count):
+    rng = np.random.default_rng(17)
+    rows, labels = np.zeros((2, 3072), np.uint8), [3, 7]
+    batches = [
+        pickle.dumps({b"data": rows, b"labels": labels, b"names": ["a", "b"]}, protocol) for protocol in (3, 4, 5)
+    ]
+    of_python_2 = b"\x80\x02}(U\x04data" + _array(b"K\x02M\x00\x0c\x86", b"u1", bytes(6144))
+    batches.append(of_python_2 + b"q\x01U\x06labels](K\x03K\x07eu.")
+    outcomes = {"read": 0, "named": 0}
+    for number in range(count):
+        whole = batches[number % len(batches)]
+        middle = whole.index(bytes(1000))  # instructions stand around the pixels
+        parts = [whole[:middle], whole[middle + 6144 :]]
+        which = rng.integers(2)
+        parts[which] = _mutated(parts[which], rng)
+        try:
+            x, y = cifar_batches._python(parts[0] + bytes(6144) + parts[1], "origin", "labels")
+        except ValueError as error:
+            assert str(error).startswith("origin ")
+            outcomes["named"] += 1
+        else:
+            assert (x.dtype, y.dtype, len(x)) == (np.uint8, np.int64, len(y))
+            outcomes["read"] += 1
+    assert min(outcomes.values()) > count // 50, outcomes
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
