@@ -41,10 +41,11 @@ def check_same(run: RunDirectory, recipe: Recipe) -> None:
     """
     if not (run / runs.BASES).is_file():
         return
-    before = {one["at"]: one for one in run.read_json(runs.BASES).get("bases", [])}
+    with run.reading(runs.BASES):
+        before = {one["at"]: one["sha256"] for one in run.read_json(runs.BASES).get("bases", [])}
     for one in records(recipe):
         old = before.get(one["at"])
-        if old is not None and old["sha256"] != one["sha256"]:
+        if old is not None and old != one["sha256"]:
             raise UsageError(
                 f"{run}: the base {one['source']} ({one['at']}) has changed since. Train anew with another --out, or "
                 "go on with --accept-changes: the run's own state has all of its weights."

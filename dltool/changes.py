@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltool import bases, build, names, outlines, runs
 from dltool import recipe as recipes
+from dltool.damage import undamaged
 from dltool.data import Data, differing_fact
 from dltool.datasets import locate
 from dltool.errors import DataError, RecipeError, UsageError
@@ -115,19 +116,23 @@ def own_vocabulary(run: RunDirectory) -> Vocabulary | None:
     facts = run.read_json(runs.DATA) if (run / runs.DATA).is_file() else {}
     if "directions" not in facts and "sequence_length" not in facts:
         return None
-    folder = run / runs.VOCABULARY
-    try:
-        files = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
+    files = run.read_vocabulary()
+    with undamaged(f"{run / runs.VOCABULARY}:", runs.AGAIN, "the run's vocabulary can't be read"):
         if "directions" in facts:
             from dltool.datasets.sentence_pieces import Vocabularies
 
-            return Vocabularies.load(files)
-        from dltool.tokenization import base as tokenization
+            both = Vocabularies.load(files)
+            sizes = {"source_vocabulary_size": both.source.size, "target_vocabulary_size": both.target.size}
+            found: Any = both
+        else:
+            from dltool.tokenization import base as tokenization
 
-        return tokenization.find(facts["tokens"]).load(files)
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else build.one_line(error)
-        raise DataError(f"{folder}: the run's vocabulary can't be read ({said}). Train again.") from error
+            found = tokenization.find(facts["tokens"]).load(files)
+            sizes = {"vocabulary_size": found.size}
+        for name, size in sizes.items():
+            if size != facts.get(name, size):
+                raise ValueError(f"it has {size} tokens, {runs.DATA} says {facts[name]}")
+        return found
 
 
 def check_same_data(run: RunDirectory, data: Data) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dltool import absent_data, build, messages
+from dltool.damage import DamagedFileError
 from dltool.datasets import splits
 from dltool.datasets.base import Dataset, StreamedDataset, TokenDataset
 from dltool.datasets.class_selection import with_classes
@@ -96,11 +97,12 @@ class Data:
         rows = rows_of(recipe) if isinstance(dataset, TextDataset) else None
         with reading():
             dataset.sizes()  # what is wrong with the files is not about the section's fractions
+            dataset.check_for_training()
         try:
             tokens = None if batch_tokens is None else batch_tokens.data
             return cls(dataset, rows=rows, batch_tokens=tokens, vocabulary=vocabulary, **arguments)
         except DataError as error:
-            if isinstance(error.__cause__, ValueError) and arguments:
+            if isinstance(error.__cause__, ValueError) and arguments and not isinstance(error, DamagedFileError):
                 raise RecipeError([Problem(section.place, "data", str(error))]) from error
             raise
 
@@ -304,6 +306,8 @@ def reading() -> Iterator[None]:
     """Errors of a dataset's reader become `DataError`."""
     try:
         yield
+    except DltoolError:
+        raise
     except OSError as error:
         if error.filename is not None and error.errno is not None:
             raise DataError(f"{error.filename}: {error.strerror}") from error

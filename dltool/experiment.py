@@ -16,7 +16,6 @@ from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.datasets.base import StreamedDataset
 from dltool.errors import (
-    DataError,
     DivergedError,
     DltoolError,
     InterruptedRun,
@@ -297,16 +296,12 @@ class _Training:
         from dltool.procedures.training_state import Position, TrainingState, variables
 
         arrays, plain = self.run.load_state()
-        try:
+        with self.run.reading(runs.STATE):
             self.selector.restore(plain["selected"], self.run)
             position = Position(**plain["position"])
             stopped = plain["stopped"] and not changed
             state = TrainingState(position, arrays, plain["callbacks"], plain["history"], stopped)
             keeps_rate = plain["rate"] == _rate(self.recipe)
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{self.run / runs.STATE}: is damaged ({error!r}). Train again with --overwrite."
-            ) from error
         if position.step > self.prepared.steps:
             raise UsageError(
                 f"{self.run}: can't go on: its state is after batch {position.step} of an epoch, "

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from dltool.damage import undamaged
 from dltool.errors import DataError
 
 LONGEST = 1 << 16  # bytes of a line that are kept: what follows is read and dropped
@@ -38,19 +39,21 @@ def windows(stream: BinaryIO, name: str, size: int) -> Iterator[list[Line]]:
     Raises:
         DataError: a line is no UTF-8, or the stream cannot be read; the lines before it are given first.
     """
-    lines: queue.Queue[Line | Exception | None] = queue.Queue(size)
+    lines: queue.Queue[Line | BaseException | None] = queue.Queue(size)
+    number = 0
     stop = threading.Event()
     threading.Thread(target=_read, args=(stream, name, lines, stop), daemon=True).start()
     try:
         over = False
         while not over:
             window: list[Line] = []
-            failure: Exception | None = None
+            failure: BaseException | None = None
             one = lines.get()
             while True:
-                if one is None or isinstance(one, Exception):
+                if not isinstance(one, Line):
                     over, failure = True, one
                     break
+                number = one.number
                 window.append(one)
                 if len(window) == size:
                     break
@@ -61,35 +64,32 @@ def windows(stream: BinaryIO, name: str, size: int) -> Iterator[list[Line]]:
             if window:
                 yield window
             if failure is not None:
-                raise failure
+                with undamaged(f"{name}:{number + 1}:", "replace it.", "cannot be read"):
+                    raise failure
     finally:
         stop.set()
 
 
 def _read(stream: BinaryIO, name: str, lines: queue.Queue, stop: threading.Event) -> None:
-    """Put each line, at last None or what kept the next one from being read."""
+    """Put each line, at last None or what kept the next one from being read, whatever that was."""
     number = 0
+    failure: BaseException | None = None
     try:
         while data := stream.readline(LONGEST + 2):  # and its end, at most "\r\n"
             number += 1
-            line = data.removesuffix(b"\n").removesuffix(b"\r")
+            line = data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
             cut = len(line) > LONGEST
             rest = data
             while cut and rest and not rest.endswith(b"\n"):
                 rest = stream.readline(LONGEST)
             if not _put(lines, Line(number, _text(line[:LONGEST], cut, name, number), cut), stop):
                 return
-    except OSError as error:
-        _put(lines, DataError(f"{name}: {error.strerror or error}"), stop)
-    except (EOFError, ValueError) as error:
-        _put(lines, DataError(f"{name}:{number + 1}: {error}"), stop)
-    except DataError as error:
-        _put(lines, error, stop)
-    else:
-        _put(lines, None, stop)
+    except BaseException as error:  # the command waits for this thread: nothing may end it unheard
+        failure = error
+    _put(lines, failure, stop)
 
 
-def _put(lines: queue.Queue, one: Line | Exception | None, stop: threading.Event) -> bool:
+def _put(lines: queue.Queue, one: Line | BaseException | None, stop: threading.Event) -> bool:
     """Whether there was still someone to take it."""
     while not stop.is_set():
         try:

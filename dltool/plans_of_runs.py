@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dltool import outlines, runs
+from dltool.datasets import npy_headers
 from dltool.diagnostics import plateau
-from dltool.errors import DataError, UsageError
+from dltool.errors import UsageError
 from dltool.planning import Plan
 from dltool.runs import RunDirectory
 from dltool.schedules.constant import Constant
@@ -32,12 +30,9 @@ def history(run: RunDirectory) -> list[dict[str, float]]:
     path = run / runs.HISTORY
     if not path.is_file():
         return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    with run.reading(runs.HISTORY), path.open(newline="", encoding="utf-8") as file:
+        rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
         return [row for row in rows if {"epoch", "step", "learning_rate"} <= row.keys()]
-    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise DataError(f"{path}: is damaged ({error}). Train again with --overwrite.") from error
 
 
 def position(run: RunDirectory) -> dict[str, Any] | None:
@@ -49,12 +44,10 @@ def position(run: RunDirectory) -> dict[str, Any] | None:
     path = run / runs.STATE
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as file:  # reads the one array that is asked for
-            found = json.loads(file["__plain__"].tobytes())["plain"]["position"]
+    with run.reading(runs.STATE):
+        plain = npy_headers.arrays(path, ["__plain__"])["__plain__"]
+        found = json.loads(plain.tobytes())["plain"]["position"]
         return {"epoch": int(found["epoch"]), "step": int(found["step"]), "total_steps": int(found["total_steps"])}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is damaged ({error!r}). Train again with --overwrite.") from error
 
 
 def compared(plan: Plan, rows: Sequence[dict[str, float]]) -> list[dict[str, Any]]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dltool import messages
-from dltool.errors import DataError, DltoolError, UsageError, first_line
+from dltool.damage import undamaged
+from dltool.errors import DataError, DltoolError, UsageError
 from dltool.writing import atomic, write_rows, writing
 
 HOME = Path("runs")  # where runs go by default
@@ -29,7 +29,9 @@ BASES = "bases.json"  # the pre-trained files that the model started from
 PICTURE = "history.png"
 FILTERS = "filters"  # what visualize-filters writes unless told otherwise
 STATE = "checkpoint/state.npz"
+AGAIN = "Train again with --overwrite."  # what to do about a file of a run that cannot be read
 VOCABULARY = "vocabulary"  # of a text's tokens: the tokenizer's files
+SUMS = "sums.json"  # of the vocabulary's other files the SHA-256
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
 # in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
 OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, VOCABULARY, "checkpoint",
@@ -169,9 +171,27 @@ class RunDirectory:
         self.write_text(name, json.dumps(value, indent=2, default=_plain) + "\n")
 
     def write_vocabulary(self, files: Mapping[str, bytes]) -> None:
-        for name, content in files.items():
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        for name, content in {**files, SUMS: json.dumps(sums, indent=2).encode() + b"\n"}.items():
             with atomic(self.path / VOCABULARY / name) as file:
                 file.write(content)
+
+    def read_vocabulary(self) -> dict[str, bytes]:
+        """Return the files that `write_vocabulary` wrote, name -> content.
+
+        Raises:
+            DataError: one has changed since; runs of older versions have no sums to see it by.
+        """
+        folder = self.path / VOCABULARY
+        with self.reading(VOCABULARY):
+            files = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
+        if SUMS in files:
+            with self.reading(f"{VOCABULARY}/{SUMS}"):
+                sums = dict(json.loads(files.pop(SUMS)))
+            for name, content in files.items():
+                if sums.get(name) != hashlib.sha256(content).hexdigest():
+                    raise DataError(f"{folder / name}: is damaged (it is not what was written). {AGAIN}")
+        return files
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         write_rows(self.path / HISTORY, rows)
@@ -205,12 +225,10 @@ class RunDirectory:
         Raises:
             DataError: it is damaged.
         """
-        import numpy as np
+        from dltool.datasets import npy_headers
 
-        path = self.path / name
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
+        with self.reading(name):
+            arrays = npy_headers.arrays(self.path / name)
             meta = json.loads(arrays.pop("__plain__").tobytes())
             for key, dtype in meta["dtypes"].items():
                 if dtype == "bfloat16":
@@ -218,22 +236,31 @@ class RunDirectory:
 
                     arrays[key] = arrays[key].view(ml_dtypes.bfloat16)
             return arrays, meta["plain"]
-        except FileNotFoundError:
-            raise DataError(f"{path}: is missing. Train again with --overwrite.") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{path}: is damaged ({first_line(error)}). Train again with --overwrite.") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
+        with self.reading(name, self._unfinished()):
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+            if not isinstance(value, dict):
+                raise ValueError("not a JSON object")
+            return _Facts(value, self.path / name)
+
+    @contextmanager
+    def reading(self, name: str, absent: str = f" {AGAIN}") -> Iterator[None]:
+        """Turn whatever is wrong with one of the run's files while the block reads it into one line.
+
+        Args:
+            absent: what to do if the file is missing.
+        Raises:
+            DataError: it is missing or damaged.
+        """
         path = self.path / name
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            with undamaged(f"{path}:", AGAIN, "is damaged"):
+                yield
         except FileNotFoundError:
-            raise DataError(f"{path}: is missing.{self._unfinished()}") from None
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: is damaged ({first_line(error)}). Train again with --overwrite.") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{path}: is damaged (not a JSON object). Train again with --overwrite.")
-        return value
+            raise DataError(f"{path}: is missing.{absent}") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
     def sessions(self) -> list[dict[str, Any]]:
         """What environment.json holds, a record for each session that trained here."""
@@ -263,7 +290,7 @@ class RunDirectory:
     def _unfinished(self) -> str:
         if (self.path / STATE).is_file():
             return f" Make it from the run's saved state: dltool train {self.path} --resume"
-        return " Train again with --overwrite."
+        return f" {AGAIN}"
 
 
 def load_model(path: Path) -> Any:
@@ -284,6 +311,17 @@ def _load(path: Path, remedy: str) -> Any:
 
     names.import_saved_objects()
     return saved_models.load(path, remedy=remedy)
+
+
+class _Facts(dict[str, Any]):
+    """A JSON object of a run; a key that it should have and has not is damage of its file."""
+
+    def __init__(self, value: Mapping[str, Any], path: Path) -> None:
+        super().__init__(value)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise DataError(f"{self._path}: is damaged (it has no '{key}'). {AGAIN}")
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dltool.damage import check_sums
 from dltool.errors import DataError, first_line
 
 CONFIG, WEIGHTS, ASSETS = "config.json", ("model.weights.h5", "model.weights.npz"), "assets"
@@ -82,6 +83,7 @@ def load(path: Path, *, compile: bool = True, remedy: str = "") -> Any:
         raise DataError(f"{path}: is cut short or damaged.{remedy}")
     try:
         check(path)
+        check_sums(path)  # HDF5 reads here and there, past what `zipfile` checks by itself
         return keras.models.load_model(path, compile=compile, safe_mode=True)
     except (DataError, MemoryError):
         raise

@@ -274,7 +274,7 @@ def test_a_run_of_other_data_or_without_its_vocabulary_is_told(
     (tmp_path / "run" / "vocabulary" / "characters.json").unlink()
     done = run(capsys, "generate", tmp_path / "run")
     assert done.status == 5
-    assert "the run's vocabulary can't be read ('characters.json' is missing)" in done.err
+    assert "the run's vocabulary can't be read (it has no 'characters.json')" in done.err
     (tmp_path / "run" / "data.json").write_text('{"input_shape": [8, 8, 1]}')
     done = run(capsys, "generate", tmp_path / "run")
     assert done.status == 5

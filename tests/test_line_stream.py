@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import random
 import threading
 from typing import Any
 
@@ -21,6 +23,7 @@ def test_only_line_feeds_end_a_line() -> None:
     text = "a\tb\r\n\n \u2028c\x0bd\x85e\r🦓\nlast"
     assert [line[1] for line in read(text.encode())] == ["a\tb", "", " \u2028c\x0bd\x85e\r🦓", "last"]
     assert [line[0] for line in read(text.encode())] == [1, 2, 3, 4]
+    assert [line[1] for line in read(b"a\rb\r\r\nc\r")] == ["a\rb\r", "c\r"], "a lone CR is a character, at the end too"
     assert read(b"") == []
     assert read(b"\n") == [(1, "", False)]
     assert read(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n") == [(1, "a", False), (2, "\ufeffb", False)]
@@ -84,3 +87,32 @@ def test_an_endless_stream_is_read_ahead_by_a_group_only() -> None:
         if thread is not threading.current_thread() and thread.daemon:
             thread.join(timeout=5)
     assert stream.lines < taken + 30
+
+
+@pytest.mark.parametrize("kept", ["half", "flipped"])
+def test_a_damaged_gzip_file_ends_the_lines_with_its_name(kept: str) -> None:
+    data = bytearray(gzip.compress(random.Random(0).randbytes(4000).hex().encode() + b"\n" * 9, mtime=0))
+    if kept == "half":
+        del data[len(data) // 2 :]
+    else:
+        data[60:70] = b"\xff" * 10  # zlib.error, which is no OSError nor ValueError
+    with pytest.raises(DataError, match=r"^in\.gz:1: cannot be read \(") as caught:
+        list(windows(gzip.GzipFile(fileobj=io.BytesIO(data)), "in.gz", 10))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault"), MemoryError(), KeyError("x"), SystemExit()])
+def test_whatever_ends_the_thread_ends_the_lines(error: BaseException) -> None:
+    class Dying(io.RawIOBase):
+        lines = [b"one\n"]
+
+        def readline(self, size: Any = -1) -> bytes:
+            if not self.lines:
+                raise error
+            return self.lines.pop()
+
+    found: list[str] = []
+    with pytest.raises(SystemExit if isinstance(error, SystemExit) else DataError):
+        for window in windows(Dying(), "in", 10):  # type: ignore[arg-type]
+            found += [line.text for line in window]
+    assert found == ["one"]

@@ -64,7 +64,7 @@ def weights(run_: Path) -> list[np.ndarray]:
 
 
 def test_a_run_keeps_its_vocabulary_and_its_figures(trained: Path) -> None:
-    assert [path.name for path in (trained / "vocabulary").iterdir()] == ["shared.model"]
+    assert sorted(path.name for path in (trained / "vocabulary").iterdir()) == ["shared.model", "sums.json"]
     metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["examples"] == {"train": 120, "validation": 40, "test": 40}
     for split in ("train", "validation", "test"):
@@ -134,7 +134,7 @@ def test_a_damaged_vocabulary_is_an_error_that_names_it(
     (broken / "vocabulary" / "shared.model").write_bytes(b"nonsense")
     done = run(capsys, "eval", broken)
     assert done.status == 5
-    assert "vocabulary: the run's vocabulary can't be read (shared.model is no model of sentencepiece)" in done.err
+    assert "vocabulary/shared.model: is damaged (it is not what was written). Train again with --overwrite." in done.err
 
 
 @pytest.mark.parametrize(

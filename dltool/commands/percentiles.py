@@ -54,14 +54,12 @@ def recorded(directory: RunDirectory, file: str = FILE) -> Rows:
     """The rows that the callback wrote: step, then percentiles."""
     directory.check_is_run()
     path = directory / file
-    try:
-        with path.open(newline="", encoding="utf-8") as opened:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(opened)]
-    except FileNotFoundError:
-        message = "is missing. Add ActivationPercentiles to the recipe's fit.callbacks and train again."
-        raise DataError(f"{path}: {message}") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: is damaged ({error}). Train again.") from error
+    absent = " Add ActivationPercentiles to the recipe's fit.callbacks and train again."
+    with directory.reading(file, absent), path.open(newline="", encoding="utf-8") as opened:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(opened)]
+        for row in rows:
+            if "step" in row and not row["step"].is_integer():
+                raise ValueError(f"step {row['step']} is no whole number")
     if not rows or "step" not in rows[0] or len(rows[0]) < 2:
         raise DataError(f"{path}: is not a file of ActivationPercentiles: it has no rows of step and percentiles")
     return [row | {"step": int(row["step"])} for row in rows]

@@ -178,28 +178,31 @@ def _spoken(directories: Sequence[RunDirectory], to: str | None) -> tuple[Vocabu
     """What the runs read and write: vocabularies, the language that a sentence has to name, tokens at most."""
     from dltool.datasets.sentence_pieces import Vocabularies
 
-    kept, facts = [], []
+    kept, spoken, longest = [], [], []  # a run each: vocabularies, direction -> target language, tokens
     for directory in directories:
         vocabulary = changes.own_vocabulary(directory)
         if not isinstance(vocabulary, Vocabularies):
             known = "ParallelText and NumberWords are such data"
             raise DataError(f"{directory}: was not trained to translate ({known})")
         kept.append(vocabulary)
-        facts.append(directory.read_json(runs.DATA))
-    first, *others = ({*one["directions"], *one["zero_shot"]} for one in facts)
+        with directory.reading(runs.DATA):
+            one = directory.read_json(runs.DATA)
+            named = [*one["directions"], *one["zero_shot"]]
+            spoken.append({direction: direction.split("-")[1] for direction in named})
+            longest.append(int(one["max_length"]))
+    first, *others = (set(one) for one in spoken)
     for directory, vocabulary, directions in zip(directories[1:], kept[1:], others, strict=True):
         if vocabulary.files() != kept[0].files() or directions != first:
             raise UsageError(
                 f"{directory}: has another vocabulary or other directions than {directories[0]}. "
                 "Only runs of the same data decode together."
             )
-    spoken = [*facts[0]["directions"], *facts[0]["zero_shot"]]
-    targets = list(dict.fromkeys(direction.split("-")[1] for direction in spoken))
+    targets = list(dict.fromkeys(spoken[0].values()))
     if to is not None and to not in targets:
         raise UsageError(f"--to {to}: the run translates into {', '.join(targets)}")
     if to is None and len(targets) > 1:
         raise UsageError(f"--to: the run translates into {', '.join(targets)}. Say which.")
-    return kept[0], to if len(targets) > 1 else None, min(one["max_length"] for one in facts)
+    return kept[0], to if len(targets) > 1 else None, min(longest)
 
 
 def _translator(

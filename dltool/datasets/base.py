@@ -85,6 +85,9 @@ class Dataset(ABC):
         """Examples of each class in a stored part, where they are known without the data."""
         return None
 
+    def check_for_training(self) -> None:  # noqa: B027 - by default nothing is wrong
+        """Raise `ValueError` if the training part, whole as it may be, can teach nothing."""
+
     def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> Dataset | None:
         """The dataset with these fractions stored as parts, where drawing examples at random would not do.
 

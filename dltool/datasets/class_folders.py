@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dltool.datasets import arguments
+from dltool.datasets import arguments, image_headers
 from dltool.datasets.members import is_junk
 
-PART_FOLDERS = {
-    "train": ("train",),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test",),
+PART_FOLDERS = {  # in any case
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
 }
-# First bytes of the formats that TensorFlow decodes.
-MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF", b"BM": "BMP"}
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,19 @@ class Listing:
     Args:
         paths: file names, by class, then name.
         labels: int32 (files,).
+        rare: bool (files,): which ones Pillow has to decode.
     """
 
     paths: list[str]
     labels: np.ndarray
+    rare: np.ndarray
 
 
 def scan(root: Path, classes: list[str] | None, some_missing: bool = False) -> tuple[list[str], dict[str, Listing]]:
     """Class names in label order, and each part of <root>/[<any>/..][train|val|test/]<class>/**.
+
+    Names of parts are read in any case. A folder of such a name is a part if it holds folders; if it holds images and
+    stands beside folders of other names, it is a class.
 
     Args:
         root: folder.
@@ -62,22 +65,38 @@ def scan(root: Path, classes: list[str] | None, some_missing: bool = False) -> t
 
 def _parts(root: Path) -> dict[str, Path]:
     folders = _folders(root)
-    while len(folders) == 1 and "train" not in folders:  # the top folder of most archives
+    while len(folders) == 1 and _part(*folders) != "train":  # the top folder of most archives
         (inner,) = folders.values()
-        if not any(entry.is_dir() and not is_junk(entry.name) for entry in os.scandir(inner)):
+        if not _holds_folders(inner):
             break
         root, folders = inner, _folders(inner)
-    if "train" not in folders:
+    named = {name: _part(name) for name in folders}
+    others = [name for name, part in named.items() if part is None]
+    train = next((name for name, part in named.items() if part == "train"), None)
+    if train is None:
+        if len(folders) > 1 and not others and all(map(_holds_folders, folders.values())):
+            raise ValueError(f"{root} holds the parts {' and '.join(sorted(folders))}, but no folder 'train': add it.")
         return {"train": root}
+    if others and not _holds_folders(folders[train]):
+        return {"train": root}  # a class of that name
     parts: dict[str, Path] = {}
     for name, folder in sorted(folders.items()):
-        part = next((part for part, words in PART_FOLDERS.items() if name in words), None)
+        part = named[name]
         if part is None:
-            raise ValueError(f"{folder} lies beside the folder 'train' but is no part (val, test): move it away.")
+            raise ValueError(f"{folder} lies beside the folder '{train}' but is no part (val, test): move it away.")
         if part in parts:
             raise ValueError(f"{root} holds the {part} part twice, {parts[part].name} and {name}: keep one.")
         parts[part] = folder
     return parts
+
+
+def _part(name: str) -> str | None:
+    """Return the part that a folder of this name holds, or None."""
+    return next((part for part, words in PART_FOLDERS.items() if name.lower() in words), None)
+
+
+def _holds_folders(folder: Path) -> bool:
+    return any(entry.is_dir() and not is_junk(entry.name) for entry in os.scandir(folder))
 
 
 def _folders(folder: Path) -> dict[str, Path]:
@@ -88,7 +107,7 @@ def _folders(folder: Path) -> dict[str, Path]:
             continue
         if entry.is_dir():
             found[entry.name] = Path(entry.path)
-        elif _format(entry.path):
+        elif image_headers.coding(entry.path):
             raise ValueError(f"{entry.path} is an image outside of a class folder: move it into one.")
     return found
 
@@ -98,7 +117,7 @@ def _listing(folder: Path, names: list[str]) -> Listing:
     for name in sorted(found):
         if name not in names:
             raise ValueError(f"{found[name]} is no known class folder. {arguments.near(name, names)}")
-    paths: list[str] = []
+    found_images: list[tuple[str, bool]] = []
     labels: list[int] = []
     for label, name in enumerate(names):
         if name not in found:
@@ -106,14 +125,16 @@ def _listing(folder: Path, names: list[str]) -> Listing:
         images = _images(found[name])
         if not images:
             raise ValueError(f"The class folder {found[name]} holds no images: fill or remove it.")
-        paths += images
+        found_images += images
         labels += [label] * len(images)
-    if not paths:
+    if not found_images:
         raise ValueError(f"{folder} holds no class folders: add them or remove it.")
-    return Listing(paths, np.array(labels, np.int32))
+    paths, rare = zip(*found_images, strict=True)
+    return Listing(list(paths), np.array(labels, np.int32), np.array(rare, bool))
 
 
-def _images(folder: Path) -> list[str]:
+def _images(folder: Path) -> list[tuple[str, bool]]:
+    """Return (path, whether it is rare) of each image."""
     images = []
     for top, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not is_junk(name))
@@ -121,13 +142,8 @@ def _images(folder: Path) -> list[str]:
             if is_junk(name):
                 continue
             path = f"{top}{os.sep}{name}"
-            if not _format(path):
-                raise ValueError(f"{path} is no {', '.join(MAGIC.values())} image: convert or remove it.")
-            images.append(path)
+            coding = image_headers.coding(path)
+            if coding is None:
+                raise ValueError(f"{path} is no {', '.join(image_headers.FORMATS)} image: convert or remove it.")
+            images.append((path, coding.is_rare))
     return images
-
-
-def _format(path: str) -> str | None:
-    with open(path, "rb") as file:
-        head = file.read(8)
-    return next((name for magic, name in MAGIC.items() if head.startswith(magic)), None)

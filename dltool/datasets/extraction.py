@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
 import hashlib
 import os
 import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dltool.datasets.members import is_junk
+from dltool.damage import DamagedFileError, undamaged
+from dltool.datasets.members import WholeTarInfo, is_junk
 
 _RESERVE = 64 * 2**20  # bytes of disk to leave free
 
@@ -58,35 +60,37 @@ def extracted(archive: Path) -> Path:
 
 def _extract(archive: Path, folder: Path) -> None:
     left = shutil.disk_usage(folder).free - _RESERVE
+    with undamaged(archive), _members(archive) as members:
+        for name, size, file in members:
+            left -= size
+            if left < 0:
+                raise OSError(
+                    errno.ENOSPC, f"{archive} does not fit on the disk of {folder.parent}: set DLTOOL_CACHE to another."
+                )
+            path = folder / _inside(archive, name)
+            with file, _created(path, name) as out:
+                shutil.copyfileobj(file, out)
+            if path.stat().st_size != size:
+                raise EOFError(f"it ends within {name}")
+
+
+def _created(path: Path, name: str) -> IO[bytes]:
+    """Return the new file of a member; a name that the system refuses is a fault of the archive."""
     try:
-        with _members(archive) as members:
-            for name, size, file in members:
-                left -= size
-                if left < 0:
-                    raise OSError(
-                        f"{archive} does not fit on the disk of {folder.parent}: set DLTOOL_CACHE to another."
-                    )
-                path = folder / _inside(archive, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with file, open(path, "xb") as out:
-                    shutil.copyfileobj(file, out)
-                if path.stat().st_size != size:
-                    raise EOFError(f"it ends within {name}")
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        zlib.error,
-        FileExistsError,
-        NotADirectoryError,
-    ) as error:
-        raise ValueError(f"{archive} is cut short or damaged ({error}): fetch the file again.") from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ValueError(f"it holds {name!r} twice") from error
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+            raise
+        raise ValueError(f"it has a member of the name {name[:40]!r}...") from error
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
-        raise ValueError(f"{archive}: the member {name!r} points outside the archive: do not trust it.")
+        raise DamagedFileError(f"{archive}: the member {name!r} points outside the archive: do not trust it.")
     return path
 
 
@@ -96,17 +100,24 @@ def _members(archive: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as file:
             yield _zip_members(archive, file)
-    else:
-        with tarfile.open(archive, "r|*") as file:  # a stream: one pass over a compressed archive
+        return
+    with open(archive, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        source: IO[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw  # type: ignore[assignment]
+        # a stream: one pass over a compressed archive; `tarfile`'s own gzip reader does not check the sum
+        with tarfile.open(fileobj=source, mode="r|" if zipped else "r|*", tarinfo=WholeTarInfo) as file:
             yield _tar_members(archive, file)
+            while source.read(_RESERVE // 64):  # up to the sum at the end
+                pass
 
 
 def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[tuple[str, int, IO[bytes]]]:
     for info in file.infolist():
         if (info.external_attr >> 28) == 0o12:  # the file type bits of a symbolic link
-            raise ValueError(f"{archive}: the member {info.filename!r} is a link: do not trust it.")
+            raise DamagedFileError(f"{archive}: the member {info.filename!r} is a link: do not trust it.")
         if info.flag_bits & 1:
-            raise ValueError(f"{archive}: the member {info.filename!r} is encrypted: extract it first.")
+            raise DamagedFileError(f"{archive}: the member {info.filename!r} is encrypted: extract it first.")
         if not info.is_dir() and not is_junk(info.filename):
             yield info.filename, info.file_size, file.open(info)
 
@@ -116,7 +127,7 @@ def _tar_members(archive: Path, file: tarfile.TarFile) -> Iterator[tuple[str, in
         if info.isdir():
             continue
         if not info.isreg():
-            raise ValueError(f"{archive}: the member {info.name!r} is a link or device: do not trust it.")
+            raise DamagedFileError(f"{archive}: the member {info.name!r} is a link or device: do not trust it.")
         data = file.extractfile(info)
         if data and not is_junk(info.name):
             yield info.name, info.size, data

@@ -12,11 +12,12 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
+
+from dltool.damage import undamaged
 
 _REMEDY = "fetch the file again"
 
@@ -44,10 +45,8 @@ def read(path: Path, dimensions: int) -> np.ndarray:
     """The uint8 array in an IDX file."""
     with _open(path) as file:
         found = _header(path, file, dimensions)
-        try:
+        with undamaged(path):
             data = file.read()
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path} is cut short or damaged ({error}): {_REMEDY}.") from error
     if len(data) != math.prod(found):
         raise ValueError(f"{path} holds {len(data)} bytes of data, its header promises {math.prod(found)}: {_REMEDY}.")
     return np.frombuffer(data, np.uint8).reshape(found)
@@ -59,10 +58,8 @@ def _open(path: Path) -> IO[bytes]:
 
 def _header(path: Path, file: IO[bytes], dimensions: int) -> tuple[int, ...]:
     length = 4 + 4 * dimensions
-    try:
+    with undamaged(path, fault="is no readable gzip file"):
         head = file.read(length)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no readable gzip file ({error}): {_REMEDY}.") from error
     magic = bytes([0, 0, 8, dimensions])
     if head[:4] != magic:
         raise ValueError(

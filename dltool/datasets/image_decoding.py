@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}  # as Pillow calls them
 INTERPOLATIONS = (
     "bilinear",
     "nearest",
@@ -20,20 +25,37 @@ INTERPOLATIONS = (
 )
 
 
-def decode(data: tf.Tensor, image_size: tuple[int, int], color_mode: str, interpolation: str, crop: bool) -> tf.Tensor:
-    """Pixels uint8 (rows, columns, channels) of an encoded image (first frame of an animation).
+def decode(
+    data: tf.Tensor,
+    image_size: tuple[int, int],
+    color_mode: str,
+    interpolation: str,
+    crop: bool,
+    is_rare: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Return pixels uint8 (rows, columns, channels) of an encoded image (first frame of an animation).
 
     Resizing is that of keras.utils.image_dataset_from_directory, rounded to uint8; an image that has the size
     is left as it is. With `crop`, the middle of the image in the target's aspect ratio is resized.
+
+    Args:
+        is_rare: bool (): whether it is an image that TensorFlow does not decode as Pillow does, which then does it, one
+            at a time. None: none is.
     """
     import tensorflow as tf
 
-    image = tf.cond(
-        tf.io.is_jpeg(data),
-        # the accurate transform gives the pixels that libjpeg and Pillow give
-        lambda: tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(data, expand_animations=False),
-    )
+    def common() -> tf.Tensor:
+        return tf.cond(
+            tf.io.is_jpeg(data),
+            # the accurate transform gives the pixels that libjpeg and Pillow give
+            lambda: tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE"),
+            lambda: tf.io.decode_image(data, expand_animations=False),
+        )
+
+    def rare() -> tf.Tensor:
+        return tf.numpy_function(functools.partial(pillow_pixels, color_mode=color_mode), [data], tf.uint8)
+
+    image = common() if is_rare is None else tf.cond(is_rare, rare, common)
     image.set_shape((None, None, None))
     image = _convert(image, color_mode)  # (h, w, channels)
     if crop:
@@ -42,6 +64,16 @@ def decode(data: tf.Tensor, image_size: tuple[int, int], color_mode: str, interp
     image = tf.cond(same, lambda: image, lambda: _resize(image, image_size, interpolation))
     image.set_shape((*image_size, CHANNELS[color_mode]))
     return image
+
+
+def pillow_pixels(data: Any, color_mode: str) -> np.ndarray:
+    """Return pixels uint8 (rows, columns, channels) of an encoded image as Pillow decodes it."""
+    from PIL import Image
+
+    data = data if isinstance(data, bytes) else data.item()  # outside of a graph TensorFlow gives an array
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert(MODES[color_mode]))
+    return pixels.reshape(*pixels.shape[:2], CHANNELS[color_mode])
 
 
 def _convert(image: tf.Tensor, color_mode: str) -> tf.Tensor:

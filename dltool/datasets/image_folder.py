@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 import re
 import tempfile
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool.datasets import arguments, class_folders, extraction, image_decoding
+from dltool.datasets import arguments, class_folders, extraction, image_decoding, image_headers
 from dltool.datasets.base import Examples, StreamedDataset, trained_classes
 from dltool.datasets.members import ARCHIVES
 
@@ -29,15 +28,17 @@ _OF_THE_GRAPH = re.compile(r"\{\{.*?\}\} ?|[. ]*\[Op:.*|[. ]+$")  # in what Tens
 class ImageFolder(StreamedDataset):
     """Images in class folders: x uint8 (rows, columns, channels) in 0..255, y int32 class index.
 
-    `path` holds <class>/<image> for the one part "train", or train/<class>/<image> and where present val
-    (valid, validation) and test, all possibly below one folder. JPEG, PNG, GIF (first frame) and BMP are
-    read; hidden files and what file managers leave behind are not. Sizes and classes come from the file
-    names.
+    `path` holds <class>/<image> for the one part "train", or train/<class>/<image> (or training) and where present
+    val (valid, validation, dev) and test (testing), in any case, all possibly below one folder. A folder `train` that
+    holds images and stands beside folders of other names is a class. JPEG, PNG, GIF, BMP and WebP are read, of
+    animations the first frame; hidden files and what file managers leave behind are not. How many there are and
+    their classes come from the file names.
 
     Args:
         path: the folder, or an archive of it (.zip, .tar, .tar.gz, .tgz), which is extracted once into
             $DLTOOL_CACHE (else $XDG_CACHE_HOME/dltool, else ~/.cache/dltool).
-        image_size: (rows, columns) in pixels that every image is resized to. Defaults to (256, 256).
+        image_size: (rows, columns) in pixels that every image is resized to. Defaults to that of the images; where
+            they differ in size it must be given.
         color_mode: "grayscale", "rgb" or "rgba"; every image is converted. Defaults to "rgb".
         interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5",
             "gaussian" or "mitchellcubic". Defaults to "bilinear".
@@ -47,14 +48,15 @@ class ImageFolder(StreamedDataset):
         FileNotFoundError: if `path` does not exist.
         ValueError: if an argument is out of its range; later, if a folder is empty or unknown, a file is no
             image, or there are fewer than 2 classes.
-    Limits: the rotation in EXIF data is not applied; transparency is cut off, not blended; resizing to a
-        smaller size does not blur first (as in Keras), so fine patterns alias, except with "area".
+    Limits: the rotation in EXIF data is not applied, as in Pillow and Keras; transparency is cut off, not blended; of
+        16 bits a channel the upper 8 are kept; resizing to a smaller size does not blur first (as in Keras), so fine
+        patterns alias, except with "area"; BMP with a palette and GIF with transparency are decoded by Pillow, slowly.
     """
 
     def __init__(
         self,
         path: str | os.PathLike,
-        image_size: tuple[int, int] | Sequence[int] = (256, 256),
+        image_size: tuple[int, int] | Sequence[int] | None = None,
         color_mode: str = "rgb",
         interpolation: str = "bilinear",
         crop_to_aspect_ratio: bool = False,
@@ -63,10 +65,7 @@ class ImageFolder(StreamedDataset):
         self.path = arguments.existing("ImageFolder", "path", path)
         if self.path.is_file() and not self.path.name.lower().endswith(ARCHIVES):
             raise arguments.wrong("ImageFolder", "path", f"a folder or an archive ({', '.join(ARCHIVES)})", str(path))
-        if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
-            raise arguments.wrong("ImageFolder", "image_size", "two ints (rows, columns)", image_size)
-        rows, columns = (arguments.integer("ImageFolder", "image_size", side, 1) for side in image_size)
-        self.image_size = (rows, columns)
+        self._given_size = None if image_size is None else _checked_size(image_size)
         self.color_mode = arguments.choice("ImageFolder", "color_mode", color_mode, image_decoding.CHANNELS)
         self.interpolation = arguments.choice(
             "ImageFolder", "interpolation", interpolation, image_decoding.INTERPOLATIONS
@@ -76,13 +75,16 @@ class ImageFolder(StreamedDataset):
 
     @classmethod
     def facts_of_arguments(cls, **arguments: Any) -> dict[str, Any]:
+        if arguments.get("image_size") is None:
+            return {}
         with tempfile.TemporaryDirectory() as anywhere:  # the other arguments are checked as ever
             folder = cls(**{**arguments, "path": anywhere})
         return {"input_shape": (*folder.image_size, image_decoding.CHANNELS[folder.color_mode])}
 
     def as_trained(self, facts: Mapping[str, Any]) -> ImageFolder:
         twin, classes = copy.copy(self), trained_classes(facts)
-        vars(twin).pop("_scan", None)
+        for name in ("_scan", "image_size"):
+            vars(twin).pop(name, None)
         if classes is not None:
             twin.classes, twin.is_trained = [str(name) for name in classes], True
         return twin
@@ -93,6 +95,25 @@ class ImageFolder(StreamedDataset):
             return "file", paths
         root = extraction.extracted(self.path)
         return "file", [os.path.relpath(path, root) for path in paths]
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """(rows, columns) of every image that is read: as given, else that of all images.
+
+        Raises:
+            ValueError: none is given and the images differ.
+        """
+        if self._given_size is not None:
+            return self._given_size
+        paths = [path for listing in self._parts.values() for path in listing.paths]
+        first = image_headers.size(paths[0])
+        for path in paths[1:]:
+            if (other := image_headers.size(path)) != first:
+                raise ValueError(
+                    f"ImageFolder: the images differ in size: {paths[0]} is {first[0]} x {first[1]} (rows x columns), "
+                    f"{path} is {other[0]} x {other[1]}. Give 'image_size', such as image_size: {list(first)}."
+                )
+        return first
 
     def sizes(self) -> dict[str, int]:
         return {part: len(listing.paths) for part, listing in self._parts.items()}
@@ -128,11 +149,14 @@ class ImageFolder(StreamedDataset):
         listing = self._listing(part)
         order = np.asarray(order, np.int64)
         paths = np.array(listing.paths, dtype=object)[order]
+        some_rare = bool(listing.rare.any())  # else there is no Python in the graph
+        self.image_size  # noqa: B018 - an error of it is raised here, not within the graph
 
-        def load(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return self._decode(tf.io.read_file(path)), label
+        def load(path: tf.Tensor, label: tf.Tensor, is_rare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self._decode(tf.io.read_file(path), is_rare if some_rare else None), label
 
-        examples = tf.data.Dataset.from_tensor_slices((tf.constant(paths, tf.string), listing.labels[order]))
+        columns = (tf.constant(paths, tf.string), listing.labels[order], listing.rare[order])
+        examples = tf.data.Dataset.from_tensor_slices(columns)
         options = tf.data.Options()
         options.autotune.enabled = False  # its buffers grow until memory is short
         examples = examples.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
@@ -151,23 +175,22 @@ class ImageFolder(StreamedDataset):
     def _fault(self, path: str) -> str | None:
         """One line on a file that Pillow, which says more, or the stream's own decoder can't read, or None."""
         import tensorflow as tf
-        from PIL import Image
 
         try:
             with open(path, "rb") as file:
                 data = file.read()
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-            self._decode(tf.constant(data))
+            image_decoding.pillow_pixels(data, self.color_mode)
+            coding = image_headers.coding(path)
+            self._decode(tf.constant(data), tf.constant(True) if coding and coding.is_rare else None)
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
             text = str(error)
             reason = _OF_THE_GRAPH.sub("", text.splitlines()[0]) if text and "BytesIO" not in text else ""
             return f"{path} is no readable image ({reason or 'no known format'}): replace or remove it."
         return None
 
-    def _decode(self, data: tf.Tensor) -> tf.Tensor:
+    def _decode(self, data: tf.Tensor, is_rare: tf.Tensor | None) -> tf.Tensor:
         return image_decoding.decode(
-            data, self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio
+            data, self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio, is_rare
         )
 
     def _listing(self, part: str) -> class_folders.Listing:
@@ -181,3 +204,10 @@ class ImageFolder(StreamedDataset):
     def _scan(self) -> tuple[list[str], dict[str, class_folders.Listing]]:
         root = self.path if self.path.is_dir() else extraction.extracted(self.path)
         return class_folders.scan(root, self.classes, some_missing=self.is_trained)
+
+
+def _checked_size(image_size: Any) -> tuple[int, int]:
+    if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
+        raise arguments.wrong("ImageFolder", "image_size", "two ints (rows, columns)", image_size)
+    rows, columns = (arguments.integer("ImageFolder", "image_size", side, 1) for side in image_size)
+    return rows, columns

@@ -23,7 +23,10 @@ class Npz(Dataset):
     """Arrays x_train, y_train, and where present x_validation (x_valid, x_val), x_test and their y; or x, y.
 
     Integer y (or bool) is classification, y int32; float y is regression, y float32. y of shape (n, 1) of
-    classes is read as (n,). x keeps its type. Other arrays are ignored unless named x_... or y_....
+    classes is read as (n,). y of shape (..., k) of zeros and ones, a single one in each row of k, is one-hot whatever
+    its type: k classes. Integer y of shape (n, k) of zeros and ones otherwise is k labels that hold or do not, unless x
+    has k steps an example, (n, k, ...), each of which then has a class of its own. x keeps its type. Upper and lower
+    case are the same in names; other arrays are ignored unless named x_... or y_....
 
     Args:
         path: the .npz file.
@@ -40,10 +43,11 @@ class Npz(Dataset):
 
     @property
     def task(self) -> str:  # type: ignore[override]
-        """ "classification" where y holds integers, else "regression"; as trained where that is known."""
+        """ "classification" where y holds integers or is one-hot, else "regression"; as trained where that is known."""
         if self._trained_task is not None:
             return self._trained_task
-        return "regression" if self._headers[self._keys["train"][1]][1].kind == "f" else "classification"
+        shape, dtype = self._headers[self._keys["train"][1]]
+        return "classification" if dtype.kind != "f" or (len(shape) > 1 and self._columns) else "regression"
 
     def as_trained(self, facts: Mapping[str, Any]) -> Npz:
         twin = copy.copy(self)
@@ -69,14 +73,17 @@ class Npz(Dataset):
 
     def labels(self, part: str) -> np.ndarray:
         key = self._keys[arguments.stored("Npz", part, self._keys)][1]
-        y = npy_headers.array(self.path, key)
+        y = self._targets(key)
         if self.task == "regression":
             if not np.isfinite(y).all():
                 raise ValueError(f"{self.path}: '{key}' holds NaN or infinite targets: remove those examples.")
             return y.astype(np.float32)
         if y.dtype.kind == "f" and not np.array_equal(y, np.floor(y)):
+            whose = "the run's" if self.is_trained else "the other"
+            raise ValueError(f"{self.path}: '{key}' holds {y[y != np.floor(y)].flat[0]}, {whose} targets are classes.")
+        if y.dtype.kind == "f" and not self.is_trained and not (_is_one_hot(y) and y.shape[-1] == self._columns):
             raise ValueError(
-                f"{self.path}: '{key}' holds {y[y != np.floor(y)].flat[0]}, the run's targets are classes."
+                f"{self.path}: '{key}' is not one-hot, but '{self._keys['train'][1]}' is: make them alike."
             )
         if y.size and int(y.min()) < 0:
             raise ValueError(f"{self.path}: '{key}' holds the class {int(y.min())}: number classes from 0.")
@@ -88,8 +95,43 @@ class Npz(Dataset):
         key = self._keys[arguments.stored("Npz", part, self._keys)][0]
         return Examples(npy_headers.array(self.path, key), self.labels(part))
 
+    def _targets(self, key: str) -> np.ndarray:
+        """Return an array y as it is stored; that of the training part is read once."""
+        return self._y_train if key == self._keys["train"][1] else npy_headers.array(self.path, key)
+
+    @cached_property
+    def _y_train(self) -> np.ndarray:
+        return npy_headers.array(self.path, self._keys["train"][1])
+
+    @cached_property
+    def _columns(self) -> int | None:
+        """The number of columns of y that stand for one class each; None where its values number the classes."""
+        y, (x_shape, x_dtype) = self._y_train, self._headers[self._keys["train"][0]]
+        if y.ndim < 2 or y.shape[-1] < 2 or not ((y == 0) | (y == 1)).all():
+            return None
+        if y.ndim == 2:
+            has_steps = x_shape[1:2] == y.shape[1:] and (len(x_shape) > 2 or x_dtype.kind != "f")
+            is_coded = _is_one_hot(y) or (y.dtype.kind != "f" and not has_steps)
+        else:  # of each step or pixel
+            is_coded = _is_one_hot(y) and y.shape[1:-1] == x_shape[1 : y.ndim - 1] and y.shape != x_shape
+            is_coded = is_coded and len(x_shape) - y.ndim in (-1, 0)
+        return int(y.shape[-1]) if is_coded else None
+
+    def check_for_training(self) -> None:
+        """Raise if the training part shows one class only."""
+        if self.task == "regression":
+            return
+        y, key = self.labels("train"), self._keys["train"][1]
+        shown = np.unique(y.argmax(axis=-1) if self._columns and _is_one_hot(y) else y)
+        if len(shown) == 1:
+            raise ValueError(
+                f"{self.path}: '{key}' shows one class only, {shown[0]}, at least 2 are needed: add examples of others."
+            )
+
     @cached_property
     def _num_classes(self) -> int:
+        if self._columns:
+            return self._columns
         return 1 + max(int(self.labels(part).max()) for part in self._keys)
 
     @cached_property
@@ -99,7 +141,10 @@ class Npz(Dataset):
     @cached_property
     def _keys(self) -> dict[str, tuple[str, str]]:
         """The names of x and y of each stored part, checked against each other."""
-        held = list(self._headers)
+        held = {key.lower(): key for key in self._headers}
+        for key in self._headers:
+            if held[key.lower()] != key:
+                raise ValueError(f"{self.path} holds both '{key}' and '{held[key.lower()]}': keep one.")
         keys = {"train": ("x", "y")} if "x" in held and "x_train" not in held else {}
         for part, words in PARTS.items():
             found = [word for word in words if f"x_{word}" in held or f"y_{word}" in held]
@@ -112,12 +157,14 @@ class Npz(Dataset):
         if "train" not in keys:
             raise ValueError(
                 f"{self.path} holds no 'x_train' and 'y_train' (nor 'x' and 'y'), but "
-                f"{', '.join(held) or 'nothing'}: save it with numpy.savez(path, x_train=..., y_train=...)."
+                f"{', '.join(held.values()) or 'nothing'}: save it with numpy.savez(path, x_train=..., y_train=...)."
             )
         known = {key for pair in keys.values() for key in pair}
         for key in held:
             if key.startswith(("x_", "y_")) and key not in known:
+                key = held[key]
                 raise ValueError(f"{self.path}: unknown array '{key}'. {arguments.near(key, _all_keys())}")
+        keys = {part: (held.get(x, x), held.get(y, y)) for part, (x, y) in keys.items()}
         for x, y in keys.values():
             self._check(x, y, *keys["train"])
         return keys
@@ -144,6 +191,11 @@ class Npz(Dataset):
                 )
             if (dtype.kind == "f") != (train_dtype.kind == "f") and key == y:
                 raise ValueError(f"{self.path}: '{key}' is {dtype} but '{train}' is {train_dtype}: make them equal.")
+
+
+def _is_one_hot(y: np.ndarray) -> bool:
+    """Return whether the last axis has zeros and a single one."""
+    return y.ndim > 1 and y.shape[-1] > 1 and bool(((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all())
 
 
 def _all_keys() -> list[str]:

@@ -30,6 +30,7 @@ class Vocabulary:
         self.model = model
         try:
             self._processor = SentencePieceProcessor(model_proto=model)
+            self._processor.encode("a")  # an empty file is refused only when it is used
         except RuntimeError as error:
             raise ValueError("is no model of sentencepiece") from error
 

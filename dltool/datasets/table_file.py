@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dltool.damage import DamagedFileError, undamaged
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -93,22 +95,19 @@ def _csv(path: Path, form: Format) -> Table:
     header, lines = _walk(path, separator)
     import pandas as pd
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path,
-                sep=separator,
-                header=0,
-                names=range(len(header)),
-                index_col=False,
-                dtype=str,
-                na_filter=False,
-                encoding="utf-8-sig",
-                compression="gzip" if path.name.lower().endswith(".gz") else None,
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"{path} cannot be read ({str(error).strip()}): check its quotes.") from error
+    with undamaged(path, "check its quotes.", "cannot be read"), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame = pd.read_csv(
+            path,
+            sep=separator,
+            header=0,
+            names=range(len(header)),
+            index_col=False,
+            dtype=str,
+            na_filter=False,
+            encoding="utf-8-sig",
+            compression="gzip" if path.name.lower().endswith(".gz") else None,
+        )
     if len(frame) != len(lines):
         raise ValueError(f"{path} has {len(lines)} or {len(frame)} rows, depending on its quotes: correct them.")
     frame.columns = header
@@ -143,27 +142,26 @@ def _walk(path: Path, separator: str) -> tuple[list[str], np.ndarray]:
     """The header, and the line that each row ends on; every row must have as many cells as the header."""
     header, lines = None, []
     opener = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with _cells_of_any_length(), opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=separator, strict=True)
+    with undamaged(path), _cells_of_any_length(), opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        try:
             for row in reader:
                 if not row or (len(row) == 1 and not row[0].strip()):
                     continue  # a blank line, which pandas skips too
                 if header is None:
                     header = row
                 elif len(row) != len(header):
-                    raise ValueError(
+                    raise DamagedFileError(
                         f"{path}: line {reader.line_num} has {len(row)} cells, the header has {len(header)}: "
                         f"correct it, or set 'separator' (now {separator!r})."
                     )
                 else:
                     lines.append(reader.line_num)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason}, near byte {error.start}): convert it.") from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: line {reader.line_num}: {error}: correct its quotes.") from error
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is cut short or damaged ({error}): fetch the file again.") from error
+        except UnicodeDecodeError as error:
+            said = f"{path} is not UTF-8 ({error.reason}, near byte {error.start}): convert it."
+            raise DamagedFileError(said) from error
+        except csv.Error as error:
+            raise DamagedFileError(f"{path}: line {reader.line_num}: {error}: correct its quotes.") from error
     if header is None:
         raise ValueError(f"{path} is empty: it needs a header line and rows.")
     return header, np.array(lines, np.int64)
@@ -190,17 +188,12 @@ def other_separator(table: Table) -> str:
 
 def _parquet(path: Path, form: Format) -> Table:
     try:
-        import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise ValueError(f"{path}: reading Parquet needs pyarrow: pip install 'dltool[parquet]'.") from error
-    try:
+    with undamaged(path, "write it again.", "is no readable Parquet file"):
         frame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(
-            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): write it again."
-        ) from error
-    frame = frame.reset_index(drop=frame.index.name is None)
-    frame.columns = [str(name) for name in frame.columns]
+        frame = frame.reset_index(drop=frame.index.name is None)
+        frame.columns = [str(name) for name in frame.columns]
     blanked = _blank(frame, form.missing) if form.missing and frame.columns.is_unique else {}
     return Table(path, frame, None, form, blanked=blanked)

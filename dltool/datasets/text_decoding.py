@@ -1,30 +1,29 @@
-"""Bytes as text; what is no UTF-8 is told with file and line."""
+"""Bytes as text; an error names file and line."""
 
 from __future__ import annotations
 
 import gzip
-import zlib
 from pathlib import Path
+
+from dltool.damage import undamaged
 
 
 def read(path: Path) -> str:
-    """The text of a file, plain or gzipped (.gz); line ends become "\\n".
+    """Return the text of a file, plain or gzipped (.gz); "\\r\\n" becomes "\\n", and nothing else ends a line.
 
     Raises:
         OSError: it can't be read.
         ValueError: it is no UTF-8, or no gzip file, in a line that names it.
     """
     data = path.read_bytes()
-    if path.name.endswith(".gz"):
-        try:
+    if path.name.lower().endswith(".gz"):
+        with undamaged(f"{path}:", "replace it.", "is no whole gzip file"):
             data = gzip.decompress(data)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: is no whole gzip file ({error}). Replace it.") from error
     return decoded(data, str(path))
 
 
 def decoded(data: bytes, name: str) -> str:
-    """UTF-8 as text, a byte-order mark left out; line ends become "\\n".
+    """Return UTF-8 as text without a byte-order mark; "\\r\\n" becomes "\\n", and nothing else ends a line.
 
     Raises:
         ValueError: it is no UTF-8, in a line that says where.
@@ -35,4 +34,4 @@ def decoded(data: bytes, name: str) -> str:
         line = error.object[: error.start].count(b"\n") + 1  # of what was decoded, without a byte-order mark
         byte = error.object[error.start]
         raise ValueError(f"{name}:{line}: is no UTF-8 (byte 0x{byte:02X}). Convert the file to UTF-8.") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n")

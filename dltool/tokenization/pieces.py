@@ -36,6 +36,7 @@ class Pieces(Tokenizer):
         self.model = model
         try:
             self._processor = SentencePieceProcessor(model_proto=model)
+            self._processor.encode("a")  # an empty file is refused only when it is used
         except RuntimeError as error:
             raise ValueError(f"{FILE} is no model of sentencepiece") from error
         super().__init__(self._text_of(token) for token in range(self._processor.vocab_size()))

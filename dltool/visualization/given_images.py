@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from dltool.damage import undamaged
+from dltool.datasets import npy_headers
 from dltool.visualization.pixels import PixelRange
 
 MODES = {1: ("L", "grey"), 3: ("RGB", "colour"), 4: ("RGBA", "colour with transparency")}
@@ -42,9 +44,10 @@ def read_images(paths: Sequence[Path], shape: Sequence[int | None], pixels: Pixe
 
 def _array(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: is no readable .npy file ({error}).") from error
+        with undamaged(f"{path}:", "give another.", "is no readable .npy file"):
+            array = npy_headers.single(path)
+    except OSError as error:
+        raise ValueError(f"{path}: is no readable .npy file ({error.strerror}).") from error
     if array.dtype.kind not in "buif":
         raise ValueError(f"{path}: holds {array.dtype}, the model takes real numbers.")
     if not np.isfinite(array).all():

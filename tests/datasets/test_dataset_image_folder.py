@@ -1,14 +1,16 @@
 """ImageFolder: layouts, pixels against Pillow and Keras, archives that must not be trusted."""
 
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dltool.datasets import extraction
+from dltool.datasets import extraction, image_headers
 from dltool.datasets.image_folder import ImageFolder
 
 
@@ -23,9 +25,9 @@ def _image(mode="RGB", size=(6, 5), seed=0):
     return Image.fromarray(array[..., 0] if bands == 1 else array, mode)
 
 
-def _bytes(image, kind="PNG"):
+def _bytes(image, kind="PNG", **options):
     data = io.BytesIO()
-    image.save(data, kind)
+    image.save(data, kind, **options)
     return data.getvalue()
 
 
@@ -54,6 +56,12 @@ FLAT = {"cat/0.png": PNG, "cat/1.png": PNG, "dog/0.png": PNG}
         ),
         (FLAT | {"cat/deep/er/2.png": PNG}, {"train": 4}),
         (
+            {f"Train/{k}": v for k, v in FLAT.items()} | {"TEST/cat/0.png": PNG, "Validation/dog/0.png": PNG},
+            {"train": 3, "validation": 1, "test": 1},
+        ),
+        ({f"Training/{k}": v for k, v in FLAT.items()} | {"Testing/cat/0.png": PNG}, {"train": 3, "test": 1}),
+        ({f"pets/TRAIN/{k}": v for k, v in FLAT.items()} | {"pets/Val/cat/0.png": PNG}, {"train": 3, "validation": 1}),
+        (
             FLAT | {".DS_Store": b"x", "cat/Thumbs.db": b"x", "dog/._0.png": b"x", ".git/a": b"x", "README": b"x"},
             {"train": 3},
         ),
@@ -64,6 +72,31 @@ def test_layouts(tmp_path, files, sizes):
     assert dataset.sizes() == sizes
     assert dataset.facts() == {"input_shape": (5, 6, 3), "num_classes": 2, "class_names": ["cat", "dog"]}
     assert set(dataset.labels("train")) == {0, 1}
+
+
+@pytest.mark.parametrize("word", ["train", "Train", "test", "val"])
+def test_a_folder_of_a_part_s_name_that_holds_images_is_a_class(tmp_path, word):
+    files = {f"{word}/0.png": PNG, "plane/0.png": PNG, "ship/0.png": PNG, "ship/1.png": PNG}
+    dataset = ImageFolder(_write(tmp_path, files))
+    assert dataset.sizes() == {"train": 4}
+    assert dataset.facts()["class_names"] == sorted([word, "plane", "ship"])
+    assert ImageFolder(_write(tmp_path / "top" / "pets", files).parent).facts()["num_classes"] == 3
+
+
+def test_the_size_of_images_that_agree_is_the_default(tmp_path):
+    sizes = {"cat/0.png": (6, 5), "cat/1.jpg": (6, 5), "dog/0.gif": (6, 5), "dog/1.bmp": (6, 5), "dog/2.webp": (6, 5)}
+    for part in ("train", "test"):
+        for name, size in sizes.items():
+            kind = name.partition(".")[2].upper().replace("JPG", "JPEG")
+            _write(tmp_path, {f"{part}/{name}": _bytes(_image(size=size), kind)})
+    assert ImageFolder(tmp_path).facts()["input_shape"] == (5, 6, 3)
+    assert ImageFolder(tmp_path).read("test").x.shape == (5, 5, 6, 3)
+    _write(tmp_path, {"test/dog/3.png": _bytes(_image(size=(7, 4)))})
+    said = r"differ in size: .*0\.png is 5 x 6 \(rows x columns\), .*3\.png is 4 x 7\. Give 'image_size', .*\[5, 6\]"
+    with pytest.raises(ValueError, match=said):
+        ImageFolder(tmp_path).facts()
+    assert ImageFolder(tmp_path).sizes() == {"train": 5, "test": 6}
+    assert ImageFolder(tmp_path, image_size=(3, 2)).facts()["input_shape"] == (3, 2, 3)
 
 
 def test_classes_fix_the_label_order(tmp_path):
@@ -80,7 +113,7 @@ def test_classes_fix_the_label_order(tmp_path):
         ({"cat/0.png": PNG}, {}, "has 1 class folder, at least 2"),
         ({"a.txt": b"x"}, {}, "has 0 class folders"),
         (FLAT | {"emu/.hidden": b"x"}, {}, "class folder .*emu holds no images"),
-        (FLAT | {"cat/notes.txt": b"hello"}, {}, "notes.txt is no JPEG, PNG, GIF, BMP image"),
+        (FLAT | {"cat/notes.txt": b"hello"}, {}, "notes.txt is no JPEG, PNG, GIF, BMP, WebP image"),
         (FLAT | {"cat/fake.png": b"hello"}, {}, "fake.png is no JPEG"),
         (FLAT | {"loose.png": PNG}, {}, "loose.png is an image outside of a class folder"),
         (
@@ -93,6 +126,17 @@ def test_classes_fix_the_label_order(tmp_path):
             {},
             "validation part twice, val and valid",
         ),
+        (
+            {f"{p}/{k}": v for k, v in FLAT.items() for p in ("train", "TRAIN")},
+            {},
+            "the train part twice, TRAIN and train",
+        ),
+        (
+            {f"{p}/{k}": v for k, v in FLAT.items() for p in ("Test", "val")},
+            {},
+            "parts Test and val, but no folder 'train'",
+        ),
+        ({"train/0.png": PNG, "test/0.png": PNG}, {}, "train/0.png is an image outside of a class folder"),
         (
             {f"train/{k}": v for k, v in FLAT.items()} | {"test/cta/0.png": PNG},
             {},
@@ -137,15 +181,113 @@ def test_colour_modes_convert_as_pillow_does(tmp_path, mode, color_mode, target)
     np.testing.assert_array_equal(x, np.asarray(image.convert(target)).reshape(x.shape))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "BMP", "GIF", "PNG"])
-@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
-def test_formats_give_the_pixels_that_pillow_gives(tmp_path, kind, mode):
-    image = _image("RGB", (33, 17), seed=1).convert(mode)
-    if (kind, mode) in {("JPEG", "P"), ("BMP", "P"), ("BMP", "L")}:
-        pytest.skip("not a variant of this format that TensorFlow reads")
-    data = _bytes(image, kind)
-    x = _read_one(tmp_path, data, image_size=(17, 33))
-    np.testing.assert_array_equal(x, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+def _variants():
+    """Encoded images of 17 x 33 pixels, by name: what Pillow writes of each format, and what it does not write."""
+    rgb, rgba = _image("RGB", (33, 17), 1), _image("RGBA", (33, 17), 2)
+    found = {}
+    for kind in ("JPEG", "BMP", "GIF", "PNG", "WEBP"):
+        for mode in ("1", "L", "RGB", "CMYK"):
+            if (kind, mode) not in {("BMP", "CMYK"), ("GIF", "CMYK"), ("PNG", "CMYK"), ("WEBP", "CMYK")}:
+                found[f"{kind} {mode}"] = _bytes(rgb.convert(mode), kind)
+    for colours in (2, 3, 16, 200):  # 1, 4 and 8 bits a pixel in BMP
+        image = rgb.quantize(colours)
+        for kind in ("BMP", "GIF", "PNG"):
+            found[f"{kind} of {colours} colours"] = _bytes(image, kind)
+        for kind in ("GIF", "PNG"):
+            found[f"{kind} of {colours} colours, one transparent"] = _bytes(image, kind, transparency=1)
+    found |= {f"{kind} RGBA": _bytes(rgba, kind) for kind in ("PNG", "WEBP", "BMP")}
+    found["PNG LA"], found["JPEG progressive"] = _bytes(rgba.convert("LA")), _bytes(rgb, "JPEG", progressive=True)
+    found["PNG L, one transparent"] = _bytes(rgb.convert("L"), transparency=7)
+    found["PNG RGB of 16 bits"] = _png(rgb, 16, 2)
+    for kind in ("GIF", "WEBP", "PNG"):
+        found[f"{kind} animated"] = _bytes(rgb, kind, save_all=True, append_images=[rgb.rotate(180)])
+    found["BMP from the top"] = _from_the_top(_bytes(rgb, "BMP"))
+    found["BMP of 16 bits"] = _bmp(rgb, 16)
+    gif = bytearray(_bytes(rgb.quantize(16), "GIF"))
+    gif[6:10] = (40).to_bytes(2, "little") + (20).to_bytes(2, "little")  # a frame smaller than the picture
+    return found, {"GIF with a part": bytes(gif)}
+
+
+def _png(image, depth, colour):
+    """A PNG whose samples have 16 bits, the lower 8 other than the upper."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = np.asarray(image).astype(">u2") * 256 + 77
+    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    head = struct.pack(">IIBBBBB", *image.size, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+def _from_the_top(data):
+    """The BMP of 24 bits with its rows from the top, of which a negative height tells."""
+    offset, (columns, rows) = struct.unpack("<I", data[10:14])[0], struct.unpack("<ii", data[18:26])
+    stride = -(-columns * 3 // 4) * 4
+    lines = [data[offset + row * stride :][:stride] for row in range(rows)]
+    return data[:22] + struct.pack("<i", -rows) + data[26:offset] + b"".join(reversed(lines))
+
+
+def _bmp(image, bits):
+    """A BMP of 5 bits a colour."""
+    red, green, blue = (np.asarray(image)[::-1, :, i].astype("<u2") >> 3 for i in range(3))
+    raw = b"".join(row.tobytes() + b"\0" * (-row.nbytes % 4) for row in red << 10 | green << 5 | blue)
+    head = struct.pack("<IiiHHIIiiII", 40, *image.size, 1, bits, 0, len(raw), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(raw), 0, 0, 54) + head + raw
+
+
+VARIANTS, ODD_SIZES = _variants()
+
+
+@pytest.mark.parametrize(("color_mode", "target"), [("grayscale", "L"), ("rgb", "RGB"), ("rgba", "RGBA")])
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+def test_every_variant_of_the_formats_gives_the_pixels_that_pillow_gives(tmp_path, color_mode, target):
+    files = {f"a/{name}": data for name, data in (VARIANTS | ODD_SIZES).items()}
+    dataset = ImageFolder(_write(tmp_path, files | {"b/0": PNG}), image_size=(17, 33), color_mode=color_mode)
+    found = dict(zip(sorted(files), dataset.read("train").x, strict=False))
+    wrong = []
+    for name, data in files.items():
+        image = Image.open(io.BytesIO(data)).convert(target)
+        twin = np.asarray(image).reshape(image.height, image.width, -1)
+        expected = twin if image.size == (33, 17) else _resized(twin)
+        if np.abs(found[name].astype(int) - expected).max() > (image.size != (33, 17)):
+            wrong.append(name)
+    assert not wrong
+    assert dataset.unreadable("train") is None
+    order = np.array([0, len(files) - 1, 3])
+    streamed = [x for x, _ in dataset.stream("train", order).as_numpy_iterator()]
+    np.testing.assert_array_equal(np.stack(streamed), dataset.read("train").x[order])
+
+
+def _resized(pixels):
+    import tensorflow as tf
+
+    return np.round(tf.image.resize(pixels, (17, 33)).numpy())
+
+
+def test_of_16_bits_of_grey_the_upper_8_are_kept(tmp_path):
+    grey = np.arange(17 * 33, dtype=np.uint16).reshape(17, 33) * 117
+    data = _bytes(Image.fromarray(grey))
+    x = _read_one(tmp_path, data, color_mode="grayscale")
+    np.testing.assert_array_equal(x[..., 0], grey // 256)
+
+
+def test_sizes_are_told_from_headers_as_pillow_tells_them(tmp_path):
+    for number, (name, data) in enumerate((VARIANTS | ODD_SIZES).items()):
+        (tmp_path / str(number)).write_bytes(data)
+        image = Image.open(io.BytesIO(data))
+        assert image_headers.size(str(tmp_path / str(number))) == (image.height, image.width), name
+        assert image_headers.coding(str(tmp_path / str(number))).kind.upper() == name.split()[0]
+
+
+def test_only_what_tensorflow_decodes_otherwise_goes_through_python(tmp_path):
+    rare = {"BMP 1", "BMP L", "BMP RGBA", "BMP of 16 bits", "WEBP animated"}
+    for name, data in (VARIANTS | ODD_SIZES).items():
+        (tmp_path / "0").write_bytes(data)
+        expected = (
+            name in rare or "BMP of" in name or (name.startswith("GIF") and ("transparent" in name or "part" in name))
+        )
+        assert image_headers.coding(str(tmp_path / "0")).is_rare == expected, name
 
 
 @pytest.mark.parametrize("crop", [False, True])
@@ -190,7 +332,6 @@ def test_a_truncated_image_is_named(tmp_path, data):
     ("data", "reason"),
     [
         (PNG[:-4], "Invalid PNG data"),  # its last four bytes are a checksum, which Pillow does without
-        (_bytes(_image("L").convert("1"), "BMP"), "Number of channels"),  # a bit a pixel
     ],
 )
 def test_an_image_that_pillow_alone_can_read_is_named(tmp_path, data, reason):

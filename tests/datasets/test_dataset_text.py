@@ -71,10 +71,12 @@ def test_the_fact_that_tells_texts_apart_changes_with_the_text(tmp_path: Path) -
     assert text_file(tmp_path, f"{ALPHABET[1:]}a").facts()["text_sha256"] != first
 
 
-def test_gzipped_text_and_line_ends_of_other_systems(tmp_path: Path) -> None:
-    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("\ufeffone\r\ntwo\rthree\n".encode()))
-    whole = TextFile(tmp_path / "a.txt.gz", sequence_length=3)
-    assert whole.vocabulary.decode(whole.encoded("train")) == "one\ntwo\nthree\n"
+@pytest.mark.parametrize("tokens", ["characters", "words"])
+def test_gzipped_text_in_which_only_line_feeds_end_a_line(tmp_path: Path, tokens: str) -> None:
+    odd = "three\x0bfour\x0cfive\x85six\u2028seven"
+    (tmp_path / "a.txt.GZ").write_bytes(gzip.compress(f"\ufeffone\r\ntwo\r{odd}\r\r\n".encode()))
+    whole = TextFile(tmp_path / "a.txt.GZ", tokens=tokens, sequence_length=3)
+    assert whole.vocabulary.decode(whole.encoded("train")) == f"one\ntwo\r{odd}\r\n"
 
 
 def test_a_relative_path_is_looked_for_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dltool import line_stream
+from dltool.datasets import text_decoding
 from dltool.datasets.number_words import NumberWords
 from dltool.datasets.parallel_text import ParallelText
 from dltool.datasets.sentence_pieces import BEGIN, END, UNKNOWN, Vocabularies
@@ -58,6 +60,21 @@ def test_a_relative_path_is_also_looked_for_below_the_data_folder(
     monkeypatch.setenv("DLTOOL_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     assert words("x/train.{language}").sizes() == {"train": 5}
+
+
+def test_only_a_line_feed_ends_a_line_as_in_translate(tmp_path: Path) -> None:
+    odd = ["a \x0bcat", "a\rdog", "the\x0ccat\x85sleeps", "the dog\u2028sleeps", "a bird sings"]
+    for end in ("\n", ""):
+        path = aligned(tmp_path, odd)
+        write(tmp_path, "train.en", [line + "\r" for line in odd[:2]] + odd[2:], end)  # two lines end in CR LF
+        found = words(path).lines("train")
+        assert found["en"] == odd and len(found["de"]) == 5
+        streamed = line_stream.windows((tmp_path / "train.en").open("rb"), "in", 9)
+        assert [line.text for window in streamed for line in window] == found["en"]
+        assert text_decoding.read(tmp_path / "train.en").removesuffix("\n").split("\n") == found["en"]  # --reference
+    write(tmp_path, "both.txt", [f"{en}\t{de}" for en, de in zip(odd, DE, strict=True)])
+    assert words(str(tmp_path / "both.txt")).lines("train") == {"en": odd, "de": DE}
+    assert len(words(str(tmp_path / "both.txt")).read("train")) == 5
 
 
 @pytest.mark.parametrize("archive", [False, True])
