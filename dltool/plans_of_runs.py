@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dltool import outlines, runs
-from dltool.datasets import npy_headers
 from dltool.diagnostics import plateau
 from dltool.errors import UsageError
 from dltool.planning import Plan
@@ -45,8 +43,7 @@ def position(run: RunDirectory) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     with run.reading(runs.STATE):
-        plain = npy_headers.arrays(path, ["__plain__"])["__plain__"]
-        found = json.loads(plain.tobytes())["plain"]["position"]
+        found = run.load_plain()["position"]
         return {"epoch": int(found["epoch"]), "step": int(found["step"]), "total_steps": int(found["total_steps"])}
 
 

@@ -237,6 +237,18 @@ class RunDirectory:
                     arrays[key] = arrays[key].view(ml_dtypes.bfloat16)
             return arrays, meta["plain"]
 
+    def load_plain(self) -> dict[str, Any]:
+        """Return the plain values of the saved state alone; the arrays beside them are not read.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        from dltool.datasets import npy_headers
+
+        with self.reading(STATE):
+            text = npy_headers.arrays(self.path / STATE, ["__plain__"])["__plain__"]
+            return dict(json.loads(text.tobytes())["plain"])
+
     def read_json(self, name: str) -> dict[str, Any]:
         with self.reading(name, self._unfinished()):
             value = json.loads((self.path / name).read_text(encoding="utf-8"))
