@@ -121,6 +121,16 @@ def test_categories_never_seen_are_counted_in_one_line(capsys: pytest.CaptureFix
     assert report(capsys, "table", "--data", write(other), said=said)["examples"] == 60
 
 
+def test_minus_one_is_a_category_like_any_other(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Keras's lookup of whole numbers takes -1 for the unknown."""
+    table().replace({"s": {2: -1}}).to_csv(tmp_path / "train.csv", index=False)
+    text = Path("table.yaml").read_text().replace(str(Path.cwd() / "train.csv"), str(tmp_path / "train.csv"))
+    (tmp_path / "minus.yaml").write_text(text)
+    experiment.train(recipe.load(tmp_path / "minus.yaml", ["fit.epochs=1"]), out=tmp_path / "minus")
+    other = table(60, seed=1).replace({"s": {2: -1}})
+    assert report(capsys, tmp_path / "minus", "--data", write(other))["examples"] == 60
+
+
 def test_gaps_become_what_training_filled_in(capsys: pytest.CaptureFixture[str]) -> None:
     other = table(60, seed=1).assign(a=50.0)
     other.loc[::2, "a"] = np.nan  # its own median would be 50

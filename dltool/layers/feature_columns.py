@@ -45,7 +45,12 @@ def feature_space(make: Callable[..., Any], features: Any = None, crosses: Any =
         return make(features, crosses=crosses, **arguments)
     names = layer_names(map(str, features))
     known = {names[str(column)]: kind for column, kind in features.items()}
-    space = make(known, crosses=_crosses(crosses, names), **arguments)
+    crosses = _crosses(crosses, names)
+    for cross in crosses if isinstance(crosses, list) else ():
+        for column, name in names.items() if isinstance(cross, tuple) else ():
+            if name in cross and str(known[name]).startswith("float"):
+                raise ValueError(f"crosses: column '{column}' holds numbers, and only categories can be crossed")
+    space = make(known, crosses=crosses, **arguments)
     space.columns = names
     for column, name in names.items():
         if "/" not in column:  # no part of a scope, unlike the names of the layers that compute
@@ -97,12 +102,15 @@ def model(inputs: Mapping[str, Any], outputs: Any, name: str) -> Any:
 
 
 def categories(model: Any) -> dict[str, list[Any]]:
-    """Column -> the categories that a model's training saw; of columns that it does not keep them for, nothing."""
+    """Column -> the categories that a model's training saw; of columns that it does not keep them for, nothing.
+
+    Among whole numbers -1 always counts as seen: Keras uses it for the unknown, and drops it from the vocabulary.
+    """
     tensors = getattr(model, "input", None)
     if not isinstance(tensors, Mapping):
         return {}
     lookups = {
-        layer.input.name: layer.get_vocabulary(include_special_tokens=False)
+        layer.input.name: [*layer.get_vocabulary(include_special_tokens=False), *_own_unknown(layer)]
         for layer in model.layers
         if type(layer).__name__ in LOOKUPS
     }
@@ -111,3 +119,8 @@ def categories(model: Any) -> dict[str, list[Any]]:
         for column, tensor in tensors.items()
         if tensor.name in lookups
     }
+
+
+def _own_unknown(lookup: Any) -> list[int]:
+    """The whole number that a lookup takes for the unknown one, though it may be a category of the data."""
+    return [lookup.oov_token] if type(lookup).__name__ == "IntegerLookup" else []

@@ -72,6 +72,9 @@ def test_crosses_name_columns_as_the_table_does() -> None:
     assert list(space.crossers) == ["a_b_X_c_d"]
     with pytest.raises(ValueError, match="unknown features"):
         feature_columns.feature_space(keras.utils.FeatureSpace, features, crosses=[["a b", "e"]])
+    with pytest.raises(ValueError, match="column 'c/d' holds numbers, and only categories can be crossed"):
+        numbers = {"a b": "string_categorical", "c/d": "float"}
+        feature_columns.feature_space(keras.utils.FeatureSpace, numbers, crosses=[["a b", "c/d"]])
 
 
 @pytest.mark.parametrize("name", ["wine", "breast_cancer"])
