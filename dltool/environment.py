@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from dltool import __version__
+from dltool import __version__, git_commit
 
 
 def describe(device: str, seed: int) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def describe(device: str, seed: int) -> dict[str, Any]:
             "keras": keras.__version__,
             "numpy": numpy.__version__,
         },
-        "git_commit": _git_commit(),
+        "git_commit": git_commit.commit(Path.cwd()),
     }
 
 
@@ -41,13 +40,3 @@ def _gpu_names() -> list[str]:
 
     gpus = tf.config.get_visible_devices("GPU")
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-
-
-def _git_commit() -> str | None:
-    """The commit of the working folder, "-dirty" where files differ from it; None outside a repository."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
