@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,13 @@ for _scheme in ("http", "https", "ftp", "all"):
     for _name in (f"{_scheme}_proxy", f"{_scheme}_proxy".upper()):
         os.environ[_name] = f"http://{NOWHERE[0]}:{NOWHERE[1]}"
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1"
+
+# Whether a processor has instructions for bfloat16 decides about a line on stderr: here it always has them.
+_processor = Path(_keras_home.name, "cpuinfo")
+_processor.write_text(
+    "flags : " + os.environ.get("DLTOOL_TEST_PROCESSOR_FLAGS", " ".join(sorted(backend.BFLOAT16_FLAGS)))
+)
+backend.PROCESSOR = _processor
 backend.load()  # before the tests import Keras: in half the time
 
 

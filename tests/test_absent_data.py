@@ -94,7 +94,7 @@ def test_data_that_contradict_what_is_declared_are_an_error_at_its_line(
         f"{path}.class_names: is ['x', 'y', 'z'], but the data have ['a', 'b', 'c']. Correct it, or remove it.",
     ):
         (told,) = [one for one in done.err.splitlines() if line in one]
-        assert told.startswith(("r.yaml:1:", "command line:1:"))
+        assert told.removeprefix("dltool: ").startswith(("r.yaml:1:", "command line:1:"))
     assert "num_classes" not in done.err
     assert not Path("runs").exists()
 

@@ -60,7 +60,7 @@ def test_a_command_made_alone_is_the_one_of_the_whole_command_line(
     info = cli.app.registered_commands[number]
     name = info.name or info.callback.__name__
     alone = run(capsys, name, "--help")
-    cli.app([name, "--help"], standalone_mode=False)
+    cli.app([name, "--help"], standalone_mode=False, prog_name="dltool")
     assert (alone.status, alone.out) == (0, capsys.readouterr().out)
     assert len(cli._asked([name]).registered_commands) == 1
     assert len(cli.app.registered_commands) > 5
