@@ -44,9 +44,10 @@ class Npz(Dataset):
     @property
     def task(self) -> str:  # type: ignore[override]
         """ "classification" where y holds integers or is one-hot, else "regression"; as trained where that is known."""
-        if self._trained_task is not None:
-            return self._trained_task
         shape, dtype = self._headers[self._keys["train"][1]]
+        if self._trained_task is not None:
+            numbers = self._trained_task == "regression" or dtype.kind == "f" and np.any(self._y_train % 1 != 0)
+            return "regression" if numbers else "classification"  # eval then says that the targets differ in kind
         return "classification" if dtype.kind != "f" or (len(shape) > 1 and self._columns) else "regression"
 
     def as_trained(self, facts: Mapping[str, Any]) -> Npz:
