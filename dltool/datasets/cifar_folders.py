@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool import picture_formats
 from dltool.datasets import members
 
 ORDER = "classes.txt"  # the file that lists classes in label order
@@ -73,7 +74,7 @@ def _pixels(image_module: Any, data: bytes) -> bytes:
             return image_module.frombytes("RGB", (32, 32), data, "jpeg", "RGB", "").tobytes()
         except ValueError:
             pass  # the general way gives the better error, and reads the rarer kinds of JPEG
-    with image_module.open(io.BytesIO(data)) as image:
+    with picture_formats.opened(io.BytesIO(data)) as image:
         if image.size != (32, 32):
             raise ValueError(f"it is {image.size[1]} x {image.size[0]}")
         return image.convert("RGB").tobytes()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dltool import picture_formats
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -68,10 +70,8 @@ def decode(
 
 def pillow_pixels(data: Any, color_mode: str) -> np.ndarray:
     """Return pixels uint8 (rows, columns, channels) of an encoded image as Pillow decodes it."""
-    from PIL import Image
-
     data = data if isinstance(data, bytes) else data.item()  # outside of a graph TensorFlow gives an array
-    with Image.open(io.BytesIO(data)) as image:
+    with picture_formats.opened(io.BytesIO(data)) as image:
         pixels = np.asarray(image.convert(MODES[color_mode]))
     return pixels.reshape(*pixels.shape[:2], CHANNELS[color_mode])
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dltool.tokenization.pieces import SPACE
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 
 SHADES = " ░▒▓█"  # of attention 0 to 1
@@ -22,6 +23,7 @@ def plot_alignment(weights: np.ndarray, source: Sequence[str], target: Sequence[
         source, target: their pieces.
         file: where the PNG goes.
     """
+    matplotlib_settings.load()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool import picture_formats
 from dltool.damage import undamaged
 from dltool.datasets import npy_headers
 from dltool.visualization.pixels import PixelRange
@@ -79,10 +80,10 @@ def _picture(path: Path, shape: Sequence[int | None], pixels: PixelRange) -> np.
 
 def _opened(path: Path) -> Any:
     """The one picture of a file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with picture_formats.opened(path) as image:
             # a camera's MPO is a JPEG with further views of the same
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             image.load()

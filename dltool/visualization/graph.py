@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 
 ROW = 0.5  # inches from layer to layer
@@ -24,6 +25,7 @@ def plot_graph(rows: Sequence[Mapping[str, Any]], input_shape: str, file: Binary
         input_shape: in words.
         form: "png" or "svg".
     """
+    matplotlib_settings.load()
     import matplotlib
 
     matplotlib.use("Agg")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 
 AXIS_COLUMNS = ("epoch", "step", "seconds", "stage")
@@ -21,6 +22,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
         title: the run's name.
         selected: the epoch of the selected model, marked by a line.
     """
+    matplotlib_settings.load()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 
 RAW, SMOOTHED, VALIDATION = "#9ecae1", "#1f77b4", "#d95f02"
@@ -33,6 +34,7 @@ def plot_range(
         form: "png" or "svg".
         logarithmic: the axis of rates.
     """
+    matplotlib_settings.load()
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 
 COLOUR = "#1f77b4"
@@ -24,6 +25,7 @@ def plot_percentiles(
         ylabel: what the percentiles are of.
         form: "png" or "svg".
     """
+    matplotlib_settings.load()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

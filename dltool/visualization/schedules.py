@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 from dltool.visualization.terminal_plot import Curve, sources
 
@@ -31,6 +32,7 @@ def plot_schedules(
         log: a logarithmic vertical axis.
         dots: quantity -> points beside the curves, such as the rates that a run has logged.
     """
+    matplotlib_settings.load()
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dltool.visualization import matplotlib_settings
+
 MARGIN, GAP, LINE = 18, 8, 15  # pixels
 TEXT, TITLE = 11, 15  # sizes of the fonts
 INK, FAINT, FRAME = (20, 20, 20), (90, 90, 90), (170, 170, 170)
@@ -138,6 +140,7 @@ def _font(size: int, name: str = "DejaVuSans.ttf") -> Any:
     """Matplotlib brings this font along, so that sheets look the same everywhere."""
     from pathlib import Path
 
+    matplotlib_settings.load()
     import matplotlib
     from PIL import ImageFont
 

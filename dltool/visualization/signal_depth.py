@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dltool.visualization import matplotlib_settings
 from dltool.visualization.picture_text import plain_label
 
 BINS = 60
@@ -41,6 +42,7 @@ def plot_depth(profiles: Sequence[Profile], file: BinaryIO, title: str, form: st
 
     Reference: Glorot & Bengio 2010, fig. 6 and 7; He et al. 2015, fig. 2 and 3.
     """
+    matplotlib_settings.load()
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
