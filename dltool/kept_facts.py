@@ -49,9 +49,10 @@ class Entry:
         if self._name is None:
             return {}
         try:
-            checksum, _, text = (_folder() / self._name).read_text(encoding="ascii").partition("\n")
+            with (_folder() / self._name).open(encoding="ascii") as file:
+                checksum, _, text = file.read(2 * LARGEST_ENTRY).partition("\n")
             facts = json.loads(text, object_hook=_unpacked) if checksum == _checksum(text) else {}
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError, RuntimeError):  # the last where there is no home, or lists nest too deep
             return {}
         return facts if isinstance(facts, dict) else {}
 
@@ -63,7 +64,7 @@ class Entry:
         name, newest = self._state()
         if name is None or name != self._name or newest > time.time() - RECENT:
             return
-        with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+        with contextlib.suppress(OSError, TypeError, ValueError, RuntimeError):
             text = json.dumps(_packed({**known, **facts}))
             if len(text) <= LARGEST_ENTRY:
                 _replace(_folder() / name, f"{_checksum(text)}\n{text}")

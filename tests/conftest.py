@@ -39,6 +39,22 @@ backend.PROCESSOR = _processor
 backend.load()  # before the tests import Keras: in half the time
 
 
+_flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+if os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() in ("SSE41", "AVX", "AVX2", "AVX2_VNNI") and "avx512" in _flags:
+    # TensorFlow goes by the processor and leaves products in bfloat16 to oneDNN, which then aborts the process. On a
+    # processor without AVX-512 TensorFlow computes them itself.
+    import keras
+
+    _make_policy = keras.DTypePolicy.__init__
+
+    def _skip_bfloat16(self: keras.DTypePolicy, name: str, *arguments: Any, **options: Any) -> None:
+        if "bfloat16" in name:
+            pytest.skip("oneDNN may not use the processor's instructions for bfloat16, and TensorFlow does not know it")
+        _make_policy(self, name, *arguments, **options)
+
+    keras.DTypePolicy.__init__ = _skip_bfloat16
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests of real data where there are none."""
     if os.environ.get("DLTOOL_DATA"):

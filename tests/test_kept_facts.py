@@ -233,22 +233,24 @@ def test_a_damaged_entry_is_ignored_and_rewritten(damage: str, tmp_path: Path, c
     assert [one.name for one in cache.iterdir()] == [entry.name]  # nothing half-written is left
 
 
-@pytest.mark.parametrize("folder", ["a file", "below a file", "missing", "read-only", "off"])
+@pytest.mark.parametrize("folder", ["a file", "below a file", "missing", "read-only", "off", "no home"])
 def test_without_a_usable_folder_everything_works(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, {"dataset": {"Csv": {"path": str(table(tmp_path)), "target": "b"}}})
     place = tmp_path / "place"
     if folder == "read-only":
         place.mkdir(mode=0o500)
         monkeypatch.setattr(kept_facts.tempfile, "mkstemp", _refused)  # root may write everywhere
-    elif folder != "missing":
+    elif folder not in ("missing", "no home"):
         place.write_text("")
     if folder == "off":
         place.unlink()
         monkeypatch.setenv(kept_facts.SWITCH, "off")
     monkeypatch.setenv("DLTOOL_CACHE", str(place / "x" if folder == "below a file" else place))
+    if folder == "no home":
+        monkeypatch.setenv("DLTOOL_CACHE", "~nobody-of-this-name/cache")
     for _ in range(2):
         assert data_facts.counted(*opened(path)) == {"train_size": 16}
-    assert place.exists() == (folder != "off")
+    assert place.exists() == (folder not in ("off", "no home"))
 
 
 def _refused(*_: Any, **__: Any) -> Any:
