@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool import names, outlines
+from dltool import callback_paths, names, outlines
 from dltool import recipe as reading
 from dltool.errors import DataError, DltoolError, Problem, RecipeError
 from dltool.layers import feature_columns
@@ -190,11 +190,17 @@ def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoc
     save_with_rate(model.optimizer)
 
 
-def callbacks(recipe: Recipe, directory: Path) -> list[Any]:
-    """`fit.callbacks`; the files they write go below `directory`."""
+def callbacks(recipe: Recipe, directory: Path, before: Recipe | None = None) -> list[Any]:
+    """`fit.callbacks`, which write below `directory`, over no files but those of callbacks of the recipe `before`."""
     builder = Builder(facts={}, directory=directory)
     built = builder.listed("callbacks", recipe.get("fit", "callbacks"), "fit.callbacks")
+    builder.problems += callback_paths.check_apart(builder.outputs)
     builder.finish()
+    if builder.outputs and directory.is_dir():
+        earlier = Builder(facts={}, directory=directory)
+        if before is not None:
+            earlier.listed("callbacks", before.get("fit", "callbacks"), "fit.callbacks")
+        callback_paths.check_free(builder.outputs, directory, earlier.outputs)
     return built
 
 

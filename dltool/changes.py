@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import bases, build, names, outlines, runs
+from dltool import bases, build, names, outlines, run_files, runs
 from dltool import recipe as recipes
 from dltool.damage import undamaged
 from dltool.data import Data, differing_fact
@@ -56,11 +56,37 @@ def check_resumable(run: RunDirectory, new: Recipe, accept_changes: bool) -> lis
         DataError: there is no run, or its recipe is damaged.
     """
     run.check_is_run()
+    if not run_files.is_run(run.path):
+        raise DataError(f"{run}: is not a run directory: dltool did not write its {runs.RECIPE}. Train it with --out.")
+    run.check_own()
+    check_edited(run, new)
     changed = differences(own_recipe(run).plain(), new.plain())
     if changed and not accept_changes:
         listed = [f"  {line}" for line in changed]
         raise UsageError(f"{run}: the recipe has changed since:", *listed, "Use --accept-changes to go on with it.")
     return changed
+
+
+def recipe_before(run: RunDirectory) -> Recipe | None:
+    """Return the recipe of the run that is there, None where there is none or it is damaged."""
+    try:
+        return own_recipe(run) if run_files.is_run(run.path) else None
+    except (DataError, UsageError):
+        return None
+
+
+def check_edited(run: RunDirectory, new: Recipe) -> None:
+    """Raise if a training by the recipe `new` would replace a recipe in the run that the user has edited.
+
+    Raises:
+        UsageError: it was edited and says something else than `new`.
+        DataError: it is damaged.
+    """
+    if run.recipe_is_edited() and own_recipe(run).plain() != new.plain():
+        raise UsageError(
+            f"{run / runs.RECIPE}: was edited since dltool wrote it and would be replaced. "
+            "Move it, or put all changes into it and train it as it is."
+        )
 
 
 def own_recipe(run: RunDirectory) -> Recipe:

@@ -92,7 +92,7 @@ def train(
         typer.Option("--out", "-o", help="The run directory. Default: runs/NAME, numbered if taken."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's saved state.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that dltool wrote.")] = False,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Resume although the recipe differs from the run's.")
     ] = False,
@@ -146,7 +146,7 @@ def evaluate(
         typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores."),
     ] = False,
     confusion: Annotated[bool, typer.Option("--confusion", help="Add the confusion matrix; alone in CSV.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --predictions file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that dltool wrote.")] = False,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples at a time.")] = None,
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
@@ -189,7 +189,7 @@ def summary(
     ] = None,
     classes: Annotated[int | None, typer.Option("--classes", min=1, help="With --input-shape: how many.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the graph: FILE.png or FILE.svg.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that dltool wrote.")] = False,
     form: FormatOption = Format.table,
     traceback: TracebackOption = False,
 ) -> None:
@@ -310,7 +310,7 @@ def lr_schedule(
         Device | None,
         typer.Option("--device", help="Where --find computes.", show_default="auto", rich_help_panel=FINDING),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot and --write files.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that dltool wrote.")] = False,
     form: FormatOption = Format.table,
     traceback: TracebackOption = False,
 ) -> None:
@@ -462,7 +462,7 @@ def init_stats(
             "--require", help="A condition on every model, such as 'gradient_ratio<1e3'; unmet: exit status 3."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file or --lsuv run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file or run that dltool wrote.")] = False,
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
     traceback: TracebackOption = False,
@@ -549,7 +549,7 @@ def percentiles(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the runs side by side: FILE.png or FILE.svg.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --plot file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that dltool wrote.")] = False,
     form: FormatOption = Format.table,
     traceback: TracebackOption = False,
 ) -> None:
@@ -660,7 +660,7 @@ def translate(
         Format | None,
         typer.Option("--format", help="With --reference: how figures are written.", show_default="table"),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what lies in --attention's folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace alignments that dltool wrote.")] = False,
     device: DeviceOption = Device.auto,
     traceback: TracebackOption = False,
 ) -> None:
@@ -762,7 +762,7 @@ def visualize_filters(
         typer.Option("--examples", min=1, help="Training examples to search (all), or test examples to look at (4)."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder. Default: RUN/filters/MODE.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the pictures that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that dltool wrote.")] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Also show small pictures in the terminal.")] = False,
     scaling: Annotated[
         Scaling | None, typer.Option("--scaling", help="Scale kernels and maps each by itself (filter) or by layer.")
@@ -884,7 +884,7 @@ def visualize_augmentation(
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture: FILE.png.")] = Path("augmentation.png"),
     examples: Annotated[int, typer.Option("--examples", min=1, max=64, help="Training images to show.")] = 6,
     draws: Annotated[int, typer.Option("--draws", min=1, max=20, help="Augmentations of each.")] = 6,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that dltool wrote.")] = False,
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
     traceback: TracebackOption = False,
@@ -918,7 +918,7 @@ def recipes(context: typer.Context, form: FormatOption = Format.table, traceback
 def recipes_copy(
     name: Annotated[str, typer.Argument(help="A bundled recipe's name, such as cnn/lenet5.")],
     folder: Annotated[Path, typer.Argument(help="Where to copy it.")] = Path(),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a copy that nobody has edited.")] = False,
     traceback: TracebackOption = False,
 ) -> None:
     """Copy a bundled recipe and what it extends; print the copy's path."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool import backend, bases, build, changes, data_facts, environment, messages, runs
+from dltool import backend, bases, build, callback_paths, changes, data_facts, environment, messages, run_place, runs
 from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.datasets.base import StreamedDataset
@@ -81,7 +81,7 @@ def train(
     resolved = changes.resolved(recipe, DEFAULT_SEED)
     name = name or recipe.name
     if out is None and overwrite:
-        out = runs.HOME / name
+        out = run_place.HOME / name
     run = RunDirectory(out) if out is not None else RunDirectory.fresh(name)
     changed = False
     if resume:
@@ -93,6 +93,7 @@ def train(
         dataset = changes.as_trained(dataset, recipe, run)
     else:
         run.check_free(overwrite)
+        changes.check_edited(run, resolved)
     bases.check_outlive(run, recipe)
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
@@ -121,8 +122,10 @@ def train(
             if resume:
                 run.forget_results()
             else:
-                run.start()
-            run.write_text(runs.RECIPE, resolved.to_yaml())
+                run.start(callback_paths.existing(run.path, work.callbacks))
+            if any(getattr(one, "filename", None) == str(run / runs.PERCENTILES[0]) for one in work.callbacks):
+                run.note(*runs.PERCENTILES)
+            run.write_recipe(resolved.to_yaml())
             if data.vocabulary is not None:
                 run.write_vocabulary(data.vocabulary.files())
             run.write_json(runs.DATA, data.facts)
@@ -147,7 +150,7 @@ class _Training:
         self.recipe, self.data, self.run, self.model = recipe, data, run, self.prepared.model
         self.selector = self._selector()
         self.evaluation = Evaluation(self.model)
-        self.callbacks = build.callbacks(recipe, run.path)
+        self.callbacks = build.callbacks(recipe, run.path, changes.recipe_before(run))
         self._check_callbacks(self.callbacks)
         self._check_averaging()
 
@@ -157,7 +160,8 @@ class _Training:
 
         interruption = Interruption(progress.say)
         keeper = Keeper(self.run, self.selector, progress, interruption, begin, _rate(self.recipe))
-        with self.data.explained(), interruption.listening():
+        undone = callback_paths.undone_before(lambda: keeper.has_begun, self.callbacks)
+        with self.data.explained(), interruption.listening(), undone:
             try:
                 history = self.prepared.procedure.fit(
                     self.model,
@@ -226,13 +230,10 @@ class _Training:
     def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
         from dltool.procedures.periodic import PeriodicCallback
 
-        files: dict[str, int] = {}
         for index, callback in enumerate(callbacks):
-            file = getattr(callback, "filename", None)
-            if isinstance(file, str) and files.setdefault(file, index) != index:
+            if fault := callback_paths.fault_of_names(getattr(callback, "filepath", ""), self._names_in(callback)):
                 place = self.recipe.section("fit", "callbacks").data[index].place
-                message = f"writes the file of fit.callbacks[{files[file]}]. Give one of them another filename."
-                raise RecipeError([Problem(place, f"fit.callbacks[{index}].{type(callback).__name__}", message)])
+                raise RecipeError([Problem(place, f"fit.callbacks[{index}].{type(callback).__name__}", fault)])
             if isinstance(callback, PeriodicCallback):
                 try:
                     callback.set_model(self.model)
@@ -254,6 +255,18 @@ class _Training:
                     continue
                 value = self.recipe.section("fit", "callbacks").data[index]
                 self._check_monitor(monitor, value.place, f"fit.callbacks[{index}]")
+
+    def _names_in(self, callback: Any) -> dict[str, float]:
+        """A number for each name that a path of the callback may hold."""
+        names = {"epoch": 1, **dict.fromkeys(self.prepared.logs, 0.5)}
+        names |= {metric.name: 0.5 for metric in self.prepared.procedure.metrics}
+        if getattr(callback, "save_freq", "epoch") != "epoch":
+            return names | {"batch": 1}
+        every_epoch = self.prepared.validation is not None and self.recipe.setting("fit", "validation_freq") in (
+            None,
+            1,
+        )
+        return names | {f"val_{name}": 0.5 for name in self.prepared.logs if every_epoch}
 
     def _rate_is_a_number(self) -> bool:
         import keras

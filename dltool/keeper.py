@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dltool import run_files
 from dltool.errors import InterruptedRun
 from dltool.interruption import Interruption
 from dltool.progress import TrainingProgress
@@ -103,7 +104,8 @@ class Keeper:
         """Remove the best weights that the state does not refer to, those of a lost attempt among them."""
         best = self.selector.file()
         for old in (self.run / "checkpoint").glob("best-*.npz"):
-            if best is None or old.name != Path(best).name:
+            is_own = run_files.BEST.fullmatch(f"checkpoint/{old.name}") and not old.is_symlink()
+            if is_own and (best is None or old.name != Path(best).name):
                 old.unlink()
 
     def _stop(self, where: str) -> None:

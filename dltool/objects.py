@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from dltool import names
+from dltool import callback_paths, names
 from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError
 from dltool.recipe import Recipe, Value, join, object_name, suggest
 from dltool.values import OBJECT_NAME, shown
@@ -59,7 +59,7 @@ SUFFIXES = {
     "initializer": "initializers",
     "regularizer": "regularizers",
 }
-OUTPUT_ARGUMENTS = frozenset({"filename", "filepath", "log_dir"})  # of callbacks: they write below the run directory
+OUTPUT_ARGUMENTS = callback_paths.ARGUMENTS
 BY_OUTPUT = ("losses", "metrics")  # a mapping of output to its own
 METRIC_WORDS = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Model.compile resolves these by the loss
 # what Keras, and AutoGraph with the frames and all lines indented, put before what an exception says
@@ -100,6 +100,7 @@ class Builder:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
         self.makers, self.catalogue = makers or {}, catalogue
         self.problems: list[Problem] = []
+        self.outputs: list[callback_paths.Output] = []  # where callbacks write
         self.cause: Exception | None = None  # of the first problem that an exception told of
 
     def problem(self, place: Place, path: str, message: str) -> Any:
@@ -217,7 +218,8 @@ class Builder:
         if kind == "callbacks" and self.directory is not None:
             for key in OUTPUT_ARGUMENTS & allowed.keys() - arguments.keys():
                 if isinstance(allowed[key].default, str):
-                    arguments[key] = str(self.directory / allowed[key].default)
+                    default = Value(allowed[key].default, value.place)
+                    arguments[key] = self._output(key, default, join(path, key))
         return arguments
 
     def argument(self, key: str, value: Value, parent: str, path: str) -> Any:
@@ -232,8 +234,8 @@ class Builder:
             return value.plain()
         if parent == "schedules" and isinstance(value.data, str) and "epoch" in value.data:
             return self._steps(value, path)
-        if parent == "callbacks" and key in OUTPUT_ARGUMENTS and isinstance(value.data, str):
-            return self._output(value, path)
+        if parent == "callbacks" and callback_paths.is_output(key, path):
+            return self._output(key, value, path)
         kind = "schedules" if parent == "optimizers" and key in SCHEDULED else kind_of(key)
         if kind is not None and not (parent == "callbacks" and kind != "schedules"):
             return self._of_kind(kind, value, path)
@@ -245,7 +247,8 @@ class Builder:
         if value.is_mapping:
             keyed = parent == "procedures"  # stages name their learning rates
             return {
-                k: self._argument(k if keyed else "", item, parent, join(path, k)) for k, item in value.data.items()
+                k: self._argument(str(k) if keyed else "", item, parent, join(path, k))
+                for k, item in value.data.items()
             }
         return value.data
 
@@ -256,13 +259,20 @@ class Builder:
             return self.problem(value.place, path, f"must be steps (an int) or '12 epochs'. Got {value.data!r}.")
         return round(float(match[1]) * (self.steps_per_epoch or STEPS_STAND_IN))
 
-    def _output(self, value: Value, path: str) -> Any:
+    def _output(self, key: str, value: Value, path: str) -> Any:
         """Where a callback writes: below the run directory."""
-        written = PurePath(value.data)
-        if written.is_absolute() or ".." in written.parts:
-            message = f"must stay below the run directory: give a relative path. Got {value.data!r}."
-            return self.problem(value.place, path, message)
-        return str((self.directory or Path()) / written)
+        if value.data is None and key not in OUTPUT_ARGUMENTS:
+            return None
+        fault = callback_paths.fault(value.data)
+        if fault is None and self.directory is not None:
+            fault = callback_paths.fault_in(self.directory, key, value.data)
+        if fault is not None:
+            return self.problem(value.place, path, fault)
+        self.outputs.append(callback_paths.Output(path, key, value.data, value.place))
+        if path.rpartition(".")[0].endswith("ActivationPercentiles"):  # its picture beside its table
+            picture = str(PurePath(value.data).with_suffix(".png"))
+            self.outputs.append(callback_paths.Output(path, key, picture, value.place))
+        return str((self.directory or Path()) / value.data)
 
     def _of_kind(self, kind: str, value: Value, path: str) -> Any:
         if value.data is None:

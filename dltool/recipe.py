@@ -20,6 +20,7 @@ __all__ = ["Recipe", "Value", "bundled", "bundled_names", "chain", "find", "from
 
 MAX_BYTES = 250_000  # a recipe is 1 to 5 kB
 MAX_EXTENDS = 16
+LARGEST = 2**31 - 1  # of counts: TensorFlow's loops count in 32 bits
 
 COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly",
                 "steps_per_execution", "jit_compile", "auto_scale_loss")  # fmt: skip
@@ -288,7 +289,9 @@ def check(root: Value) -> list[Problem]:
     for path, test, wanted in _SCALARS:
         value = root.get(*path)
         if value is not None and not test(value.data):
-            problems.append(Problem(value.place, ".".join(path), f"must be {wanted}. Got {shown(value)}."))
+            is_large = isinstance(value.data, int) and value.data > LARGEST and wanted.startswith("an int >=")
+            limit = f"at most {LARGEST}" if is_large else wanted
+            problems.append(Problem(value.place, ".".join(path), f"must be {limit}. Got {shown(value)}."))
     problems += stage_list.check(root)
     problems += declared_facts.check(root)
     select = root.get("select")
@@ -321,7 +324,7 @@ def _unknown(section: Value, path: str, known: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def _is_int(low: int, high: float = float("inf")) -> Callable[[Any], bool]:
+def _is_int(low: int, high: int = LARGEST) -> Callable[[Any], bool]:
     return lambda data: isinstance(data, int) and not isinstance(data, bool) and low <= data <= high
 
 

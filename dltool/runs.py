@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool import messages
+from dltool import messages, run_files
 from dltool.damage import undamaged
-from dltool.errors import DataError, DltoolError, UsageError
+from dltool.errors import DataError
+from dltool.run_place import RunPlace
 from dltool.writing import atomic, write_rows, writing
 
-HOME = Path("runs")  # where runs go by default
 RECIPE = "recipe.yaml"
 MODEL = "model.keras"
 HISTORY = "history.csv"
@@ -33,137 +30,37 @@ AGAIN = "Train again with --overwrite."  # what to do about a file of a run that
 VOCABULARY = "vocabulary"  # of a text's tokens: the tokenizer's files
 SUMS = "sums.json"  # of the vocabulary's other files the SHA-256
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
-# in the order of removal: without its recipe a directory is no run, and --overwrite would refuse what is left
 OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, VOCABULARY, "checkpoint",
        RECIPE)  # fmt: skip
-LEFTOVER = re.compile(r"\.(?:[\w-]+\.(?:yaml|csv|json|png|npz|model)\.\w{8}|writing-\d+\.keras)")
 
 
-class RunDirectory:
+class RunDirectory(RunPlace):
     """One training run on disk.
 
     Every file is written beside its place and renamed, so that it is there whole or not at all.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.made = False  # whether this process made the directory
-
-    def __truediv__(self, name: str) -> Path:
-        return self.path / name
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    # -- making and opening ----------------------------------------------------------------------------
-
-    @classmethod
-    def fresh(cls, name: str) -> RunDirectory:
-        """The first of runs/NAME, runs/NAME-2, ... that does not exist."""
-        number = 1
-        while (path := HOME / (name if number == 1 else f"{name}-{number}")).exists():
-            number += 1
-        return cls(path)
-
-    @classmethod
-    def claimed(cls, name: str) -> RunDirectory:
-        """As `fresh`, and made, so that no other training takes it."""
-        while True:
-            run = cls.fresh(name)
-            try:
-                with writing(run.path):
-                    run.path.mkdir(parents=True)
-            except DltoolError as error:
-                if not isinstance(error.__cause__, FileExistsError):
-                    raise
-            else:
-                run.made = True
-                return run
-
-    def check_free(self, overwrite: bool) -> None:
-        """Raise unless a run may be written here; nothing is touched.
-
-        Raises:
-            UsageError: something is there and `overwrite` is off, or it does not look like a run, or the
-                place cannot be written.
-        """
-        try:
-            if self.path.exists() and not self.path.is_dir():
-                raise UsageError(f"{self.path}: is a file. Give another --out.")
-            exists = self.path.exists() and any(self.path.iterdir())
-            if exists and not overwrite:
-                raise UsageError(
-                    f"{self.path}: exists already. Use --overwrite to replace it, --resume to go on, or another --out."
-                )
-            if exists and not (self.path / RECIPE).is_file():
-                raise UsageError(f"{self.path}: is not a run directory (no {RECIPE}), so --overwrite leaves it alone.")
-        except PermissionError as error:
-            raise UsageError(f"{error.filename}: no permission to look into it. Give another --out.") from error
-        parent = self.path.absolute()
-        while not parent.exists():
-            parent = parent.parent
-        if not parent.is_dir():
-            raise UsageError(f"{self.path}: {parent} is a file, no folder. Give another --out.")
-        effective = os.access in os.supports_effective_ids
-        if not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
-            raise UsageError(f"{self.path}: cannot be written (no permission for {parent}). Give another --out.")
-
-    def start(self) -> None:
-        """Make the directory empty of an earlier run; files that are not a run's stay."""
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name in OWN:
-                target = self.path / name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                else:
-                    target.unlink(missing_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory against a second training in it; one that was made for nothing goes away.
-
-        Raises:
-            UsageError: another training is in it, or it cannot be made.
-        """
-        self._make()
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._clear_leftovers()
-            yield
-        except BlockingIOError:
-            raise UsageError(f"{self.path}: another dltool train is running in it") from None
-        finally:
-            if self.made and self.path.is_dir() and not any(self.path.iterdir()):
-                self.path.rmdir()
-            os.close(descriptor)
-
-    def _make(self) -> None:
-        made = not self.path.exists()
-        try:
-            with writing(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-        except DltoolError as error:
-            raise UsageError(str(error)) from error
-        self.made |= made
-
     def forget_results(self) -> None:
         """Remove what tells of the end of training, before training goes on."""
+        names = [name for name in (METRICS, MODEL) if name in run_files.written(self.path)]
         with writing(self.path):
-            for name in (METRICS, MODEL):
+            for name in names:
                 (self.path / name).unlink(missing_ok=True)
-
-    def _clear_leftovers(self) -> None:
-        """Remove half-written files of a process that was killed while it wrote."""
-        for folder in (self.path, self.path / "checkpoint", self.path / VOCABULARY):
-            for path in folder.glob(".*"):
-                if LEFTOVER.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
 
     # -- writing ---------------------------------------------------------------------------------------
 
+    def write_recipe(self, text: str) -> None:
+        """Write the recipe, unless the user has edited the one that is there: `changes.check_edited` saw it agree."""
+        if (self.path / RECIPE).is_file() and self.recipe_is_edited():
+            return
+        self.note()
+        self._recipe = run_files.digest(text.encode())
+        self._written = (self._written or set()) - {RECIPE}  # so that its digest is written down
+        self.note(RECIPE, DATA, ENVIRONMENT)
+        self.write_text(RECIPE, text)
+
     def write_text(self, name: str, text: str) -> None:
+        self.note(name)
         with atomic(self.path / name) as file:
             file.write(text.encode())
 
@@ -172,7 +69,9 @@ class RunDirectory:
 
     def write_vocabulary(self, files: Mapping[str, bytes]) -> None:
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        for name, content in {**files, SUMS: json.dumps(sums, indent=2).encode() + b"\n"}.items():
+        held = {**files, SUMS: json.dumps(sums, indent=2).encode() + b"\n"}
+        self.note(*(f"{VOCABULARY}/{name}" for name in held))
+        for name, content in held.items():
             with atomic(self.path / VOCABULARY / name) as file:
                 file.write(content)
 
@@ -184,20 +83,23 @@ class RunDirectory:
         """
         folder = self.path / VOCABULARY
         with self.reading(VOCABULARY):
-            files = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
+            files = {path.name: path.read_bytes() for path in folder.glob("[!.]*") if path.is_file()}
         if SUMS in files:
             with self.reading(f"{VOCABULARY}/{SUMS}"):
                 sums = dict(json.loads(files.pop(SUMS)))
+            files = {name: content for name, content in files.items() if name in sums}  # others are the user's
             for name, content in files.items():
-                if sums.get(name) != hashlib.sha256(content).hexdigest():
+                if sums[name] != hashlib.sha256(content).hexdigest():
                     raise DataError(f"{folder / name}: is damaged (it is not what was written). {AGAIN}")
         return files
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        self.note(HISTORY)
         write_rows(self.path / HISTORY, rows)
 
     def save_model(self, model: Any) -> None:
-        temporary = self.path / f".writing-{os.getpid()}.keras"
+        self.note(MODEL, PICTURE, METRICS)
+        temporary = self.path / f".dltool-{os.getpid()}.keras"
         try:
             with writing(self.path / MODEL):
                 model.save(temporary)
@@ -214,6 +116,8 @@ class RunDirectory:
             dtypes[key] = array.dtype.name
             kept[key] = array.view(np.uint16) if array.dtype.name == "bfloat16" else array
         text = json.dumps({"plain": plain, "dtypes": dtypes}, default=_plain)
+        if name == STATE:
+            self.note(STATE, HISTORY)
         with atomic(self.path / name) as file:
             np.savez(file, **kept, __plain__=np.frombuffer(text.encode(), np.uint8))
 

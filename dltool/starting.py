@@ -39,9 +39,12 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
     run.check_free(overwrite)
     recipe = prepared.recipe
     bases.check_outlive(run, recipe)
+    resolved = changes.resolved(recipe, DEFAULT_SEED)
+    changes.check_edited(run, resolved)
     with run.locked():
+        callbacks = build.callbacks(recipe, run.path, changes.recipe_before(run))
         run.start()
-        run.write_text(runs.RECIPE, changes.resolved(recipe, DEFAULT_SEED).to_yaml())
+        run.write_recipe(resolved.to_yaml())
         run.write_json(runs.DATA, prepared.data.facts)
         if found := bases.records(recipe):
             run.write_json(runs.BASES, {"bases": found})
@@ -49,7 +52,6 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
             run.write_vocabulary(prepared.data.vocabulary.files())
         run.write_json(runs.ENVIRONMENT, {"sessions": [environment.describe(device, prepared.seed)]})
         run.save_model(prepared.model)
-        callbacks = build.callbacks(recipe, run.path)
         plain: dict[str, Any] = {
             "position": vars(Position()),
             "callbacks": [{} for _ in callbacks],  # as they are made: nothing gathered yet

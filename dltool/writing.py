@@ -4,38 +4,76 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dltool import messages
+from dltool.control_characters import visible
 from dltool.errors import DltoolError, UsageError
+from dltool.ownership import is_output, marked
 
 PICTURES = (".png", ".svg")
+TEMPORARY = re.compile(r"\.dltool-\w+\.(?:tmp|keras)")  # a file that is not whole yet
+STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
 
-def check_target(option: str, path: Path | None, overwrite: bool, endings: Sequence[str] = ()) -> None:
+def check_target(
+    option: str, path: Path | None, overwrite: bool, endings: Sequence[str] = (), inputs: Sequence[Path] = ()
+) -> None:
     """Raise if what an option writes can't go to `path`; before anything is computed.
+
+    A stream or a character device (/dev/stdout, /dev/null) is written to and never replaced.
 
     Args:
         path: None: the option was not given.
+        overwrite: whether a file may be replaced that dltool wrote; any other never is.
         endings: those that its format allows; by default any.
+        inputs: files that the command reads, and folders whose files it reads.
     Raises:
-        UsageError: another ending, a folder, a file that is there and not to be overwritten, or below a file.
+        UsageError: another ending, a folder, a link, a file that is there and not to be overwritten or of the user,
+            an input, or below a file.
     """
     if path is None:
         return
     if endings and path.suffix.lower() not in endings:
         raise UsageError(f"{option} {path}: must end in {' or '.join(endings)}.")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: is a folder. Give a file.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{option} {path}: exists already. Use --overwrite to replace it.")
-    if any(parent.exists() and not parent.is_dir() for parent in path.absolute().parents):
-        raise UsageError(f"{option} {path}: cannot be made below a file. Give another place.")
+    try:
+        if path.is_dir():
+            raise UsageError(f"{option} {path}: is a folder. Give a file.")
+        if _descriptor(path) is not None or _is_device(path):
+            return
+        if path.is_symlink():
+            raise UsageError(f"{option} {path}: is a link to {path.readlink()}. Give the file itself.")
+        exists = path.exists()
+        if exists and not path.is_file():
+            raise UsageError(f"{option} {path}: is no regular file. Give another place.")
+        if exists and not overwrite:
+            raise UsageError(f"{option} {path}: exists already. Use --overwrite to replace it.")
+        if is_below_file(path):
+            raise UsageError(f"{option} {path}: cannot be made below a file. Give another place.")
+    except PermissionError as error:
+        raise UsageError(f"{option} {path}: no permission to look there. Give another place.") from error
+    if exists and any(_is_within(path, one) for one in inputs):
+        raise UsageError(f"{option} {path}: is among what the command reads. Give another place.")
+    if exists and not path.stat().st_mode & 0o222:
+        raise UsageError(f"{option} {path}: is read-only. Give another name.")
+    if exists and not is_output(path):
+        why = "was not written by dltool, so --overwrite leaves it alone"
+        raise UsageError(f"{option} {path}: {why}. Remove it, or give another name.")
+
+
+def is_below_file(path: Path) -> bool:
+    """Return whether a path can't be made, because something above it is there and no folder."""
+    above = path.absolute().parents
+    return any((one.exists() or one.is_symlink()) and not one.is_dir() for one in above)
 
 
 @contextmanager
@@ -57,9 +95,8 @@ def writing(path: Path) -> Iterator[None]:
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file that appears at `path` whole when the block ends, or not at all when it raises."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with writing(path), folder_made(path.parent):
+        descriptor, temporary = tempfile.mkstemp(prefix=".dltool-", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -72,6 +109,57 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
+@contextmanager
+def output(path: Path) -> Iterator[BinaryIO]:
+    """What an option writes, checked by `check_target` before: as `atomic`, marked as dltool's where its form allows.
+
+    One line on stderr names a file before it is replaced.
+    """
+    content = io.BytesIO()
+    yield content
+    descriptor = _descriptor(path)
+    if descriptor is not None or _is_device(path):
+        with writing(path), open(path if descriptor is None else os.dup(descriptor), "wb") as stream:
+            stream.write(content.getvalue())
+        return
+    if path.exists():
+        announce([str(path)])
+    with atomic(path) as file:
+        file.write(marked(content.getvalue(), path.suffix))
+
+
+def announce(names: Sequence[str], folder: Path | None = None) -> None:
+    """Name files on stderr, in one line, before they are replaced or removed.
+
+    Args:
+        folder: where they are.
+    """
+    if names:
+        where = "" if folder is None else f"{folder}: "
+        messages.say(visible(f"{where}replacing {', '.join(names)}"))
+
+
+@contextmanager
+def folder_made(path: Path) -> Iterator[None]:
+    """Make a folder with those above it; if the block raises, those made that are empty go away."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        remove_empty(missing)
+        raise
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, up to the first that holds something."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as CSV, the columns in the order in which they first appear."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -81,6 +169,25 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writerows(rows)
     with atomic(path) as file:
         file.write("".join(lines).encode())
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a path such as /dev/stdout stands for."""
+    match = DESCRIPTOR.fullmatch(str(path))
+    return int(match[1]) if match else STREAMS.get(str(path))
+
+
+def _is_device(path: Path) -> bool:
+    """Return whether a path is a device that takes bytes, such as /dev/null."""
+    try:
+        return stat.S_ISCHR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_within(path: Path, place: Path) -> bool:
+    """Return whether a path is a file or lies in a folder, links followed."""
+    return path.resolve().is_relative_to(place.resolve())
 
 
 class _Lines:

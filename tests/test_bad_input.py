@@ -238,7 +238,7 @@ def test_a_full_disk_leaves_no_temporary_file_and_no_half_run(
 
     monkeypatch.setattr(runs.os, "fsync", no_space)
     full = "cannot be written: No space left on device. The disk is full: free some space."
-    check_one_line(run(capsys, "train", "quick.yaml", "--out", "new"), 1, f"new/recipe.yaml: {full}")
+    check_one_line(run(capsys, "train", "quick.yaml", "--out", "new"), 1, f"new/dltool.json: {full}")
     check_one_line(run(capsys, "eval", copy, "--predictions", "p.csv"), 1, f"p.csv: {full}")
     assert not Path("new").exists()
     assert sorted(path.name for path in Path().iterdir()) == ["quick.yaml", "run"]

@@ -32,8 +32,8 @@ def test_weights_of_classes_by_number_name_and_balanced(weights: object, expecte
         ({2: 1.0}, ["a", "b"], "no class 2: classes are a, b"),
         ({1: 1.0}, ["1", "2"], "1 may be a class's number or its name: write the name in quotes, '1'"),
         ({True: 1.0}, ["a", "b"], "no class True"),
-        ({"a": -1}, ["a", "b"], "the weight of class 'a' must be a number >= 0. Got -1"),
-        ({"a": "x"}, ["a", "b"], "must be a number >= 0. Got 'x'"),
+        ({"a": -1}, ["a", "b"], "the weight of class 'a' must be a number from 0 to 1e.30. Got -1"),
+        ({"a": "x"}, ["a", "b"], "must be a number from 0 to 1e.30. Got 'x'"),
         ({3: 1.0}, [], "no class 3: classes are 0 to 1"),
     ],
 )

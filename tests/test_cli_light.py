@@ -200,7 +200,12 @@ def test_a_copy_replaces_nothing_unasked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already. Use --overwrite to replace it."):
         said(recipes.copy, "mlp/digits", tmp_path, overwrite=False)
     assert target.read_text() == "mine"
+    with pytest.raises(UsageError, match="was edited since dltool copied it, so --overwrite leaves it alone"):
+        said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
+    assert target.read_text() == "mine"
+    target.unlink()
     said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
+    said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)  # what it copied itself
     assert "Digits" in target.read_text()
 
 

@@ -103,7 +103,8 @@ def scores(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict]
 
 
 def predictions(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
-    scores(capsys, *arguments, "--predictions", "p.csv", "--overwrite")
+    Path("p.csv").unlink(missing_ok=True)
+    scores(capsys, *arguments, "--predictions", "p.csv")
     return pd.read_csv("p.csv")
 
 

@@ -109,8 +109,8 @@ def test_interrupted_and_resumed_training_equals_unbroken_training(
         assert plain(run)["position"]["epoch"] >= epochs_before - 1
         assert [path.name for path in run.rglob(".*")] == [], "a temporary file was left"
     else:  # as if it had been killed while writing, and after the best weights were written but not the state
-        (run / "checkpoint" / ".state.npz.abcd1234").write_bytes(b"half")
-        (run / ".writing-77.keras").write_bytes(b"half")
+        (run / "checkpoint" / ".dltool-abcd1234.tmp").write_bytes(b"half")
+        (run / ".dltool-77.keras").write_bytes(b"half")
         best = next((run / "checkpoint").glob("best-*.npz"))
         for epoch in range(60):
             lost = best.with_name(f"best-{epoch}.npz")

@@ -12,6 +12,7 @@ import pytest
 
 from dltool import runs
 from dltool.errors import DataError, DltoolError, UsageError
+from dltool.ownership import MARKER
 from dltool.runs import RunDirectory
 
 
@@ -28,7 +29,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(
     with pytest.raises(DltoolError, match=r"recipe.yaml: cannot be written: .* free some") as failed:
         run.write_text("recipe.yaml", "new")
     assert failed.value.status == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MARKER, "recipe.yaml"]
     assert (run / "recipe.yaml").read_text() == "old"
 
 
@@ -43,7 +44,7 @@ def test_a_model_that_cannot_be_saved_keeps_the_old_one_and_leaves_no_other(tmp_
     (tmp_path / runs.MODEL).write_bytes(b"whole")
     with pytest.raises(DltoolError, match=r"model.keras: cannot be written: .*The disk is full"):
         RunDirectory(tmp_path).save_model(Model())
-    assert [path.name for path in tmp_path.iterdir()] == [runs.MODEL]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MARKER, runs.MODEL]
     assert (tmp_path / runs.MODEL).read_bytes() == b"whole"
 
 
@@ -90,12 +91,14 @@ def test_a_directory_made_for_nothing_goes_away_but_one_of_the_user_stays(tmp_pa
 
 def test_overwriting_removes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    run.write_text(runs.RECIPE, "x")
+    run.write_recipe("x: 1\n")
     run.save_state({"a": np.zeros(1)}, {})
     (tmp_path / "notes.txt").write_text("mine")
-    run.check_free(overwrite=True)
-    run.start()
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    (tmp_path / "checkpoint" / "best.pt").write_text("mine")
+    again = RunDirectory(tmp_path)
+    again.check_free(overwrite=True)
+    again.start()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["best.pt", "checkpoint", MARKER, "notes.txt"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, messages, other_data, runs, tables
+from dltool import backend, build, changes, messages, other_data, recipe, runs, tables
 from dltool.data import Data, differing_fact, reading, selected
 from dltool.errors import DataError, Mistakes, RequirementError, UsageError
 from dltool.other_data import other_dataset
@@ -27,7 +27,7 @@ from dltool.recipe import Recipe
 from dltool.requirement import Requirement
 from dltool.runs import RunDirectory
 from dltool.values import to_text
-from dltool.writing import check_target
+from dltool.writing import check_target, output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def run(
         if per_class and confusion and form == "csv":
             raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
     with mistakes:
-        check_target("--predictions", predictions, overwrite)
+        check_target("--predictions", predictions, overwrite, inputs=_files(data))
     mistakes.finish()
     evaluated, classes = evaluate_runs(paths, split=split, data=data, batch_size=batch_size, device=device, say=say)
     report = sections(evaluated, classes, confusion)
@@ -85,7 +85,7 @@ def run(
         last = evaluated[-1]
         if isinstance(last, Measured):
             raise UsageError("--predictions: of text and sentences outputs for each token are not kept. Leave it away.")
-        with runs.atomic(predictions) as file:
+        with output(predictions) as file:
             file.write(prediction_table(last, classes).to_csv(index=False, lineterminator="\n").encode())
     write(tables.render(report, form, section))
     unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
@@ -110,6 +110,7 @@ def evaluate_runs(
     directories = [RunDirectory(path) for path in paths]
     for directory in directories:
         directory.check_is_run()
+    directories = _finished(directories, say)
     recipes = [changes.own_recipe(directory) for directory in directories]
     trained = [directory.read_json(runs.DATA) for directory in directories]
     if data is not None:
@@ -231,6 +232,23 @@ def sections(
     if matrices and confusion:
         report["confusion"] = pd.concat(matrices, ignore_index=True)
     return report
+
+
+def _files(data: str | None) -> list[Path]:
+    """The files and folders that --data names."""
+    values = [] if data is None else [value.data for _, value in recipe.from_text(data, "--data").walk()]
+    return [Path(value) for value in values if isinstance(value, str) and value and recipe.holds(Path(value).exists)]
+
+
+def _finished(directories: Sequence[RunDirectory], say: Callable[[str], None]) -> list[RunDirectory]:
+    """Return the runs that have a model; a line names each other, unless none has."""
+    finished = [one for one in directories if (one / runs.MODEL).exists()]
+    if not finished:
+        return list(directories)  # the first says what is missing
+    for one in directories:
+        if one not in finished:
+            say(f"{one}: has no model: its training failed, diverged or has not ended. It is left out.")
+    return finished
 
 
 def prediction_table(evaluated: Evaluated, classes: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from dltool.errors import Mistakes, RequirementError, UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.requirement import Requirement
 from dltool.trial import Trial, trials
-from dltool.writing import PICTURES, check_target
+from dltool.writing import PICTURES, check_target, output
 
 if TYPE_CHECKING:
     from dltool.visualization.signal_depth import Profile
@@ -131,7 +131,7 @@ def draw(found: Sequence[Trial], path: Path, title: str) -> None:
     """The distributions through depth into a picture."""
     from dltool.visualization.signal_depth import plot_depth
 
-    with runs.atomic(path) as file:
+    with output(path) as file:
         plot_depth(
             [profile(one, len({each.step for each in found}) > 1) for one in found],
             file,

@@ -12,7 +12,7 @@ from dltool.errors import Mistakes, UsageError
 from dltool.preparation import Preparation, prepare
 from dltool.progress import TrainingProgress
 from dltool.recipe import Recipe
-from dltool.writing import PICTURES, check_target
+from dltool.writing import PICTURES, check_target, output
 
 SPACINGS = ("exponential", "linear")
 LEAST_STEPS = 20  # fewer leave no curve to read
@@ -55,7 +55,8 @@ def run(
     with mistakes:
         check_target("--plot", plot, overwrite, PICTURES)
     with mistakes:
-        check_target("--write", patch, overwrite, (".yaml", ".yml"))
+        read = _files(source) if overwrite and patch is not None and patch.exists() else []
+        check_target("--write", patch, overwrite, (".yaml", ".yml"), read)
     mistakes.finish(lambda: build.load_any(source, overrides))
     prepared = prepare(source, overrides, device=device)
     say = TrainingProgress().say
@@ -73,6 +74,12 @@ def run(
     for path in (plot, patch):
         if path is not None:
             say(f"wrote {path}")
+
+
+def _files(source: str) -> list[Path]:
+    """The files of the recipe that is read, those that it extends included."""
+    own = Path(source) / runs.RECIPE
+    return recipes.chain(recipes.find(own if recipes.holds(own.is_file) else source))
 
 
 def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, smoothing: float) -> None:
@@ -112,5 +119,5 @@ def _write_patch(path: Path, source: str, prepared: Preparation, test: RangeTest
             f"--write {path}: it is not known which arguments of the recipe's schedule are rates (its peak would be "
             f"{measured:.3g} in place of {rate:g}). Set them by hand."
         )
-    with runs.atomic(path) as file:
+    with output(path) as file:
         file.write(text.encode())

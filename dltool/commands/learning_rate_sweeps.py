@@ -10,6 +10,7 @@ from dltool import backend, runs
 from dltool import recipe as recipes
 from dltool.errors import DltoolError, UsageError
 from dltool.preparation import Preparation
+from dltool.writing import output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +206,7 @@ class RangeTest:
     def draw(self, path: Path) -> None:
         from dltool.visualization.learning_rate_range import plot_range
 
-        with runs.atomic(path) as file:
+        with output(path) as file:
             plot_range(
                 self._columns(),
                 self.medians(),

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import plan_tables, planning, plans_of_runs, recipe, runs, tables
+from dltool import plan_tables, planning, plans_of_runs, recipe, tables
 from dltool.errors import Mistakes, UsageError
 from dltool.planning import Plan
 from dltool.tables import Rows
-from dltool.writing import PICTURES, check_target
+from dltool.writing import PICTURES, check_target, output
 
 if TYPE_CHECKING:
     from dltool.visualization.terminal_plot import Curve
@@ -192,5 +192,5 @@ def _plot(
 ) -> None:
     from dltool.visualization.schedules import plot_schedules
 
-    with runs.atomic(path) as file:
+    with output(path) as file:
         plot_schedules(panels, file, path.suffix.lower().lstrip("."), axis, log=log, dots=dots)

@@ -11,7 +11,7 @@ from dltool import recipe, runs, tables
 from dltool.errors import DataError
 from dltool.runs import RunDirectory
 from dltool.values import Value
-from dltool.writing import PICTURES, check_target
+from dltool.writing import PICTURES, check_target, output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ def _draw(plot: Path, paths: Sequence[Path], series: Sequence[tuple[str, Rows]],
     measured = {_measured(RunDirectory(path), file) for path in paths}
     titles = [path.absolute().name for path in paths]
     panels = [(title, rows) for title, (_, rows) in zip(titles, series, strict=True)]
-    with runs.atomic(plot) as drawn:
+    with output(plot) as drawn:
         plot_percentiles(panels, drawn, measured.pop() if len(measured) == 1 else "", plot.suffix.lower().lstrip("."))
 
 

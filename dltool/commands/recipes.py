@@ -9,6 +9,7 @@ from pathlib import Path
 from dltool import recipe, runs, tables
 from dltool.errors import UsageError
 from dltool.tables import Rows
+from dltool.writing import is_below_file
 
 
 def list_bundled(*, form: str, write: Callable[[str], None]) -> None:
@@ -30,7 +31,7 @@ def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], Non
     Raises:
         UsageError: there is no such recipe, `folder` is not one, or a file would be replaced.
     """
-    if folder.is_file() or (folder.suffix in (".yaml", ".yml") and not folder.exists()):
+    if is_below_file(folder / name) or (folder.suffix in (".yaml", ".yml") and not folder.exists()):
         raise UsageError(f"{folder}: give the folder to copy into")
     name = name.removesuffix(".yaml")
     known = recipe.bundled_names()
@@ -41,9 +42,20 @@ def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], Non
     top = os.path.commonpath([file.parent for file in files])
     targets = {file: folder / file.relative_to(top) for file in files}
     for target in targets.values():
+        if target.is_symlink() or (target.exists() and not target.is_file()):
+            raise UsageError(f"{target}: is no regular file. Copy into another folder.")
         if target.exists() and not overwrite:
             raise UsageError(f"{target}: exists already. Use --overwrite to replace it.")
-    for file, target in targets.items():
+    different = {file: target for file, target in targets.items() if not _is_copy(file, target)}
+    for target in different.values():
+        if target.exists():
+            why = "was edited since dltool copied it, so --overwrite leaves it alone"
+            raise UsageError(f"{target}: {why}. Remove it, or copy into another folder.")
+    for file, target in different.items():
         with runs.atomic(target) as copied:
             copied.write(file.read_bytes())
     write(f"{targets[source]}\n")
+
+
+def _is_copy(file: Path, target: Path) -> bool:
+    return target.exists() and target.read_bytes() == file.read_bytes()

@@ -14,7 +14,7 @@ from dltool.datasets.translation import TranslationDataset
 from dltool.errors import DltoolError, Mistakes, RecipeError, UsageError
 from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.runs import RunDirectory
-from dltool.writing import PICTURES, check_target
+from dltool.writing import PICTURES, check_target, output
 
 LARGEST_INPUT = 2**31  # values an example: beyond it sizes of weights leave TensorFlow's 64-bit integers
 
@@ -51,7 +51,7 @@ def run(
         from dltool.visualization.graph import plot_graph
 
         shape = ", ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in model.inputs)
-        with runs.atomic(plot) as file:
+        with output(plot) as file:
             plot_graph(rows, shape, file, plot.suffix[1:].lower(), model.name)
     layers = pd.DataFrame(rows)
     layers[["multiply_adds", "activation_bytes"]] = layers[["multiply_adds", "activation_bytes"]].astype("Int64")

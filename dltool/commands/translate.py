@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from dltool import backend, build, changes, line_stream, messages, recipe, runs,
 from dltool.data import reading
 from dltool.errors import DataError, Mistakes, UsageError
 from dltool.line_stream import Line
+from dltool.ownership import is_output, listed, marked
 from dltool.runs import RunDirectory
-from dltool.writing import atomic
+from dltool.writing import announce, atomic
 
 if TYPE_CHECKING:
     from dltool.datasets.sentence_pieces import Vocabularies
     from dltool.decoding.sentence_translator import SentenceTranslator, Translation
 
+ALIGNMENT = re.compile(r"\d{6,}\.(?:json|png)")  # files of --attention
 STDIN = "standard input"
 GROUP = 8  # batches that are read before they are sorted by length
 
@@ -267,8 +270,10 @@ def _tell_attention(line: Line, best: Translation, output: Output, say: Callable
         told |= {"attention": [[round(float(weight), 6) for weight in row] for row in best.attention]}
         with atomic(stem.with_suffix(".json")) as file:
             file.write((json.dumps(told, ensure_ascii=False) + "\n").encode())
+        drawn = io.BytesIO()
         with atomic(stem.with_suffix(".png")) as file:
-            plot_alignment(best.attention, best.source, best.target, file)
+            plot_alignment(best.attention, best.source, best.target, drawn)
+            file.write(marked(drawn.getvalue(), ".png"))
     if output.show_attention:
         say(shaded_alignment(best.attention, best.source, best.target))
 
@@ -288,3 +293,21 @@ def _check_folder(path: Path, overwrite: bool) -> None:
         raise UsageError(f"--attention {path}: is no folder.")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise UsageError(f"--attention {path}: is not empty. Use --overwrite to replace what is there.")
+    named = sorted(one for one in path.iterdir() if ALIGNMENT.fullmatch(one.name)) if path.is_dir() else []
+    if taken := [one.name for one in named if not _is_alignment(one)]:
+        raise UsageError(f"--attention {path}: holds files that dltool did not write: {listed(taken)}. Move them.")
+    announce([one.name for one in named], path)
+
+
+def _is_alignment(path: Path) -> bool:
+    """Return whether a file is a line's alignment, or the picture of one, that dltool wrote."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    if path.suffix == ".png" and is_output(path):
+        return True
+    try:
+        held = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    told = isinstance(held, dict) and held.keys() == {"line", "source", "target", "attention"}
+    return told and (path.suffix == ".json" or path.read_bytes().startswith(b"\x89PNG"))

@@ -10,7 +10,7 @@ from dltool import backend, build, recipe, runs, tables
 from dltool.data import Data
 from dltool.errors import UsageError
 from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
-from dltool.writing import atomic, check_target
+from dltool.writing import check_target, output
 
 NAMED = 0.005  # the least share of a target that is told
 
@@ -72,7 +72,7 @@ def run(
         f"{one.name}: augmented training images", [layers], plain[:count], names[:count],
         [one_draw[:count] for one_draw in pictures], said,
     )  # fmt: skip
-    with atomic(out) as file:
+    with output(out) as file:
         file.write(png(drawn))
     write(tables.render({"augmented": pd.DataFrame(rows)}, form))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+LARGEST = 1e30  # a weight: its products with losses stay finite in float32
 
 
 def class_weights(
@@ -31,8 +32,8 @@ def class_weights(
     known = [str(name) for name in names]
     numbered = known == [str(number) for number in range(classes)]
     for key, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise ValueError(f"the weight of class {key!r} must be a number >= 0. Got {weight!r}.")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST:
+            raise ValueError(f"the weight of class {key!r} must be a number from 0 to {LARGEST:g}. Got {weight!r}.")
         vector[_class_number(key, classes, known, numbered)] = weight
     return vector
 
