@@ -67,7 +67,7 @@ def clear() -> None:
 
 def say(message: str) -> None:
     """Write a message to stderr, each of its lines with the program's name."""
-    tell("".join(f"{PREFIX}{line}\n" for line in message.split("\n")))
+    tell("".join(f"{PREFIX}{visible(line)}\n" for line in message.split("\n")))
 
 
 def tell(text: str) -> None:

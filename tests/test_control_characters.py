@@ -195,3 +195,10 @@ def test_a_picture_draws_names_and_no_formulas(tmp_path: Path) -> None:
     with (tmp_path / "history.png").open("wb") as file:  # matplotlib raises ValueError at a formula that it can't read
         plot_history(rows, file, "$\\frac{$ \x1b[2J")
     assert (tmp_path / "history.png").stat().st_size
+
+
+def test_a_warning_sends_no_colours_of_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    from dltool import messages
+
+    messages.say("column 'x\x1b[8m\u202e' looks like an id")
+    assert capsys.readouterr().err == "dltool: column 'x\\x1b[8m\\u202e' looks like an id\n"

@@ -394,3 +394,14 @@ def test_weights_of_a_loop_of_groups_are_read_once(tmp_path: Path) -> None:
 def test_layers_of_kerass_applications_are_on_the_list(module: str, name: str) -> None:
     one = node(f"keras.src.applications.{module}", name, registered_name=name)
     assert saved_models._refusal(one, keras.saving.get_custom_objects()) is None
+
+
+def test_imagenet_nets_take_no_weights_from_a_file_that_leads_to_another(tmp_path: Path) -> None:
+    import h5py
+
+    from dltool.layers.application_base import with_preprocessing
+
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["top_level_model_weights"] = h5py.ExternalLink(tmp_path / "secret.h5", "/")
+    with pytest.raises(RefusedModelError, match=r"w\.h5: '/top_level_model_weights' is a link"):
+        with_preprocessing(keras.applications.MobileNetV2)(weights=tmp_path / "w.h5")

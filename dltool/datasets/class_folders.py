@@ -106,6 +106,8 @@ def _folders(folder: Path) -> dict[str, Path]:
         if is_junk(entry.name):
             continue
         if entry.is_dir():
+            if any("\udc80" <= letter <= "\udcff" for letter in entry.name):
+                raise ValueError(f"{entry.path}: the folder's name is no UTF-8: rename it.")
             found[entry.name] = Path(entry.path)
         elif image_headers.coding(entry.path):
             raise ValueError(f"{entry.path} is an image outside of a class folder: move it into one.")

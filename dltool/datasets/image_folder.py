@@ -90,7 +90,7 @@ class ImageFolder(StreamedDataset):
         return twin
 
     def origins(self, part: str) -> tuple[str, Sequence[Any]]:
-        paths = self._listing(part).paths
+        paths = [os.fsencode(path).decode(errors="backslashreplace") for path in self._listing(part).paths]
         if self.path.is_dir():
             return "file", paths
         root = extraction.extracted(self.path)
@@ -148,7 +148,8 @@ class ImageFolder(StreamedDataset):
 
         listing = self._listing(part)
         order = np.asarray(order, np.int64)
-        paths = np.array(listing.paths, dtype=object)[order]
+        names = [os.fsencode(path) for path in listing.paths]  # not every file's name is UTF-8
+        paths = np.array(names, dtype=object)[order]
         some_rare = bool(listing.rare.any())  # else there is no Python in the graph
         self.image_size  # noqa: B018 - an error of it is raised here, not within the graph
 

@@ -1,6 +1,7 @@
 """ImageFolder: layouts, pixels against Pillow and Keras, archives that must not be trusted."""
 
 import io
+import os
 import struct
 import tarfile
 import zipfile
@@ -421,3 +422,20 @@ def test_a_truncated_archive_is_named(tmp_path, name):
     with pytest.raises(ValueError, match="is cut short or damaged"):
         ImageFolder(path).sizes()
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_names_that_are_no_utf_8_are_read_of_files_and_refused_of_classes(tmp_path):
+    for part in ("train", "test"):
+        for name in ("one", "two"):
+            folder = tmp_path / "x" / part / name
+            folder.mkdir(parents=True)
+            picture = Image.fromarray(np.full((4, 4), 9 if name == "one" else 200, np.uint8))
+            with open(os.fsencode(folder) + b"/caf\xe9.png", "wb") as file:  # Latin-1
+                picture.save(file, "PNG")
+    data = ImageFolder(tmp_path / "x", image_size=(4, 4), color_mode="grayscale")
+    stream = data.stream("train", np.arange(2))
+    assert sorted(int(np.asarray(x).max()) for x, _ in stream) == [9, 200]
+    assert all(path.endswith(r"caf\xe9.png") for path in data.origins("train")[1])
+    (tmp_path / "x/train/two").rename(tmp_path / os.fsdecode(b"x/train/tw\xf6"))
+    with pytest.raises(ValueError, match="the folder's name is no UTF-8: rename it"):
+        ImageFolder(tmp_path / "x", image_size=(4, 4), color_mode="grayscale").facts()
