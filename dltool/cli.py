@@ -131,7 +131,10 @@ def evaluate(
     ] = None,
     require: Annotated[
         list[str] | None,
-        typer.Option("--require", help="A condition on every row, such as 'accuracy>=0.97'; unmet: exit status 3."),
+        typer.Option(
+            "--require",
+            help="A condition on every row, 'accuracy>=0.97', or their average, 'mean:accuracy>=0.97'; else status 3.",
+        ),
     ] = None,
     predictions: Annotated[
         Path | None,

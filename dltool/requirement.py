@@ -12,30 +12,33 @@ from dltool.errors import UsageError
 from dltool.recipe import suggest
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
-REQUIREMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*(>=|<=|==|>|<)\s*([-+0-9.eE]+|[-+]?inf)\s*")
+REQUIREMENT = re.compile(r"\s*(mean\s*:)?\s*([A-Za-z_]\w*)\s*(>=|<=|==|>|<)\s*([-+0-9.eE]+|[-+]?inf)\s*")
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A condition on a figure, such as accuracy>=0.97."""
+    """A condition on a figure, such as accuracy>=0.97, or of several runs' mean alone, mean:accuracy>=0.97."""
 
     text: str
     figure: str
     operator: str
     bound: float
+    of_mean: bool = False
 
     @classmethod
-    def parse(cls, text: str, example: str = "accuracy>=0.97") -> Requirement:
-        """What --require says.
+    def parse(cls, text: str, example: str = "accuracy>=0.97", with_mean: bool = False) -> Requirement:
+        """Return what --require says.
 
+        Args:
+            with_mean: whether there is a mean that the condition may be about.
         Raises:
             UsageError: it is no such condition.
         """
         match = REQUIREMENT.fullmatch(text)
         try:
-            if match is None:
+            if match is None or (match[1] and not with_mean):
                 raise ValueError
-            return cls(text.strip(), match[1], match[2], float(match[3]))
+            return cls(text.strip(), match[2], match[3], float(match[4]), bool(match[1]))
         except ValueError:
             raise UsageError(f"--require '{text}': write FIGURE OPERATOR NUMBER, such as {example}") from None
 

@@ -1,4 +1,4 @@
-"""Frames as rich tables, CSV or JSON."""
+"""Frames as tables for people, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import csv
 import io
 import json
 import math
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from dltool import messages, table_layout
 from dltool.control_characters import visible, visible_json, visible_lines
+from dltool.table_layout import Column
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PLAIN = re.compile(  # names of columns whose numbers are no measurements: they are written as they were chosen
+    r"(|\w+_)(epochs?|steps?|learning_rate|momentum|beta_1|weight_decay|rate)|peak|minimum|final|mean|area|logged|planned"
+)
 
 
 class Rows:
@@ -44,49 +53,85 @@ class Rows:
         return text.getvalue()
 
 
-def render(report: Mapping[str, pd.DataFrame | Rows], form: str, csv_section: str | None = None) -> str:
+def render(
+    report: Mapping[str, pd.DataFrame | Rows], form: str, csv_section: str | None = None, stream: TextIO | None = None
+) -> str:
     """A report as text.
 
     Args:
         report: title -> frame, in order.
         form: "table" (all sections, for people), "csv" (one section) or "json" (all, title -> rows).
         csv_section: the section that CSV gives; the first by default.
+        stream: what it is written to, whose width and characters it keeps to; stdout by default.
     """
+    stream = stream or sys.stdout
     if form == "json":
         rows = {title: _rows(frame) for title, frame in report.items()}
-        return visible_json(json.dumps(rows, indent=2, ensure_ascii=False)) + "\n"
+        return visible_json(json.dumps(rows, indent=2, ensure_ascii=not messages.is_unicode(stream))) + "\n"
     if form == "csv":
         frame = report[csv_section or next(iter(report))]
         text = frame.to_csv() if isinstance(frame, Rows) else frame.to_csv(index=False, lineterminator="\n")
-        return visible_lines(text) if sys.stdout.isatty() else text
-    return "\n".join(_table(title, frame) for title, frame in report.items())
+        return visible_lines(text) if stream.isatty() else text
+    return "\n".join(_table(title, frame, stream) for title, frame in report.items())
 
 
-def _table(title: str, frame: pd.DataFrame | Rows) -> str:
-    """One table, as wide as it needs where there is no terminal; on one, long cells fold."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def width_of(stream: TextIO | None = None) -> int | None:
+    """Return the characters of a terminal's line, or of $COLUMNS where that is set; None for any other stream.
 
-    terminal = sys.stdout.isatty()
-    table = Table(
-        title=Text(visible(title)),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        caption_justify="left",
-    )
-    columns = _columns(frame)
-    for name, values in columns:
+    Args:
+        stream: stdout by default.
+    """
+    stream = stream or sys.stdout
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return shutil.get_terminal_size().columns
+
+
+def _table(title: str, frame: pd.DataFrame | Rows, stream: Any) -> str:
+    """One table, as wide as it needs where there is no terminal; on one, as its width allows."""
+    return table_layout.draw(visible(title), drawable(frame), width_of(stream), stream.isatty())
+
+
+def drawable(frame: pd.DataFrame | Rows) -> list[Column]:
+    """Return a frame's columns as they are drawn."""
+    found = []
+    for name, values in _columns(frame):
         numeric = all(isinstance(_plain(value), int | float | None) for value in values)
-        table.add_column(Text(visible(str(name))), justify="right" if numeric else "left", overflow="fold")
-    for row in zip(*(values for _, values in columns), strict=True):
-        table.add_row(*(Text(_cell(value)) for value in row))
-    out = io.StringIO()
-    width = Console(stderr=False).width if terminal else 10_000
-    console = Console(file=out, width=width, force_terminal=terminal, highlight=False)
-    console.print(table)
-    return out.getvalue()
+        found.append(Column(visible(str(name)), tuple(_cells(str(name), values)), numeric))
+    return found
+
+
+def _cells(name: str, values: Sequence[Any]) -> list[str]:
+    """Return a column's values as people write them: seconds, counts and rates by their names, others alike."""
+    numbers = [value for value in map(_plain, values) if isinstance(value, float)]
+    write = _cell
+    if name.endswith("seconds"):
+        write = _seconds
+    elif PLAIN.fullmatch(name) or (numbers and max(map(abs, numbers)) > 1 and all(map(float.is_integer, numbers))):
+        write = _shortest  # the latter are counts of which some are missing
+    return [write(value) for value in values]
+
+
+def _seconds(value: Any) -> str:
+    """Return a duration: 0.027, 2.7, 31.8, 312."""
+    number = _plain(value)
+    if not isinstance(number, float):
+        return _cell(value)
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.1f}" if abs(number) >= 1 else f"{number:.2g}"
+
+
+def _shortest(value: Any) -> str:
+    """Return a number without zeros at its end: 60, 3.5, 0.001."""
+    number = _plain(value)
+    if not isinstance(number, float):
+        return _cell(value)
+    return f"{number:,.0f}" if number.is_integer() and 10 <= abs(number) < 1e9 else f"{number:.4g}"
 
 
 def _cell(value: Any) -> str:
@@ -100,7 +145,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4f}" if 0.1 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
+        if 1e3 <= abs(value) < 1e9:
+            return f"{value:,.1f}" if abs(value) < 1e5 else f"{value:,.0f}"
+        return f"{value:.4f}" if 0.1 <= abs(value) < 1e3 or value == 0 else f"{value:.4g}"
     return visible(str(value))
 
 

@@ -290,6 +290,36 @@ def test_a_requirement_holds_or_decides_the_exit_status(
     assert bool(done.out) == (status in (0, 3)), "the table is printed although a requirement is not met"
 
 
+@pytest.mark.parametrize(
+    ("bound", "status"), [("mean:accuracy>=0", 0), ("mean:accuracy>1", 3), (" mean : loss<inf", 0)]
+)
+def test_a_requirement_of_the_mean_is_about_the_average_alone(
+    bound: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run(capsys, "eval", "sparse-word-1", "sparse-word-2", "--require", bound)
+    assert done.status == status, done.err
+    lines = ["dltool: average: mean:accuracy>1 is not met: accuracy is "] * (status == 3)
+    assert len(done.err.splitlines()) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(done.err.splitlines(), lines, strict=True))
+
+
+def test_a_requirement_of_the_mean_holds_for_a_single_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "eval", "sparse-word-1", "--require", "mean:accuracy>1").status == 3
+    done = run(capsys, "init-stats", "mlp/digits", "--require", "mean:loss>1")
+    assert done.status == 2 and "write FIGURE OPERATOR NUMBER" in done.err
+
+
+def test_the_confusion_matrix_of_people_names_its_axes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = run(capsys, "eval", "sparse-word-1", "--confusion")
+    title, axis, head, *rows = done.out[done.out.index("confusion of") :].splitlines()
+    assert title == "confusion of sparse-word-1 (rows: true, columns: predicted)"
+    assert axis.strip() == "predicted" and head.split() == ["true", "0", "1", "2"]
+    assert [row.split()[0] for row in rows[:3]] == ["0", "1", "2"]
+
+
 def test_predictions_never_replace_a_file_unasked(capsys: pytest.CaptureFixture[str]) -> None:
     Path("p.csv").write_text("mine")
     done = run(capsys, "eval", "sparse-word-1", "--predictions", "p.csv")

@@ -228,7 +228,7 @@ def test_a_process_says_nothing_but_its_results() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=120)
     found = np.load("p.npy")
     with Path("p.csv").open() as file:
-        held = [[float(row[f"probability_{i}"]) for i in (0, 1)] for row in csv.DictReader(file)]
+        held = [[float(row[f"probability_{name}"]) for name in ("no", "yes")] for row in csv.DictReader(file)]
     distances = np.abs(found[None] - np.array(held)[:, None]).max(axis=2).min(axis=1)
     assert len(held) == 12 and distances.max() < 1e-5
 

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, messages, other_data, recipe, runs, tables
+from dltool import backend, build, changes, messages, other_data, recipe, runs, table_layout, tables
+from dltool.control_characters import visible
 from dltool.data import Data, differing_fact, reading, selected
 from dltool.errors import DataError, Mistakes, RequirementError, UsageError
 from dltool.other_data import other_dataset
 from dltool.predictions import (
+    AVERAGE,
     Evaluated,
     Measured,
     average,
@@ -62,7 +64,7 @@ def run(
     requirements = []
     for text in require:
         with mistakes:
-            requirements.append(Requirement.parse(text))
+            requirements.append(Requirement.parse(text, with_mean=True))
     with mistakes:
         if split is not None and split not in SPLITS:
             raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
@@ -76,8 +78,12 @@ def run(
     report = sections(evaluated, classes, confusion)
     scores = report["scores"].to_dict("records")
     figures = [name for name in scores[0] if name not in WORDS]
+    mistakes = Mistakes()
     for requirement in requirements:
-        requirement.check_figure(figures)
+        with mistakes:
+            requirement.check_figure(figures)
+            _judged(requirement, scores)
+    mistakes.finish()
     section = "classes" if per_class else "confusion" if confusion else "scores"
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
@@ -87,10 +93,37 @@ def run(
             raise UsageError("--predictions: of text and sentences outputs for each token are not kept. Leave it away.")
         with output(predictions) as file:
             file.write(prediction_table(last, classes).to_csv(index=False, lineterminator="\n").encode())
-    write(tables.render(report, form, section))
-    unmet = [line for row in scores for requirement in requirements if (line := requirement.unmet(row, row["run"]))]
+    matrices = [] if form != "table" else _matrices(report.pop("confusion", None))
+    write("\n".join([tables.render(report, form, section), *matrices]))
+    unmet = [
+        line
+        for requirement in requirements
+        for row in _judged(requirement, scores)
+        if (line := requirement.unmet(row, row["run"]))
+    ]
     if unmet:
         raise RequirementError(*unmet)
+
+
+def _judged(requirement: Requirement, scores: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the rows that a requirement is about: all, or the average's; one run is its own average."""
+    if not requirement.of_mean or len(scores) == 1:
+        return scores
+    if scores[-1]["run"] != AVERAGE:
+        raise UsageError(f"--require '{requirement.text}': outputs of these runs are not averaged. Leave out 'mean:'.")
+    return scores[-1:]
+
+
+def _matrices(confusion: pd.DataFrame | None) -> list[str]:
+    """Return the confusion matrix of each run as text for people."""
+    if confusion is None:
+        return []
+    classes = [visible(str(name)) for name in confusion.columns[2:]]
+    found = []
+    for run_, rows in confusion.groupby(confusion.iloc[:, 0], sort=False):
+        title = f"confusion of {visible(str(run_))}"
+        found.append(table_layout.matrix(title, classes, rows.iloc[:, 2:].to_numpy().tolist(), tables.width_of()))
+    return found
 
 
 def evaluate_runs(

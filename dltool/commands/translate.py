@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ def run(
     with mistakes:
         references = None if judgement is None else _references(judgement.reference)
     with mistakes:
-        if input_ is not None and not input_.is_file():
+        if input_ is not None and text is None and not input_.is_file():
             raise UsageError(f"--input {input_}: there is no such file.")
     mistakes.finish()
     vocabularies, language, longest = _spoken(directories, to)
@@ -138,7 +139,7 @@ def run(
                 "Give a reference for each line."
             )
         report = judged(directories, sources, translations, references, judgement)
-        say(tables.render(report, judgement.form))
+        say(tables.render(report, judgement.form, stream=sys.stderr))
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[RunDirectory], str | None]:
