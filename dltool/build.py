@@ -178,12 +178,16 @@ def augmentation(
 
 def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoch: int) -> None:
     """Compile the model with the recipe's `compile`; "12 epochs" become steps."""
+    from dltool import metric_readings
+
     steps = recipe.epochs * steps_per_epoch
     builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(steps)})
     arguments = builder.arguments_of_compile(recipe)
     builder.finish()
     value = recipe.root["compile"]
-    builder.attempt(lambda: model.compile(**arguments, jit_compile=False), value, "compile")
+    builder.attempt(
+        lambda: model.compile(**metric_readings.resolved(arguments, model), jit_compile=False), value, "compile"
+    )
     builder.finish()
     from dltool.procedures.scheduled_optimizer import save_with_rate
 

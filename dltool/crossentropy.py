@@ -95,6 +95,16 @@ def kept_crossentropy(scores: Any, labels: Any) -> tf.Tensor | None:
     return known.log_total - (_label_scores(scores, _one_a_row(scores, labels)) - known.largest)
 
 
+def merged(scores: Any, axes: int) -> tf.Tensor:
+    """Return a tensor whose first `axes` axes are one, with the statistics that were kept of its rows."""
+    scores = tf.convert_to_tensor(scores)
+    flat = tf.reshape(scores, tf.concat([[-1], tf.shape(scores)[axes:]], axis=0))
+    flat = tf.ensure_shape(flat, [None, *scores.shape[axes:]])
+    if (known := kept_statistics(scores)) is not None:
+        setattr(flat, _KEPT, RowStatistics(*(None if one is None else tf.reshape(one, [-1]) for one in known)))
+    return flat
+
+
 def _one_a_row(scores: tf.Tensor, labels: Any) -> tf.Tensor:
     labels = tf.cast(labels, tf.int32)
     return tf.squeeze(labels, axis=-1) if labels.shape.rank == scores.shape.rank else labels

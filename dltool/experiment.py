@@ -15,6 +15,7 @@ from dltool import backend, bases, build, callback_paths, changes, data_facts, e
 from dltool import recipe as recipes
 from dltool.data import Data
 from dltool.datasets.base import StreamedDataset
+from dltool.epoch_choice import EpochChoice, check_averaging
 from dltool.errors import (
     DivergedError,
     DltoolError,
@@ -29,9 +30,8 @@ from dltool.interruption import Interruption
 from dltool.keeper import Keeper
 from dltool.preparation import DEFAULT_SEED, Preparation
 from dltool.progress import TrainingProgress
-from dltool.recipe import Recipe, Value
+from dltool.recipe import Recipe
 from dltool.runs import RunDirectory
-from dltool.selection import Selector
 
 if TYPE_CHECKING:
     from dltool.procedures.training_state import TrainingState
@@ -148,16 +148,21 @@ class _Training:
 
         self.prepared = Preparation(recipe, data, seed)
         self.recipe, self.data, self.run, self.model = recipe, data, run, self.prepared.model
-        self.selector = self._selector()
         self.evaluation = Evaluation(self.model)
         self.callbacks = build.callbacks(recipe, run.path, changes.recipe_before(run))
         self._check_callbacks(self.callbacks)
-        self._check_averaging()
+        validated = self.prepared.validation is not None
+        choice = EpochChoice(recipe, self.model, self.callbacks, validated, self._check_monitor)
+        self.selector = choice.selector
+        self.notes = [*self.prepared.notes, *choice.notes]
+        check_averaging(recipe, self.model, self.callbacks, self.selector)
 
     def fit(self, state: Any | None, begin: Callable[[], None], progress: TrainingProgress) -> dict[str, Any]:
         """Train from a state or from the beginning; the content of metrics.json."""
         import tensorflow as tf
 
+        for note in self.notes:
+            progress.say(note)
         interruption = Interruption(progress.say)
         keeper = Keeper(self.run, self.selector, progress, interruption, begin, _rate(self.recipe))
         undone = callback_paths.undone_before(lambda: keeper.has_begun, self.callbacks)
@@ -206,27 +211,6 @@ class _Training:
         message = f"the first step fails: {line}. Check the values under compile and fit; --traceback shows where."
         return RecipeError([Problem(self.recipe.section("compile").place, "compile", message)])
 
-    def _selector(self) -> Selector:
-        monitor = self.recipe.get("select", "monitor")
-        mode = self.recipe.setting("select", "mode")
-        if monitor is None:
-            return Selector("val_loss" if self.prepared.validation is not None else None, "min")
-        self._check_monitor(monitor.data, monitor.place, "select.monitor")
-        return Selector(monitor.data, mode or self._direction(monitor))
-
-    def _direction(self, monitor: Value) -> str:
-        """How Keras's own callbacks judge the figure: "min" or "max"."""
-        import keras
-
-        judge = keras.callbacks.EarlyStopping(monitor=monitor.data)
-        judge.set_model(self.model)
-        try:
-            judge._set_monitor_op()
-        except ValueError:
-            message = f"it is not known whether '{monitor.data}' is to fall or to rise: set select.mode to min or max"
-            raise RecipeError([Problem(monitor.place, "select.monitor", message)]) from None
-        return "min" if bool(judge.monitor_op(1.0, 2.0)) else "max"
-
     def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
         from dltool.procedures.periodic import PeriodicCallback
 
@@ -273,18 +257,6 @@ class _Training:
 
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         return not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
-
-    def _check_averaging(self) -> None:
-        """Keras averages weights at the end of training, after the best epoch was chosen by others."""
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        swapped = any(type(callback).__name__ == "SwapEMAWeights" for callback in self.callbacks)
-        if optimizer.use_ema and self.selector.monitor is not None and not swapped:
-            message = (
-                "averages weights at the end of training only, but the model of the best epoch is kept: add "
-                "SwapEMAWeights: {swap_on_epoch: true} to fit.callbacks, so that epochs are judged with averages."
-            )
-            place = self.recipe.section("compile", "optimizer").place
-            raise RecipeError([Problem(place, "compile.optimizer", f"use_ema {message}")])
 
     def _check_monitor(self, monitor: str, place: Place, path: str) -> None:
         known = list(self.prepared.logs)
@@ -336,7 +308,9 @@ class _Training:
         self.prepared.procedure.enter(self.model, state.position)
         for name, variable in variables(self.model, self.prepared.augment).items():
             variable.assign(state.arrays[name])
-        selected = self.selector.apply(self.model)
+        optimizer = self.model.optimizer
+        optimizer.finalize_variable_values(self.model.trainable_variables)  # as at the end of training
+        selected = self.selector.apply(self.model, len(state.history))
         self._save(state.history, selected)
         kept = f"The model of epoch {selected['epoch']} and the state after epoch {state.position.epoch}"
         return f"{kept} are in {self.run}."
@@ -350,7 +324,7 @@ class _Training:
             plot_history(history, file, self.run.path.absolute().name, selected["epoch"])
 
     def _finish(self, history: list[dict[str, float]], seconds: float) -> dict[str, Any]:
-        selected = self.selector.apply(self.model)
+        selected = self.selector.apply(self.model, len(history))
         figures = {}
         with self.data.explained():
             for name in self.data.splits:

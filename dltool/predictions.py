@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,6 +62,7 @@ class Evaluated:
         model: the compiled model.
         classes: how many the run's data have, None where targets are numbers.
         origin: "file" or "row", and which each example is, (examples,).
+        mask: of sequences whether each token counts, bool (examples, tokens); None where all do.
     """
 
     run: str
@@ -72,6 +73,7 @@ class Evaluated:
     model: Any
     classes: int | None = None
     origin: tuple[str, Sequence[Any]] | None = None
+    mask: np.ndarray | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray | None:
@@ -125,9 +127,16 @@ class Evaluated:
 
 def cross_entropy(model: Any) -> CrossEntropy | None:
     """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
+    return coding(model.loss)
+
+
+def coding(loss: Any) -> CrossEntropy | None:
+    """How a loss reads outputs, None where it is no cross-entropy."""
     from keras import losses
 
-    loss = losses.get(model.loss) if isinstance(model.loss, str) else model.loss
+    from dltool.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+
+    loss = losses.get(loss) if isinstance(loss, str) else loss
     kinds = {
         SPARSE: (losses.SparseCategoricalCrossentropy, losses.sparse_categorical_crossentropy),
         ONE_HOT: (
@@ -146,7 +155,7 @@ def cross_entropy(model: Any) -> CrossEntropy | None:
     for targets, known in kinds.items():
         if any(isinstance(loss, one) if isinstance(one, type) else loss is one for one in known):
             return CrossEntropy(targets, bool(getattr(loss, "from_logits", False)))
-    return None
+    return CrossEntropy(SPARSE, True) if isinstance(loss, LabelSmoothedCrossentropy) else None
 
 
 def last_activation(model: Any) -> str | None:
@@ -204,24 +213,30 @@ def evaluate(
     """
     import tensorflow as tf
 
+    from dltool.procedures.counting import count
+
+    count(model)
+
     @tf.function(reduce_retracing=True, autograph=False)
-    def step(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         if columns is not None:
             x = {name: x[name] for name in columns}
         every = every_output(model, x)
         loss = model.compute_loss(x, y, every, None, training=False)
+        model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
         model.compute_metrics(x, y, every, None)
-        return (every[0] if isinstance(every, list) else every), loss
+        main = every[0] if isinstance(every, list) else every
+        return main, getattr(main, "_keras_mask", None)
 
     model.reset_metrics()
-    given, targets, total = [], [], 0.0
+    given, targets, masks = [], [], []
     for x, y in pipeline.batches():
-        predicted, loss = step(x, y)
-        total += float(loss) * len(y)
+        predicted, mask = step(x, y)
         given.append(np.asarray(predicted, np.float32))
         targets.append(np.asarray(y))
-    figures = _figures(model, total / pipeline.size)
-    return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes)
+        masks += [] if mask is None else [np.asarray(mask)]
+    figures, counted = _figures(model), np.concatenate(masks) if masks else None
+    return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes, mask=counted)
 
 
 def average(members: Sequence[Evaluated]) -> Evaluated:
@@ -240,26 +255,37 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
         classify = (other.probabilities is None, first.probabilities is None)
         if other.outputs.shape != first.outputs.shape or classify[0] != classify[1]:
             raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
-    coding = cross_entropy(first.model)
+    read = cross_entropy(first.model)
     probabilities = [member.probabilities for member in members if member.probabilities is not None]
     if probabilities:
         mean = np.mean(probabilities, axis=0)
-        outputs = mean if coding is None else _as_outputs(mean, coding)
+        outputs = mean if read is None else _as_outputs(mean, read)
     else:
         outputs = np.mean([member.outputs for member in members], axis=0)
-    model, total = first.model, 0.0
+    figures = _figures_of(first.model, first.targets, outputs, first.mask)
+    return replace(first, run=AVERAGE, outputs=outputs, figures=figures)
+
+
+def _figures_of(model: Any, targets: np.ndarray, outputs: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
+    """Return the loss without penalties and the compiled metrics of outputs that are there already."""
+    import tensorflow as tf
+
     model.reset_metrics()
     for start in range(0, len(outputs), AVERAGE_BATCH):
-        y, predicted = (array[start : start + AVERAGE_BATCH] for array in (first.targets, outputs))
-        loss = model.compute_loss(None, y, predicted, None, training=False)
-        total += (float(loss) - sum(map(float, model.losses))) * len(y)
+        some = slice(start, start + AVERAGE_BATCH)
+        y, predicted = targets[some], tf.convert_to_tensor(outputs[some])
+        if mask is not None:
+            predicted._keras_mask = tf.convert_to_tensor(mask[some])
         model.compute_metrics(None, y, predicted, None)
-    figures = _figures(model, total / len(outputs))
-    return Evaluated(AVERAGE, first.split, first.targets, outputs, figures, model, first.classes, first.origin)
+        model._loss_tracker.update_state(model._compile_loss(y, predicted), sample_weight=len(y))
+    return _figures(model)
 
 
 def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
-    """Macro averages over the classes that occur, figures a class, and the confusion matrix (rows: truth)."""
+    """Return macro averages, figures a class, and the confusion matrix (rows: truth).
+
+    Macro averages are over the classes that occur, as truth or as prediction, as scikit-learn's are by default.
+    """
     import pandas as pd
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -267,7 +293,7 @@ def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, floa
     true, predicted = one.labels(), one.predicted()
     scores = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
     precision, recall, f1, support = scores
-    present = support > 0
+    present = np.isin(labels, np.concatenate([true, predicted]))
     summary = {
         "macro_precision": float(precision[present].mean()),
         "macro_recall": float(recall[present].mean()),
@@ -283,8 +309,11 @@ def regression(one: Evaluated) -> dict[str, float]:
     """Mean absolute error and root mean squared error over all outputs, and the mean R2 of the outputs."""
     from sklearn.metrics import r2_score
 
-    true = one.targets.reshape(len(one.targets), -1).astype(float)
-    predicted = one.outputs.reshape(len(one.outputs), -1).astype(float)
+    true, predicted = one.targets, one.outputs
+    if one.mask is not None and true.shape[: one.mask.ndim] == one.mask.shape:
+        true, predicted = true[one.mask], predicted[one.mask]
+    true = true.reshape(len(true), -1).astype(float)
+    predicted = predicted.reshape(len(predicted), -1).astype(float)
     if true.shape != predicted.shape:
         return {}
     return {
@@ -294,13 +323,13 @@ def regression(one: Evaluated) -> dict[str, float]:
     }
 
 
-def _figures(model: Any, loss: float) -> dict[str, float]:
-    """The loss, and the model's metrics as they stand; they begin anew."""
+def _figures(model: Any) -> dict[str, float]:
+    """Return the model's loss and metrics as they stand, the loss first; they begin anew."""
     from dltool.procedures.evaluation import figures_of
 
-    figures = {"loss": loss} | {name: value for name, value in figures_of(model).items() if name != "loss"}
+    found = figures_of(model)
     model.reset_metrics()
-    return figures
+    return {"loss": found["loss"]} | found
 
 
 def _as_outputs(probabilities: np.ndarray, loss: CrossEntropy) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, build, changes, messages, predictions, runs
+from dltool import backend, build, changes, messages, metric_readings, predictions, runs
 from dltool import recipe as recipes
 from dltool.data import DEFAULT_BATCH_SIZE, Data
 from dltool.datasets.base import TokenDataset
@@ -75,6 +75,7 @@ class Preparation:
             self.augment = build.augmentation(recipe, data.facts, self.train.inputs, self.model.loss)
             self._check_outputs()
             self.logs = self._build_state()  # names of the loss and the metrics
+            self.notes = metric_readings.notes(self.model)  # where loss and metrics read outputs in different ways
         if recipe.setting("compile", "run_eagerly", default=False):
             import tensorflow as tf
 
@@ -154,13 +155,16 @@ class Preparation:
 
     def _build_state(self) -> list[str]:
         """Create optimizer slots and metric variables on a first batch; the names of the logs."""
+        from dltool.procedures.counting import count
         from dltool.procedures.evaluation import figures_of
 
         model = self.model
+        count(model)
         x, y = next(self.train.batches(1))
         predicted = predictions.every_output(model, x)
         self._fitting("loss", lambda: model.compute_loss(x, y, predicted, None, training=False), predicted, y)
         self._fitting("metrics", lambda: model.compute_metrics(x, y, predicted, None), predicted, y)
+        self._check_metrics()
         model.optimizer.build(model.trainable_variables)
         logs = list(figures_of(model))
         model.reset_metrics()
@@ -177,6 +181,17 @@ class Preparation:
             message = f"does not fit the model's outputs and the data's targets: {build.one_line(error)} "
             message += f"Outputs have shape {_shapes(predicted)}, targets {_shapes(y)}."
             raise RecipeError([Problem(value.place, f"compile.{key}", message)]) from error
+
+    def _check_metrics(self) -> None:
+        """Raise if a metric gives no figure of this model."""
+        compiled, value = self.model._compile_metrics, self.recipe.section("compile")
+        problems = []
+        for metric in () if compiled is None else compiled.metrics:
+            if (message := metric_readings.problem(metric, self.model)) is not None:
+                place = (value.get("metrics") or value.get("weighted_metrics") or value).place
+                problems.append(Problem(place, f"compile.metrics.{type(metric).__name__}", message))
+        if problems:
+            raise RecipeError(problems)
 
     def _check_outputs(self) -> None:
         problem = predictions.outputs_problem(self.model, self.data.facts.get("num_classes"))

@@ -16,10 +16,12 @@ class Selector:
     Args:
         monitor: the figure that decides, None for the last epoch.
         mode: "min" or "max".
+        min_delta: by how much an epoch must be better than the best before it.
+        start: complete epochs before the first one that may be chosen.
     """
 
-    def __init__(self, monitor: str | None, mode: str) -> None:
-        self.monitor, self.mode = monitor, mode
+    def __init__(self, monitor: str | None, mode: str, min_delta: float = 0.0, start: int = 0) -> None:
+        self.monitor, self.mode, self.min_delta, self.start = monitor, mode, abs(min_delta), start
         self.epoch: int | None = None
         self.value: float | None = None
         self.weights: list[Any] | None = None
@@ -30,17 +32,19 @@ class Selector:
             self.epoch = int(row["epoch"])
             return
         value = row.get(self.monitor)
-        if value is None or math.isnan(value):
+        if value is None or math.isnan(value) or row["epoch"] <= self.start:
             return
-        better = self.value is None or (value < self.value if self.mode == "min" else value > self.value)
-        if better:
+        if self.value is None or self._gain(value, self.value) > self.min_delta:
             self.epoch, self.value, self.weights = int(row["epoch"]), value, model.get_weights()
 
-    def apply(self, model: Any) -> dict[str, Any]:
-        """Put the best weights into the model; what was selected."""
+    def _gain(self, value: float, before: float) -> float:
+        return before - value if self.mode == "min" else value - before
+
+    def apply(self, model: Any, epochs: int) -> dict[str, Any]:
+        """Put the best weights into the model, else it stays that of the last of `epochs`; what was selected."""
         if self.weights is not None:
             model.set_weights(self.weights)
-        return self.plain()
+        return {**self.plain(), "epoch": epochs if self.epoch is None else self.epoch}
 
     def plain(self) -> dict[str, Any]:
         return {"monitor": self.monitor, "mode": self.mode, "epoch": self.epoch, "value": self.value}

@@ -115,19 +115,16 @@ def _check_schedules(name: str, prepared: Preparation, last: int) -> None:
 
 def _train(prepared: Preparation, seed: int, start: int, stop: int) -> None:
     """Updates `start` to `stop` of training."""
+    from dltool.pipelines.repeated import Repeated
     from dltool.procedures.gradient_descent import training_step
 
     if start == stop:
         return
     step = training_step(prepared.model, prepared.augment, prepared.class_weight, False)
-    while start < stop:
-        epoch, first = divmod(start, prepared.steps)
-        last = min(prepared.steps, first + stop - start)
-        passed = first
-        running = prepared.train.epoch(step, _order(prepared, seed, epoch), first)
-        while passed < last:  # it pauses after a loss that is not finite: that is to be measured, no reason to stop
-            passed, _ = running.advance(passed, last)
-        start += last - first
+    shuffled = prepared.recipe.setting("fit", "shuffle", default=True)
+    batches = Repeated(prepared.train, seed if shuffled else None)
+    while start < stop:  # it pauses after a loss that is not finite: that is to be measured, no reason to stop
+        start += batches.advance(step, start, stop - start)[0]
 
 
 def _batches(
@@ -137,16 +134,17 @@ def _batches(
     import numpy as np
     import tensorflow as tf
 
+    from dltool.procedures.counting import reads_indices
     from dltool.procedures.gradient_descent import sample_weights
 
-    generator = np.random.default_rng([seed, position])
-    epoch, first = divmod(position, prepared.steps)
+    generator, indices = np.random.default_rng([seed, position]), reads_indices(prepared.model.loss)
+    epoch, first = divmod(position, prepared.train.steps)
     while count > 0:
-        order = _order(prepared, seed, epoch)[first * prepared.batch_size : prepared.steps * prepared.batch_size]
+        order = _order(prepared, seed, epoch)[first * prepared.batch_size :]
         for x, y in prepared.train.batches(count, order):
             if gaussian:
                 x = tf.nest.map_structure(lambda one: tf.constant(generator.normal(size=one.shape), tf.float32), x)
-            yield x, y, None if prepared.class_weight is None else sample_weights(prepared.class_weight, y)
+            yield x, y, None if prepared.class_weight is None else sample_weights(prepared.class_weight, y, indices)
             count -= 1
         epoch, first = epoch + 1, 0
 

@@ -64,7 +64,7 @@ class RangeTest:
 
         prepared = self._seeded(number)
         arguments = prepared.fit_arguments()
-        taken = ("augment", "shuffle", "class_weight", "steps_per_epoch", "jit_compile", "seed")
+        taken = ("augment", "shuffle", "class_weight", "jit_compile", "seed")
         with prepared.data.explained():
             try:
                 found = range_test.sweep(

@@ -15,6 +15,7 @@ import tensorflow as tf
 from dltool.diagnostics.random_state import kept_random_state
 from dltool.diagnostics.smoothing import SMOOTHING, first_step, smooth
 from dltool.pipelines.base import Pipeline, Step
+from dltool.pipelines.repeated import Repeated
 from dltool.procedures.fusion import fuse
 from dltool.procedures.gradient_descent import training_step
 from dltool.procedures.scheduled_optimizer import schedules_of
@@ -67,7 +68,6 @@ def sweep(
     augment: Any | None = None,
     shuffle: bool = True,
     class_weight: np.ndarray | None = None,
-    steps_per_epoch: int | None = None,
     jit_compile: bool = False,
     seed: int = 0,
     smoothing: float = SMOOTHING,
@@ -86,7 +86,7 @@ def sweep(
         model: compiled, its optimizer and metrics built.
         learning_rates: float (steps,).
         validation: its first batch is the fixed one; None for none.
-        augment, shuffle, class_weight, steps_per_epoch, jit_compile, seed: as `GradientDescent.fit`.
+        augment, shuffle, class_weight, jit_compile, seed: as `GradientDescent.fit`.
         smoothing: of the loss, in [0, 1).
         divergence: number > 1.
     Raises:
@@ -101,22 +101,18 @@ def sweep(
     held = _untouched(model, augment, fused=not jit_compile)
     with held, _record(model, learning_rates, validation, smoothing, divergence) as record:
         inner = training_step(model, augment, class_weight, jit_compile)
-        _run(record.step(inner), train, len(learning_rates), steps_per_epoch, seed if shuffle else None)
+        _run(record.step(inner), train, len(learning_rates), seed if shuffle else None)
         return record.result()
 
 
-def _run(step: Step, train: Pipeline, count: int, steps_per_epoch: int | None, seed: int | None) -> None:
-    """`count` steps in the order of training, over as many epochs as they take, or until one is not finite."""
-    size = min(steps_per_epoch or train.steps, train.steps)
-    done = epoch = 0
+def _run(step: Step, train: Pipeline, count: int, seed: int | None) -> None:
+    """Do `count` steps in the order of training, over as many passes as they take, or until one is not finite."""
+    batches, done = Repeated(train, seed), 0
     while done < count:
-        under_way, position = train.epoch(step, train.order(seed, epoch)), 0
-        stop = min(size, count - done)
-        while position < stop:
-            position, value = under_way.advance(position, min(position + STEPS_A_CALL, stop))
-            if not math.isfinite(value):
-                return
-        done, epoch = done + stop, epoch + 1
+        steps, value = batches.advance(step, done, min(STEPS_A_CALL, count - done))
+        if not math.isfinite(value):
+            return
+        done += steps
 
 
 class _Record:

@@ -22,7 +22,6 @@ class Pipeline(ABC):
 
     size: int
     batch_size: int
-    by_target = False  # whether a batch's mean weighs by its targets, not by its examples: those of unequal lengths
 
     @property
     def steps(self) -> int:

@@ -23,7 +23,7 @@ class Windows(Pipeline):
 
     To train, all windows are of `length` tokens, their order is random, and so is where the first begins, so that
     the cuts lie elsewhere each epoch. To evaluate, they follow each other, and one shorter window holds the rest of
-    the text; batches then weigh by their tokens.
+    the text; figures weigh its tokens (`procedures.counting`).
 
     Args:
         tokens: int32 (tokens,).
@@ -39,7 +39,6 @@ class Windows(Pipeline):
     def __init__(self, tokens: tf.Tensor, length: int, batch_size: int, training: bool = False) -> None:
         self.tokens, self.length, self.batch_size, self.training = tokens, length, batch_size, training
         self.count = int(tokens.shape[0])
-        self.by_target = not training
         self._measure()
 
     def _measure(self) -> None:

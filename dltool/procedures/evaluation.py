@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from dltool.pipelines.base import Pipeline
 from dltool.procedures import recurrent_state
+from dltool.procedures.counting import count
 
 
 class Evaluation:
-    """As `keras.Model.evaluate`, traced once for a model and reused.
+    """As `keras.Model.evaluate`, but weighing what figures count (`counting`); traced once for a model and reused.
 
     Args:
         model: a compiled model.
@@ -29,29 +31,21 @@ class Evaluation:
             model.test_step((x, y))
             return tf.constant(0.0)  # a loss that is not finite is a result here, no reason to stop
 
-        def step_by_target(x: Any, y: Any) -> tf.Tensor:
-            predicted = model(x, training=False)
-            loss = model.compute_loss(x, y, predicted, None, training=False)
-            model._loss_tracker.update_state(loss, sample_weight=tf.cast(tf.size(y), tf.float32))
-            model.compute_metrics(x, y, predicted, None)
-            return tf.constant(0.0)
-
-        self._step, self._step_by_target = step, step_by_target
+        count(model)
+        self._step = step
 
     def run(self, pipeline: Pipeline, steps: int | None = None) -> dict[str, float]:
         """Figures by name, "loss" first, over all batches or the first `steps`; layers with a state begin without."""
         self.model.reset_metrics()
-        recurrent_state.reset(self.model)
-        step = self._step_by_target if pipeline.by_target else self._step
-        epoch = pipeline.epoch(step, pipeline.order())
-        epoch.advance(0, min(steps or pipeline.steps, pipeline.steps))
+        with recurrent_state.aside(self.model):
+            epoch = pipeline.epoch(self._step, pipeline.order())
+            epoch.advance(0, min(steps or pipeline.steps, pipeline.steps))
         figures = figures_of(self.model)
         self.model.reset_metrics()
-        recurrent_state.reset(self.model)
         return figures
 
 
 def figures_of(model: Any) -> dict[str, float]:
     """The model's loss and metrics as they stand; a metric that gives several values is left out."""
-    results = model.get_metrics_result()
-    return {name: float(value) for name, value in results.items() if getattr(value, "shape", ()) in ((), None)}
+    results = {name: np.asarray(value) for name, value in model.get_metrics_result().items()}
+    return {name: float(value.reshape(())) for name, value in results.items() if value.size == 1}

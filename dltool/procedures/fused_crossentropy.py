@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dltool.crossentropy import crossentropy
 from dltool.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+from dltool.procedures.counting import same_count
 
 MANY = 1024  # classes from which on it is worth a loop
 
@@ -34,10 +35,11 @@ def fuse(model: Any) -> bool:
     if not model.built or len(getattr(model, "outputs", None) or ()) != 1 or len(compiled._flat_losses) != 1:
         return False
     (held,), shape = compiled._flat_losses, model.outputs[0].shape
-    smoothing = _smoothing(held.loss, len(shape))
-    if smoothing is None or held.loss.dtype != "float32" or (shape[-1] or 0) < MANY:
+    loss = same_count(held.loss)
+    smoothing = _smoothing(loss, len(shape))
+    if smoothing is None or loss.dtype != "float32" or (shape[-1] or 0) < MANY:
         return False
-    compiled._flat_losses = [held._replace(loss=_RowwiseCrossentropy(smoothing, held.loss))]
+    compiled._flat_losses = [held._replace(loss=_RowwiseCrossentropy(smoothing, loss))]
     return True
 
 

@@ -14,8 +14,11 @@ import tensorflow as tf
 
 from dltool.cudnn_recurrence import compute_in_float32
 from dltool.pipelines.base import Pipeline, Step
-from dltool.procedures import recurrent_state
+from dltool.pipelines.repeated import Repeated
+from dltool.procedures import csv_log, recurrent_state
 from dltool.procedures.augmentation import augmented, sharing
+from dltool.procedures.averages import Averages, without_swapping
+from dltool.procedures.counting import count, reads_indices
 from dltool.procedures.evaluation import Evaluation, figures_of
 from dltool.procedures.fusion import fuse
 from dltool.procedures.periodic import PeriodicCallback, Periods
@@ -51,8 +54,9 @@ class GradientDescent:
     """Minibatch gradient descent with the model's own optimizer, loss and metrics.
 
     The same steps as `keras.Model.fit`, with Keras's callbacks, but with the batches gathered inside a
-    compiled loop of many steps. The order of an epoch is a function of (seed, epoch), so a state captured
-    after any batch leads to the same bits as training that was never stopped.
+    compiled loop of many steps. The order of a pass over the data is a function of (seed, pass), so a state captured
+    after any batch leads to the same bits as training that was never stopped. With `steps_per_epoch` an epoch goes on
+    where the one before ended, and a new pass begins where the data end.
 
     Limits: batch hooks of callbacks that need every batch (`on_train_batch_end`) cost the loop its speed:
     it then runs one step at a time. A callback that needs only some steps is a `PeriodicCallback`.
@@ -129,7 +133,7 @@ class GradientDescent:
             augment: a model applied to the inputs of training batches; of a `keras.Sequential` layers that mix examples
                 mix their targets too.
             class_weight: weight of each class in the loss, float (classes,).
-            steps_per_epoch: batches an epoch, at most `train.steps`.
+            steps_per_epoch: batches an epoch, at most `train.steps`; the next epoch goes on with those after them.
             validation_freq: validate after every so many epochs.
             steps_per_execution: steps a call of the compiled loop; None chooses by time.
             jit_compile: whether XLA compiles the step.
@@ -148,21 +152,22 @@ class GradientDescent:
         self.epoch_size = min(train.size, self.steps * train.batch_size)
         self.examples_per_second = 0.0  # of the epoch under way, validation left out
         self._execution = (class_weight, jit_compile)
+        self.averages = Averages(model, self.callbacks)
         self.evaluation = evaluation or Evaluation(model)
         if state is not None:
             self.enter(model, state.position)
         self._renew()
-        hooks = keras.callbacks.CallbackList(self.callbacks, model=model, epochs=epochs, steps=self.steps, verbose=0)
+        called = without_swapping(self.callbacks)
+        hooks = keras.callbacks.CallbackList(called, model=model, epochs=epochs, steps=self.steps, verbose=0)
         model.stop_training = False
-        if state is not None and not state.stopped and state.position.epoch < epochs:
-            for callback in self.callbacks:
-                if isinstance(callback, keras.callbacks.CSVLogger):
-                    callback.append = True
+        if state is not None:
+            csv_log.go_on(called, state.position.epoch)
         periods = Periods([callback for callback in self.callbacks if isinstance(callback, PeriodicCallback)])
         periods.offer(train, validation)
         hooks.on_train_begin()
         if state is not None:
             restore(state, model, augment, self.callbacks)
+            self.averages.go_on(self.callbacks)
             self.go_on(own_part(state.arrays))
             self.position, self.history = state.position, list(state.history)
             model.stop_training = state.stopped
@@ -173,21 +178,19 @@ class GradientDescent:
             periods.call(0)
         chunk = _Chunk(steps_per_execution or (1 if _hooks_batches(self.callbacks) else None))
         logs: dict[str, float] = {}
+        batches = Repeated(train, seed if shuffle else None)
         while self.position.epoch < epochs and not model.stop_training:
             number = self.position.epoch
             if self.position.step == 0:
                 model.reset_metrics()
                 for metric in self.metrics:
                     metric.reset_state()
-                recurrent_state.reset(model)
                 self.position.epoch_seconds = 0.0
-            hooks.on_epoch_begin(number)  # first: SwapEMAWeights gives the optimizer its averages back
+            hooks.on_epoch_begin(number)
             self._begin_epoch(number)
-            order = train.order(seed if shuffle else None, number)
-            epoch = train.epoch(self._step, order, self.position.step)
             while self.position.step < self.steps:
                 hooks.on_train_batch_begin(self.position.step)
-                self._advance(epoch, chunk, periods.steps_left(self.position.total_steps))
+                self._advance(batches, chunk, periods.steps_left(self.position.total_steps))
                 hooks.on_train_batch_end(self.position.step - 1, self.figures())
                 periods.call(self.position.total_steps)
                 if observer is not None:
@@ -196,33 +199,36 @@ class GradientDescent:
                     break
             logs = self.figures()
             rates = current_values(model.optimizer)
-            if validation is not None and (number + 1) % validation_freq == 0:
-                hooks.on_test_begin()
-                found = self.evaluation.run(validation, validation_steps)
-                logs |= {f"val_{name}": value for name, value in found.items()}
-                hooks.on_test_end(found)
-                self._check_finite(logs["val_loss"], "validation loss")
-            self._tick()
-            row = {
-                "epoch": number + 1,
-                "step": self.position.total_steps,
-                "seconds": self.position.epoch_seconds,
-            }
-            row |= {**self._columns(), **rates, **logs}
-            hooks.on_epoch_end(number, logs)
-            self.history.append(row)
-            self.position.epoch, self.position.step = number + 1, 0
-            if observer is not None:
-                observer.epoch_ended(self, row)
+            with self.averages.in_model():
+                if validation is not None and (number + 1) % validation_freq == 0:
+                    hooks.on_test_begin()
+                    found = self.evaluation.run(validation, validation_steps)
+                    logs |= {f"val_{name}": value for name, value in found.items()}
+                    hooks.on_test_end(found)
+                    self._check_finite(logs["val_loss"], "validation loss")
+                self._tick()
+                row = {
+                    "epoch": number + 1,
+                    "step": self.position.total_steps,
+                    "seconds": self.position.epoch_seconds,
+                }
+                row |= {**self._columns(), **rates, **logs}
+                hooks.on_epoch_end(number, logs)
+                self.history.append(row)
+                self.position.epoch, self.position.step = number + 1, 0
+                if observer is not None:
+                    observer.epoch_ended(self, row)
         model.optimizer.finalize_variable_values(model.trainable_variables)
         hooks.on_train_end(logs)
         return self.history
 
     def state(self) -> TrainingState:
         """A snapshot to go on from; valid whenever the observer is called."""
+        with self.averages.in_model(wanted=False):
+            arrays = capture_arrays(self.model, self.augment, self.callbacks)
         return TrainingState(
             position=Position(**vars(self.position)),
-            arrays=capture_arrays(self.model, self.augment, self.callbacks) | as_part(self.own_arrays()),
+            arrays=arrays | as_part(self.own_arrays()),
             callbacks=capture_callbacks(self.callbacks),
             history=list(self.history),
             stopped=bool(self.model.stop_training),
@@ -246,14 +252,18 @@ class GradientDescent:
         self._step = training_step(self.model, self.augment, class_weight, jit_compile)
         self.evaluation.renew()
 
-    def _advance(self, epoch: Any, chunk: _Chunk, at_most: int) -> None:
+    def _advance(self, batches: Repeated, chunk: _Chunk, at_most: int) -> None:
         position = self.position
-        start, began = position.step, time.perf_counter()
-        stop = min(start + min(chunk.steps, at_most, STEPS_A_CALL), self.steps)
-        reach(self.model.optimizer, stop - start)
-        position.step, value = epoch.advance(start, stop)
-        position.total_steps += position.step - start
-        chunk.took(position.step - start, time.perf_counter() - began)
+        first = position.epoch * self.steps + position.step
+        if batches.begins(first):
+            recurrent_state.reset(self.model)
+        began = time.perf_counter()
+        steps = min(chunk.steps, at_most, STEPS_A_CALL, self.steps - position.step)
+        reach(self.model.optimizer, steps)
+        done, value = batches.advance(self._step, first, steps)
+        position.step += done
+        position.total_steps += done
+        chunk.took(done, time.perf_counter() - began)
         self._tick()
         share = position.step / self.steps
         if position.epoch_seconds > 0:
@@ -286,10 +296,11 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
         jit_compile: whether XLA compiles the step.
     """
     compute_in_float32()
-    weights = None if class_weight is None else tf.constant(class_weight, tf.float32)
+    count(model)
+    indices = reads_indices(model.loss)
 
     def update(x: Any, y: Any, mixture: Any) -> tf.Tensor:
-        weight = None if weights is None else tf.gather(weights, _class_index(y))
+        weight = None if class_weight is None else sample_weights(class_weight, y, indices)
         with sharing(model, mixture, y, weight) as (y, weight):
             data = (x, y) if weight is None else (x, y, weight)
             return tf.cast(model.train_step(data)["loss"], tf.float32)
@@ -303,9 +314,13 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
     return step
 
 
-def sample_weights(class_weight: np.ndarray, y: Any) -> tf.Tensor:
-    """The weight of each example's class in the loss, float32 (examples,)."""
-    return tf.gather(tf.constant(class_weight, tf.float32), _class_index(y))
+def sample_weights(class_weight: np.ndarray, y: Any, indices: bool = False) -> tf.Tensor:
+    """The weight of each example's class in the loss, float32 (examples,), or of each token's, (examples, tokens).
+
+    Args:
+        indices: whether targets are class indices whatever their shape, not one-hot.
+    """
+    return tf.gather(tf.constant(class_weight, tf.float32), _class_index(y, indices))
 
 
 class _Chunk:
@@ -321,7 +336,9 @@ class _Chunk:
             self.steps = max(1, min(wanted, 4 * self.steps if self.calls < 8 else wanted))
 
 
-def _class_index(y: tf.Tensor) -> tf.Tensor:
+def _class_index(y: tf.Tensor, indices: bool) -> tf.Tensor:
+    if indices and y.shape.rank is not None and y.shape.rank > 1:
+        return tf.cast(tf.squeeze(y, -1) if y.shape[-1] == 1 else y, tf.int64)
     one_hot = y.shape.rank is not None and y.shape.rank > 1 and y.shape[-1] != 1
     return tf.argmax(y, axis=-1) if one_hot else tf.cast(tf.reshape(y, [-1]), tf.int64)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -20,3 +22,16 @@ def reset(model: Any) -> None:
     """Forget what came before."""
     for variable in variables(model):
         variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+
+
+@contextmanager
+def aside(model: Any) -> Iterator[None]:
+    """Begin without a state, and put back the one there was when the block ends."""
+    held = [keras.ops.convert_to_numpy(variable) for variable in variables(model)]
+    reset(model)
+    yield
+    if not held:  # they may have been made meanwhile
+        reset(model)
+        return
+    for variable, array in zip(variables(model), held, strict=True):
+        variable.assign(array)

@@ -12,6 +12,7 @@ import numpy as np
 from dltool.procedures import recurrent_state
 
 SCALARS = (bool, int, float, str, type(None))
+OF_A_SESSION = frozenset({"params", "append_header"})  # attributes of callbacks that belong to one session
 PROCEDURE = "procedure/"  # before the names of a procedure's own arrays
 
 
@@ -113,7 +114,7 @@ def restore(state: TrainingState, model: Any, augment: Any | None, callbacks: Se
 
 def _own(callback: Any) -> dict[str, Any]:
     """What a callback has gathered: its attributes less its arguments, which the recipe gives again."""
-    arguments = {*inspect.signature(type(callback).__init__).parameters, "params"}
+    arguments = {*inspect.signature(type(callback).__init__).parameters, *OF_A_SESSION}
     return {name: value for name, value in vars(callback).items() if name not in arguments}
 
 
