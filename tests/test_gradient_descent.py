@@ -215,3 +215,82 @@ def test_steps_per_epoch_and_validation_freq() -> None:
     history = GradientDescent().fit(model, pipeline, pipeline, epochs=4, steps_per_epoch=3, validation_freq=2)
     assert [row["step"] for row in history] == [3, 6, 9, 12]
     assert ["val_loss" in row for row in history] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_steps_by_hand(nesterov: bool) -> None:
+    """v' = 0.9 v - rate g; w' = w + v', or with Nesterov w + 0.9 v' - rate g (Keras's own sign is so tested)."""
+    data = examples()
+    x, y = data.x, data.x @ np.arange(1.0, FEATURES + 1).astype("float32")[:, None]
+    model = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1, use_bias=False)])
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9, nesterov=nesterov)
+    model.compile(optimizer, "mean_squared_error", jit_compile=False)
+    model.set_weights([np.zeros((FEATURES, 1))])
+    pipeline = InMemory(DeviceArrays(Examples(x, y)), None, 20)
+    optimizer.build(model.trainable_variables)
+    GradientDescent().fit(model, pipeline, epochs=2, shuffle=False)
+    w, v = np.zeros((FEATURES, 1)), np.zeros((FEATURES, 1))
+    for start in [*range(0, SIZE, 20)] * 2:
+        some = x[start : start + 20].astype(float)
+        gradient = 2 * some.T @ (some @ w - y[start : start + 20]) / 20
+        v = 0.9 * v - 0.05 * gradient
+        w = w + (0.9 * v - 0.05 * gradient if nesterov else v)
+    np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-4)
+
+
+class Shown(keras.callbacks.Callback):
+    """Weights after each epoch."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.weights: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.weights.append(float(self.model.get_weights()[0][0, 0]))
+
+
+def test_steps_per_epoch_go_on_through_the_data_as_in_keras() -> None:
+    """6 batches, 3 an epoch: the first half of the examples alone teaches nothing (their targets are 0)."""
+    x = np.ones((96, 1), np.float32)
+    y = np.repeat([0.0, 1.0], 48).astype("float32")[:, None]
+    shown = []
+    for ours in (True, False):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros", use_bias=False)])
+        model.compile(keras.optimizers.SGD(0.2), "mean_squared_error", jit_compile=False)
+        callback = Shown()
+        if ours:
+            model.optimizer.build(model.trainable_variables)
+            pipeline = InMemory(DeviceArrays(Examples(x, y)), None, 16)
+            callbacks = [callback]
+            GradientDescent().fit(model, pipeline, epochs=6, steps_per_epoch=3, shuffle=False, callbacks=callbacks)
+        else:
+            model.fit(x, y, 16, epochs=6, steps_per_epoch=3, shuffle=False, callbacks=[callback], verbose=0)
+        shown.append(callback.weights)
+    # from w = 0: 0, then three steps w' = w - 0.4 (w - 1): 1 - 0.6^3 = 0.784, then 0.784 * 0.6^3 = 0.169344, ...
+    assert shown[0][:3] == pytest.approx([0, 0.784, 0.169344], abs=1e-6)
+    assert shown[0] == pytest.approx(shown[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [3, 4, 6])
+def test_every_pass_has_each_example_once_whatever_the_steps_an_epoch(steps: int) -> None:
+    """With 6 batches a pass: 12 steps are two passes, in which each of 24 examples is seen twice."""
+    from dltool.pipelines.repeated import Repeated
+
+    x = np.arange(24, dtype="float32")[:, None]
+    pipeline, seen = InMemory(DeviceArrays(Examples(x, x)), None, 4), []
+
+    def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        tf.py_function(lambda part: seen.extend(part.numpy()[:, 0].astype(int).tolist()), [x], [])
+        return tf.constant(0.0)
+
+    batches, done = Repeated(pipeline, 3), 0
+    while done < 12:
+        done += batches.advance(step, done, min(steps, 12 - done))[0]
+    assert sorted(seen[:24]) == sorted(seen[24:]) == list(range(24))
+    assert seen[:24] != seen[24:]
+    seen.clear()
+    Repeated(pipeline, 3).advance(step, 8, 4)
+    again = seen[:]
+    seen.clear()
+    whole = Repeated(pipeline, 3)
+    whole.advance(step, 6, 6)
+    assert again == seen[8:], "a pass can be taken up at any batch"

@@ -185,3 +185,51 @@ def test_a_killed_start_leaves_a_run_that_can_be_overwritten(
         assert run(capsys, "train", "line.yaml", "--out", "a", "--overwrite", "-q").status == 1
     assert len(removed) == 3
     assert run(capsys, "train", "line.yaml", "--out", "a", "--overwrite", "-q").status == 0
+
+
+RESTORING = "fit.callbacks=[{EarlyStopping: {monitor: %s, patience: 50, restore_best_weights: true}}]"
+JUMPY = "compile.optimizer={SGD: {learning_rate: 0.02, momentum: 0.9}}"  # its error rises and falls
+
+
+@pytest.mark.parametrize("monitor", ["loss", "val_mae"])
+def test_the_epoch_that_early_stopping_restores_is_the_one_that_is_named(
+    monitor: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    assert run(capsys, "train", "line.yaml", JUMPY, RESTORING % monitor, "fit.epochs=8", "--out", "a").status == 0
+    values = [float(row[monitor]) for row in history("a")]
+    best = int(np.argmin(values)) + 1
+    assert best < 8, "the last epoch must not be the best, or nothing is shown"
+    selected = json.loads(Path("a/metrics.json").read_text())["selected"]
+    assert selected == {"monitor": monitor, "mode": "min", "epoch": best, "value": min(values)}
+    run(capsys, "train", "line.yaml", JUMPY, f"fit.epochs={best}", "select.monitor=loss", "--out", "b")
+    with np.load("b/checkpoint/state.npz") as file:
+        np.testing.assert_array_equal(keras.models.load_model("a/model.keras").get_weights()[0], file["model/0"])
+
+
+def test_another_figure_than_the_choosers_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "train", "line.yaml", RESTORING % "val_mae", "select.monitor=val_loss", "--out", "a")
+    first = done.err.splitlines()[0]
+    assert first.startswith("fit.callbacks[0].EarlyStopping restores by the lowest val_mae, but the model that is kept")
+    assert first.endswith("of the lowest val_loss. To change it, set select.monitor.")
+    assert json.loads(Path("a/metrics.json").read_text())["selected"]["monitor"] == "val_loss"
+    saving = "fit.callbacks=[{ModelCheckpoint: {filepath: m.keras, save_best_only: true, monitor: val_mse}}]"
+    done = run(capsys, "train", "line.yaml", saving, "fit.epochs=1", "--out", "b")
+    assert "ModelCheckpoint saves by the lowest val_mse" in done.err.splitlines()[0]
+    done = run(capsys, "train", "line.yaml", RESTORING % "val_loss", "fit.epochs=1", "--out", "c")
+    assert done.err.startswith("epoch 1/1"), "they agree: nothing to say"
+
+
+def test_early_stoppings_least_improvement_and_first_epoch_count() -> None:
+    from dltool.selection import Selector
+
+    class Model:
+        def get_weights(self) -> list[object]:
+            return []
+
+    chooser = Selector("loss", "min", min_delta=0.1, start=1)
+    for epoch, loss in enumerate([0.1, 1.0, 0.95, 0.85, 0.8], start=1):
+        chooser.consider({"epoch": epoch, "loss": loss}, Model())
+    # epoch 1 is too early; 0.95 is no gain of more than 0.1 on 1.0, 0.85 is, 0.8 is none on that
+    assert (chooser.epoch, chooser.value) == (4, 0.85)
