@@ -27,7 +27,7 @@ CALLBACKS = {
     "ActivationPercentiles": "{ActivationPercentiles: {layer: dense, every: 3, examples: 8}}",
     "BackupAndRestore": "{BackupAndRestore: {backup_dir: backup, delete_checkpoint: false}}",
     "CSVLogger": "{CSVLogger: log.csv}",
-    "EarlyStopping": "{EarlyStopping: {monitor: val_accuracy, patience: 2, restore_best_weights: true}}",
+    "EarlyStopping": "{EarlyStopping: {monitor: val_accuracy, patience: 3, restore_best_weights: true}}",
     "ModelCheckpoint": "{ModelCheckpoint: {filepath: best.weights.h5, save_best_only: true, save_weights_only: true, "
     "monitor: val_accuracy}}",
     "ModelCheckpoint-steps": "{ModelCheckpoint: {filepath: s.weights.h5, save_freq: 7, save_weights_only: true}}",
@@ -61,7 +61,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rows(path: Path) -> list[list[str]]:
     with path.open() as file:
-        return [row for row in csv.reader(file)]
+        return list(csv.reader(file))
 
 
 def outcome(folder: str) -> dict[str, object]:
@@ -85,9 +85,11 @@ def outcome(folder: str) -> dict[str, object]:
 
         with h5py.File(file) as opened:
             opened.visititems(
-                lambda name, item, file=file: found.setdefault(f"{file.name} {name}", np.asarray(item).tolist())
-                if isinstance(item, h5py.Dataset)
-                else None
+                lambda name, item, file=file: (
+                    found.setdefault(f"{file.name} {name}", np.asarray(item).tolist())
+                    if isinstance(item, h5py.Dataset)
+                    else None
+                )
             )
     return found
 
