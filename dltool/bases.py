@@ -65,7 +65,7 @@ def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
         named += [(at, one) for at, one in procedure.walk("procedure") if at.endswith(TEACHER)]
     problems = []
     for at, value in named:
-        if not isinstance(value.data, str) or not _is_removed(Path(value.data).expanduser().resolve(), run.path):
+        if not isinstance(value.data, str) or not _is_removed(_real(Path(value.data).expanduser()), run.path):
             continue
         message = f"is in {run}, which this training replaces: give another --out, or copy that run first."
         problems.append(Problem(value.place, at, message))
@@ -75,10 +75,15 @@ def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
 
 def _is_removed(file: Path, run: Path) -> bool:
     """Whether a file or folder is a run directory or one of those that its training replaces."""
-    if not file.is_relative_to(folder := run.resolve()):
+    if not file.is_relative_to(folder := _real(run)):
         return False
     within = file.relative_to(folder).parts
     return not within or within[0] in {Path(name).parts[0] for name in runs.OWN}
+
+
+def _real(path: Path) -> Path:
+    """A path with links followed; `resolve` would raise on links that lead to themselves."""
+    return Path(os.path.realpath(path))
 
 
 def absolute(model: Any) -> Any:

@@ -187,7 +187,7 @@ def _is_device(path: Path) -> bool:
 
 def _is_within(path: Path, place: Path) -> bool:
     """Return whether a path is a file or lies in a folder, links followed."""
-    return path.resolve().is_relative_to(place.resolve())
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(place))
 
 
 class _Lines:

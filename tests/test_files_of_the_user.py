@@ -393,6 +393,14 @@ def test_pictures_are_all_written_before_one_is_replaced(tmp_path: Path, monkeyp
     assert (tmp_path / "p" / "a.png").read_bytes() == b"old"
 
 
+def test_a_base_that_is_a_link_to_itself_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("loop").symlink_to("loop")
+    for override in ("model.1={Pretrained: loop}", "procedure={Distill: loop}"):
+        done = run(capsys, "train", "quick.yaml", override, "--out", "new")
+        assert done.status in (2, 5) and done.err.count("\n") == 1, done
+        assert not Path("new").exists()
+
+
 # -- numbers -----------------------------------------------------------------------------------------------
 
 
