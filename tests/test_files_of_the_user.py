@@ -401,6 +401,26 @@ def test_a_base_that_is_a_link_to_itself_is_one_line(home: Path, capsys: pytest.
         assert not Path("new").exists()
 
 
+def test_a_pipe_that_nobody_writes_into_is_not_waited_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("images/a", "images/b"):
+        Path(folder).mkdir(parents=True)
+        os.mkfifo(f"{folder}/x.png")
+    os.mkfifo("run/percentiles.csv")
+    pipe = "images/a/x.png"
+    size = "image_size: [8, 8], color_mode: grayscale"
+    for command in (
+        ["train", "quick.yaml", f"data.dataset={{ImageFolder: {{path: images, {size}}}}}", "--out", "new"],
+        ["train", "quick.yaml", f"data.dataset={{ImageFolder: {{path: {pipe}, {size}}}}}", "--out", "new"],
+        ["train", pipe],
+        ["eval", "run", "--data", f"ImageFolder: {{path: images, {size}}}"],
+        ["eval", "run", "--data", f"Npz: {{path: {pipe}}}"],
+        ["visualize-filters", "run", "--mode", "activations", "--images", pipe],
+        ["percentiles", "run"],
+    ):
+        done = run(capsys, *command)
+        assert done.status in (2, 5) and done.err.count("\n") == 1, done
+
+
 # -- numbers -----------------------------------------------------------------------------------------------
 
 

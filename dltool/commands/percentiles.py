@@ -54,6 +54,8 @@ def recorded(directory: RunDirectory, file: str = FILE) -> Rows:
     """The rows that the callback wrote: step, then percentiles."""
     directory.check_is_run()
     path = directory / file
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is no file of ActivationPercentiles.")
     absent = " Add ActivationPercentiles to the recipe's fit.callbacks and train again."
     with directory.reading(file, absent), path.open(newline="", encoding="utf-8") as opened:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(opened)]

@@ -67,6 +67,8 @@ def existing(owner: str, name: str, value: Any, kind: str = "path") -> Path:
     path = Path(value).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"No {kind} {path}: check the '{name}' parameter of {owner}.")
+    if not path.is_file() and not path.is_dir():
+        raise FileNotFoundError(f"{path} is neither a file nor a folder: check the '{name}' parameter of {owner}.")
     if kind == "file" and not path.is_file():
         raise IsADirectoryError(f"{path} is a folder: the '{name}' parameter of {owner} must be a file.")
     if kind == "folder" and not path.is_dir():

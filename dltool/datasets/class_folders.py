@@ -109,7 +109,7 @@ def _folders(folder: Path) -> dict[str, Path]:
             if any("\udc80" <= letter <= "\udcff" for letter in entry.name):
                 raise ValueError(f"{entry.path}: the folder's name is no UTF-8: rename it.")
             found[entry.name] = Path(entry.path)
-        elif image_headers.coding(entry.path):
+        elif entry.is_file() and image_headers.coding(entry.path):
             raise ValueError(f"{entry.path} is an image outside of a class folder: move it into one.")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from typing import BinaryIO, NamedTuple
@@ -31,13 +32,18 @@ class Coding(NamedTuple):
 
 def coding(path: str) -> Coding | None:
     """Return how an image file is coded, None if it is none of `FORMATS`."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         head = file.read(12)
         found = _kind(head)
         if found not in ("BMP", "GIF", "WebP"):
             return Coding(found, is_rare=False) if found else None
         head += file.read(_HEAD)
     return Coding(found, is_rare=not _is_common(found, head))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe that nobody writes into, what is read is empty."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _is_common(found: str, head: bytes) -> bool:

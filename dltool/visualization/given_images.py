@@ -29,6 +29,9 @@ def read_images(paths: Sequence[Path], shape: Sequence[int | None], pixels: Pixe
         ValueError: a file that is no image, holds several or transparent pixels, or one of another size or number of
             channels.
     """
+    for path in paths:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path}: is no file. Give an image.")
     read = [_array(path) if path.suffix == ".npy" else _picture(path, shape, pixels) for path in paths]
     for path, image in zip(paths, read, strict=True):
         fits = len(image.shape) == len(shape) and all(b in (None, a) for a, b in zip(image.shape, shape, strict=True))
