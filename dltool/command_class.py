@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from typer.core import TyperCommand
 
 from dltool import messages
 from dltool.errors import DltoolError, UsageError
+
+TEXTS = ("overrides", "prompt", "data", "target", "to", "require")  # parameters that are no paths
 
 
 class Command(TyperCommand):
@@ -39,6 +42,9 @@ class Command(TyperCommand):
         source = next((ctx.params[name] for name in sources if ctx.params.get(name)), "")
         named = " ".join(map(str, source)) if isinstance(source, list | tuple) else str(source)
         messages.status(f"{self.name} {named} ...")
+        for name in TEXTS:
+            if given := ctx.params.get(name):
+                ctx.params[name] = _as_text(given) if isinstance(given, str) else [*map(_as_text, given)]
         return super().invoke(ctx)
 
     def _mistakes(self, ctx: Any, args: list[str]) -> Iterator[str]:
@@ -66,6 +72,16 @@ class Command(TyperCommand):
         source = good.get("recipe") or good.get("source")
         if isinstance(source, str) and "overrides" in {parameter.name for parameter in self.params}:
             yield from _of_recipe(source, good.get("overrides") or [])
+
+
+def _as_text(argument: str) -> str:
+    """Return an argument that is text, not a path: in the C locale Python leaves its bytes beyond ASCII as they are."""
+    if argument.isascii() or not any(0xDC80 <= ord(character) <= 0xDCFF for character in argument):
+        return argument
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def _without(args: list[str], option: str | None) -> list[str]:

@@ -38,6 +38,14 @@ def is_unicode(stream: TextIO | None) -> bool:
     return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-").startswith("utf")
 
 
+def as_shown(text: str, stream: TextIO) -> str:
+    """Return text as a stream will show it, so that what is drawn around it fits."""
+    if text.isascii() or is_unicode(stream):
+        return text
+    codecs.register_error("dltool", _replaced)
+    return text.encode(stream.encoding, "dltool").decode(stream.encoding, "surrogateescape")
+
+
 def show_status(shown: bool) -> None:
     """Let `status` write, where stderr is a terminal that can erase a line."""
     global _live

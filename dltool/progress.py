@@ -57,8 +57,12 @@ class TrainingProgress:
         figures += _formatted(figures_of(procedure.model))
         figures.append(f"{procedure.examples_per_second:,.0f} examples/s")
         epoch = f"epoch {position.epoch + 1}/{procedure.epochs}  step {position.step}/{procedure.steps}"
-        line, room = "  ".join(figures), max(self.console.width - len(epoch) - self.length - 2, 1)
-        line = line if len(line) <= room else f"{line[: room - 1]}…"  # a second line would flicker
+        room = max(self.console.width - len(epoch) - self.length - 2, 1)  # a second line would flicker
+        line = ""
+        for figure in figures:
+            if len(line) + 2 * bool(line) + len(figure) > room:
+                break
+            line = f"{line}  {figure}" if line else figure
         self.bar.update(self.task, completed=position.step, description=epoch, figures=line)
 
     def epoch_ended(self, procedure: GradientDescent, row: dict[str, float]) -> None:

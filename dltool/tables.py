@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dltool import messages, table_layout
@@ -95,7 +96,15 @@ def width_of(stream: TextIO | None = None) -> int | None:
 
 def _table(title: str, frame: pd.DataFrame | Rows, stream: Any) -> str:
     """One table, as wide as it needs where there is no terminal; on one, as its width allows."""
-    return table_layout.draw(visible(title), drawable(frame), width_of(stream), stream.isatty())
+    columns = [
+        replace(
+            column,
+            name=messages.as_shown(column.name, stream),
+            cells=tuple(messages.as_shown(cell, stream) for cell in column.cells),
+        )
+        for column in drawable(frame)
+    ]
+    return table_layout.draw(visible(title), columns, width_of(stream), stream.isatty())
 
 
 def drawable(frame: pd.DataFrame | Rows) -> list[Column]:

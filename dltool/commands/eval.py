@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +119,7 @@ def _matrices(confusion: pd.DataFrame | None) -> list[str]:
     """Return the confusion matrix of each run as text for people."""
     if confusion is None:
         return []
-    classes = [visible(str(name)) for name in confusion.columns[2:]]
+    classes = [messages.as_shown(visible(str(name)), sys.stdout) for name in confusion.columns[2:]]
     found = []
     for run_, rows in confusion.groupby(confusion.iloc[:, 0], sort=False):
         title = f"confusion of {visible(str(run_))}"

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dltool.datasets.locate import of_system
+
 
 def wrong(owner: str, name: str, must_be: str, value: Any) -> ValueError:
     """The error "The 'name' parameter of Owner must be ... Got ... instead."."""
@@ -64,7 +66,7 @@ def existing(owner: str, name: str, value: Any, kind: str = "path") -> Path:
     """`value` as a path that exists; `kind` is "path", "file" or "folder"."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise wrong(owner, name, f"the path of a {kind}" if kind != "path" else "a path", value)
-    path = Path(value).expanduser()
+    path = Path(of_system(os.fspath(value))).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"No {kind} {path}: check the '{name}' parameter of {owner}.")
     if not path.is_file() and not path.is_dir():

@@ -28,10 +28,19 @@ def placed(path: str | os.PathLike) -> Path:
 
     A part in braces, as in train.{language}.gz, stands for any text.
     """
-    own = Path(path).expanduser()
+    own = Path(of_system(os.fspath(path))).expanduser()
     if own.is_absolute() or not os.fspath(path) or _exists(own):
         return own
     return next((found for found in data_folders(os.fspath(own)) if _exists(found)), own)
+
+
+def of_system(path: str) -> str:
+    """Return a path of a recipe as the system names it: in the C locale Python reads names as bytes of ASCII."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+    return path
 
 
 def _exists(path: Path) -> bool:
