@@ -38,6 +38,10 @@ _processor.write_text(
 backend.PROCESSOR = _processor
 backend.load()  # before the tests import Keras: in half the time
 
+from dltool.visualization import history  # noqa: E402
+
+_plot_history = history.plot_history
+
 
 _flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
 if os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() in ("SSE41", "AVX", "AVX2", "AVX2_VNNI") and "avx512" in _flags:
@@ -62,6 +66,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(pytest.mark.skip(reason="needs DLTOOL_DATA"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_trainings() -> Iterator[None]:
+    """Leave out what takes most of a tiny training's time and few tests look at.
+
+    The picture of the history is one pixel, and recurrent layers are traced for one processor. Commands in processes of
+    their own do both in full.
+    """
+    from dltool import side_by_side
+
+    def one_pixel(rows: object, file: Any, *rest: object) -> None:
+        from PIL import Image
+
+        Image.new("L", (1, 1)).save(file, format="PNG")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "plot_history", one_pixel)
+        patch.setattr(side_by_side, "processors", lambda: 1)
+        yield
+
+
+@pytest.fixture
+def pictures_of_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the history in full, for tests that look at it."""
+    monkeypatch.setattr(history, "plot_history", _plot_history)
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,9 @@ def weights(folder: str) -> list[np.ndarray]:
     return keras.models.load_model(Path(folder, "model.keras")).get_weights()
 
 
-def test_the_run_directory_holds_what_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_run_directory_holds_what_the_readme_says(
+    pictures_of_history: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     from PIL import Image
 
     done = run(capsys, "train", "quick.yaml")
