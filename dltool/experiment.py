@@ -83,13 +83,13 @@ def train(
     if out is None and overwrite:
         out = run_place.HOME / name
     run = RunDirectory(out) if out is not None else RunDirectory.fresh(name)
-    changed = False
+    goes_on = False  # whether training goes on although a callback had ended it
     if resume:
         if out is None:
             raise UsageError("--resume needs the run: give --out RUN, or the run directory in place of the recipe")
         for line in changes.check_resumable(run, resolved, accept_changes):
             progress.say(f"changed since: {line}")
-            changed = True
+            goes_on |= not line.startswith("fit.epochs:")  # more epochs alone would have ended at the same one
         dataset = changes.as_trained(dataset, recipe, run)
     else:
         run.check_free(overwrite)
@@ -136,7 +136,10 @@ def train(
 
         sessions = run.sessions() if resume else []
         found = bases.records(resolved)
-        state = work.load_state(changed) if resume and (run / runs.STATE).is_file() else None
+        state = work.load_state(goes_on) if resume and (run / runs.STATE).is_file() else None
+        if state is not None and state.stopped and state.position.epoch < work.prepared.epochs:
+            ended = f"a callback had ended training after epoch {state.position.epoch}, whatever fit.epochs is"
+            progress.say(f"{ended}. To go on, change or remove it in fit.callbacks.")
         return TrainedRun(run, work.fit(state, begin, progress))
 
 
@@ -272,11 +275,11 @@ class _Training:
 
     # -- state and results -------------------------------------------------------------------------------
 
-    def load_state(self, changed: bool) -> TrainingState:
+    def load_state(self, goes_on: bool) -> TrainingState:
         """The state that the run has saved; a learning rate that the recipe has changed since is the recipe's.
 
         Args:
-            changed: whether the recipe has changed: training that a callback had ended then goes on.
+            goes_on: whether training goes on although a callback had ended it.
         """
         from dltool.procedures.training_state import Position, TrainingState, variables
 
@@ -284,7 +287,7 @@ class _Training:
         with self.run.reading(runs.STATE):
             self.selector.restore(plain["selected"], self.run)
             position = Position(**plain["position"])
-            stopped = plain["stopped"] and not changed
+            stopped = plain["stopped"] and not goes_on
             state = TrainingState(position, arrays, plain["callbacks"], plain["history"], stopped)
             keeps_rate = plain["rate"] == _rate(self.recipe)
         if position.step > self.prepared.steps:

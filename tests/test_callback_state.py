@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_line import trained
+from tests.command_line import run, trained
 
 RECIPE = """\
 # Few examples, of which a fifth is held out.
@@ -25,7 +25,6 @@ seed: 3
 """
 CALLBACKS = {
     "ActivationPercentiles": "{ActivationPercentiles: {layer: dense, every: 3, examples: 8}}",
-    "BackupAndRestore": "{BackupAndRestore: {backup_dir: backup, delete_checkpoint: false}}",
     "CSVLogger": "{CSVLogger: log.csv}",
     "EarlyStopping": "{EarlyStopping: {monitor: val_accuracy, patience: 3, restore_best_weights: true}}",
     "ModelCheckpoint": "{ModelCheckpoint: {filepath: best.weights.h5, save_best_only: true, save_weights_only: true, "
@@ -36,6 +35,7 @@ CALLBACKS = {
     "TerminateOnNaN": "TerminateOnNaN",
 }
 ABSENT = {  # callbacks of Keras that a recipe cannot have here, and why
+    "BackupAndRestore": "dltool does that",
     "Callback": "a base class",
     "CallbackList": "a list",
     "History": "dltool keeps a history",
@@ -111,6 +111,15 @@ def check(name: str, epochs: int = 6) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_an_extended_training_equals_the_one_done_at_once(name: str) -> None:
     check(name)
+
+
+def test_more_epochs_alone_do_not_outlast_an_early_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ended after epoch 3 of 3, 6 or any number: nothing improves by 9."""
+    stopping = "fit.callbacks=[{EarlyStopping: {monitor: val_loss, patience: 2, min_delta: 9.0}}]"
+    trained("kinds.yaml", stopping, "fit.epochs=3", "--out", "twice")
+    done = run(capsys, "train", "twice", "fit.epochs=6", "--resume", "--accept-changes")
+    assert done.status == 0 and "a callback had ended training after epoch 3" in done.err
+    assert len(rows(Path("twice/history.csv"))) == 1 + 3
 
 
 @pytest.mark.slow

@@ -49,16 +49,22 @@ class CSVLogger(keras.callbacks.CSVLogger):
         self.epochs_written = epoch + 1
 
     def _drop_lost(self, epoch: int) -> None:
-        """Remove rows from `epoch` on, which a process wrote that was killed before it saved its state."""
+        """Remove the last rows from `epoch` on, which a process wrote that was killed before it saved its state."""
         path = Path(self.filename)
         if not path.is_file():
             return
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and not _is_lost(line.partition(self.sep)[0], epoch)]
-        if kept != lines:
+        content = path.read_bytes()
+        lines = content.splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):  # cut short while it was written
+            lines.pop()
+        while lines and _epoch(lines[-1], self.sep) >= epoch:
+            lines.pop()
+        if (kept := b"".join(lines)) != content:
             with atomic(path) as file:
-                file.write("".join(kept).encode())
+                file.write(kept)
 
 
-def _is_lost(number: str, epoch: int) -> bool:
-    return number.isdigit() and int(number) >= epoch
+def _epoch(line: bytes, separator: str) -> int:
+    """Return the epoch of a row, counted from 0; -1 of a header."""
+    first = line.partition(separator.encode())[0]
+    return int(first) if first.isdigit() else -1

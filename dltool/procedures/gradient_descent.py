@@ -15,7 +15,7 @@ import tensorflow as tf
 from dltool.cudnn_recurrence import compute_in_float32
 from dltool.pipelines.base import Pipeline, Step
 from dltool.pipelines.repeated import Repeated
-from dltool.procedures import csv_log, recurrent_state
+from dltool.procedures import recurrent_state
 from dltool.procedures.augmentation import augmented, sharing
 from dltool.procedures.averages import Averages, without_swapping
 from dltool.procedures.counting import count, reads_indices
@@ -160,8 +160,6 @@ class GradientDescent:
         called = without_swapping(self.callbacks)
         hooks = keras.callbacks.CallbackList(called, model=model, epochs=epochs, steps=self.steps, verbose=0)
         model.stop_training = False
-        if state is not None:
-            csv_log.go_on(called, state.position.epoch)
         periods = Periods([callback for callback in self.callbacks if isinstance(callback, PeriodicCallback)])
         periods.offer(train, validation)
         hooks.on_train_begin()
