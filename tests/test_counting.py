@@ -238,3 +238,27 @@ def test_counting_leaves_what_is_saved_as_it_was(tmp_path: Any) -> None:
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.evaluate(SEQUENCES, LABELS, batch_size=512, verbose=0)[0] == pytest.approx(plain["loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["augmentation/mix-up", "classics/linear-regression", "cnn/digits", "lstm/digits", "mlp/digits", "compression/student",
+     "sequences/adding-lstm", "sequences/copy-lstm", "seq2seq/number-words", "tabular/csv-example"],
+)  # fmt: skip
+def test_bundled_recipes_have_the_same_figures_at_every_batch_size(name: str, tmp_path: Any) -> None:
+    """After two steps, on the test split, or on the training split where there is no other; metrics.json says so too."""
+    from dltool import build, experiment
+    from dltool.data import Data
+
+    recipe = build.load(name, ["fit.epochs=1", "fit.steps_per_epoch=2", "data.test_split=0.1"])
+    run = experiment.train(recipe, out=tmp_path / "run")
+    data = Data.of(recipe, build.dataset(recipe.section("data", "dataset")))
+    model, split = run.run.load_model(), "test" if "test" in data.splits else "train"
+    evaluation = Evaluation(model)
+    expected = run.metrics[split]
+    for size in SIZES:
+        assert evaluation.run(data.pipeline(split, size)) == pytest.approx(expected, rel=1e-4), size
+        if not data.is_translation:
+            kept = evaluate(model, data.pipeline(split, size), "run", split, data.facts.get("features"))
+            assert kept.figures == pytest.approx(expected, rel=1e-4), size
