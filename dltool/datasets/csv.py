@@ -135,6 +135,11 @@ class Csv(Dataset):
             "classes": list(classes.values()),
         }
 
+    def check_for_training(self) -> None:
+        """Raise if the training part has one row only."""
+        if self.sizes()["train"] < 2:
+            raise ValueError(f"{self._paths['train']} has 1 row, at least 2 are needed to train: add rows.")
+
     def files(self) -> list[Path]:
         return list(self._paths.values())
 

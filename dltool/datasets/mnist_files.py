@@ -57,10 +57,9 @@ class MnistLike(Dataset):
         if self._source is None:
             return self._downloaded[part].y
         if self._source.suffix == ".npz":
-            y = npy_headers.array(self._source, f"y_{part}")
-        else:
-            y = idx.read(self._idx(self._source, part, "labels-idx1"), 1)
-        return self._classes(y, self._source)
+            return self._classes(npy_headers.array(self._source, f"y_{part}"), self._source)
+        path = self._idx(self._source, part, "labels-idx1")
+        return self._classes(idx.read(path, 1), path)
 
     def read(self, part: str) -> Examples:
         arguments.stored(type(self).__name__, part, IDX_NAMES)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool.damage import DamagedFileError, undamaged
 from dltool.datasets import arguments, locate, members
 from dltool.datasets.base import Dataset, Examples
 
@@ -106,14 +107,13 @@ class SpokenDigits(Dataset):
 
 def _samples(name: str, content: bytes) -> np.ndarray:
     """Samples in [-1, 1), float32, of a WAV file."""
-    try:
-        with wave.open(io.BytesIO(content)) as file:
-            kind = (file.getnchannels(), 8 * file.getsampwidth(), file.getframerate())
-            if kind != (1, 16, RATE):
-                raise ValueError(
-                    f"{name}: must be mono, 16-bit, {RATE} Hz. Got {kind[0]} channels, {kind[1]}-bit, {kind[2]} Hz."
-                )
-            raw = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{name} is cut short or damaged ({error}): fetch the file again.") from error
-    return np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.float32) / 32768
+    with undamaged(name), wave.open(io.BytesIO(content)) as file:
+        kind = (file.getnchannels(), 8 * file.getsampwidth(), file.getframerate())
+        if kind != (1, 16, RATE):
+            raise DamagedFileError(
+                f"{name}: must be mono, 16-bit, {RATE} Hz. Got {kind[0]} channels, {kind[1]}-bit, {kind[2]} Hz."
+            )
+        raw = file.readframes(file.getnframes())
+        if len(raw) != 2 * file.getnframes():
+            raise EOFError(f"it ends after {len(raw) // 2} of {file.getnframes()} samples")
+    return np.frombuffer(raw, "<i2").astype(np.float32) / 32768

@@ -192,7 +192,9 @@ def _parquet(path: Path, form: Format) -> Table:
     except ImportError as error:
         raise ValueError(f"{path}: reading Parquet needs pyarrow: pip install 'dltool[parquet]'.") from error
     with undamaged(path, "write it again.", "is no readable Parquet file"):
-        frame = pyarrow.parquet.ParquetFile(path).read().to_pandas()
+        table = pyarrow.parquet.ParquetFile(path).read()
+        table.validate(full=True)  # text that is no UTF-8 would else be found when it is used
+        frame = table.to_pandas()
         frame = frame.reset_index(drop=frame.index.name is None)
         frame.columns = [str(name) for name in frame.columns]
     blanked = _blank(frame, form.missing) if form.missing and frame.columns.is_unique else {}
