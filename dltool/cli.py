@@ -82,7 +82,9 @@ def options(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's file, a bundled recipe's name, or a run directory.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's file, - for standard input, a bundled recipe's name, or a run directory.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace: fit.epochs=5."),
@@ -178,7 +180,11 @@ def evaluate(
 @app.command()
 def summary(
     source: Annotated[
-        str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's file, a bundled recipe's name, or a run directory.")
+        str,
+        typer.Argument(
+            metavar="RECIPE|RUN",
+            help="A recipe's file, - for standard input, a bundled recipe's name, or a run directory.",
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
@@ -393,7 +399,9 @@ class Input(StrEnum):
 
 @app.command("init-stats")
 def init_stats(
-    recipe: Annotated[str, typer.Argument(help="A recipe's file, a bundled recipe's name, or a run directory.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's file, - for standard input, a bundled recipe's name, or a run directory.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace: model.1.Dense.units=64."),
@@ -878,12 +886,12 @@ def visualize_filters(
 
 @app.command("visualize-augmentation")
 def visualize_augmentation(
-    source: Annotated[
-        str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's file, a bundled recipe's name, or a run directory.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE|RUN [KEY=VALUE]...", help="Recipes or runs, each followed by the values to replace in it."
+        ),
     ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe values to replace.")
-    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture: FILE.png.")] = Path("augmentation.png"),
     examples: Annotated[int, typer.Option("--examples", min=1, max=64, help="Training images to show.")] = 6,
     draws: Annotated[int, typer.Option("--draws", min=1, max=20, help="Augmentations of each.")] = 6,
@@ -896,8 +904,7 @@ def visualize_augmentation(
     from dltool.commands import visualize_augmentation as command
 
     command.run(
-        source,
-        overrides or [],
+        sources,
         out=out,
         examples=examples,
         draws=draws,

@@ -5,14 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from dltool.errors import Place, Problem, RecipeError
+from dltool.errors import Place, Problem, RecipeError, UsageError
 from dltool.values import OBJECT_NAME, Value, from_text, join, object_name, shown
 
 FILE = "command line"  # stands for a file in places: its lines are the overrides in turn
 INDEX = re.compile(r"-?\d+")
+OVERRIDE = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
+
+
+def grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return sources (recipes, runs, schedules in words), each with the overrides that follow it.
+
+    Raises:
+        UsageError: an override comes first.
+    """
+    groups: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        if not OVERRIDE.match(argument) or _exists(argument):
+            groups.append((argument, []))
+        elif groups:
+            groups[-1][1].append(argument)
+        else:
+            raise UsageError(f"{argument}: comes before any recipe: an override follows the source that it changes")
+    return groups
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # too long for a path
+        return False
 
 
 def apply(root: Value, text: str, number: int = 1) -> Value:

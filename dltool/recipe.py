@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from dltool.values import Value, from_text, join, object_name, shown, to_text
 __all__ = ["Recipe", "Value", "bundled", "bundled_names", "chain", "find", "from_text", "join", "load",
            "merge", "object_name", "purpose", "suggest"]  # fmt: skip
 
+STANDARD_INPUT = Path("-")  # what stands for it in place of a recipe's file
 MAX_BYTES = 250_000  # a recipe is 1 to 5 kB
 MAX_EXTENDS = 16
 LARGEST = 2**31 - 1  # of counts: TensorFlow's loops count in 32 bits
@@ -58,7 +61,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        return Path(self.file).stem
+        return "recipe" if self.file == str(STANDARD_INPUT) else Path(self.file).stem
 
     def get(self, *keys: Any) -> Value | None:
         return self.root.get(*keys)
@@ -89,7 +92,7 @@ class Recipe:
 
 
 def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a file, or a bundled one by name ("cnn/lenet5"), with `key=value` overrides applied.
+    """The recipe in a file, of standard input ("-") or a bundled one by name, with `key=value` overrides applied.
 
     Raises:
         RecipeError: everything that can be seen to be wrong without Keras, each with its place.
@@ -130,9 +133,9 @@ def bundled_names() -> list[str]:
 
 
 def find(source: str | Path) -> Path:
-    """A recipe's file: `source` itself, or the bundled recipe of that name."""
+    """A recipe's file: `source` itself, "-" for standard input, or the bundled recipe of that name."""
     path = Path(source)
-    if holds(path.is_file):
+    if path == STANDARD_INPUT or holds(path.is_file):
         return path
     name = path.with_suffix("").as_posix() if path.suffix in (".yaml", ".yml") else path.as_posix()
     if name.startswith("recipes/") and name not in bundled_names():
@@ -158,7 +161,7 @@ def holds(test: Callable[[], bool]) -> bool:
 
 def purpose(path: Path) -> str:
     """The first line of a recipe's leading comment."""
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
+    for line in _read_bytes(path).decode("utf-8-sig").splitlines():
         if line.startswith("#"):
             return line.lstrip("# ").strip()
         if line.strip() not in ("", "---"):
@@ -180,10 +183,19 @@ def suggest(name: Any, known: Sequence[str]) -> str:
 # -- reading -------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def _read_standard_input() -> bytes:
+    return sys.stdin.buffer.read(MAX_BYTES + 1)  # it can be read once only, a recipe is asked for several times
+
+
+def _read_bytes(path: Path) -> bytes:
+    return _read_standard_input() if path == STANDARD_INPUT else path.read_bytes()
+
+
 def _read_file(path: Path) -> Value:
-    file = str(path)
+    file = "standard input" if path == STANDARD_INPUT else str(path)
     try:
-        raw = path.read_bytes()
+        raw = _read_bytes(path)
         if len(raw) > MAX_BYTES:
             raise RecipeError([Problem(Place(file, 1, 1), "", f"is larger than {MAX_BYTES:,} bytes: not a recipe")])
         text = raw.decode("utf-8-sig")

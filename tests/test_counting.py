@@ -243,11 +243,12 @@ def test_counting_leaves_what_is_saved_as_it_was(tmp_path: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["augmentation/mix-up", "classics/linear-regression", "cnn/digits", "lstm/digits", "mlp/digits", "compression/student",
-     "sequences/adding-lstm", "sequences/copy-lstm", "seq2seq/number-words", "tabular/csv-example"],
+    ["augmentation/mix-up", "classics/linear-regression", "cnn/digits", "lstm/digits", "mlp/digits",
+     "compression/student", "sequences/adding-lstm", "sequences/copy-lstm", "seq2seq/number-words",
+     "tabular/csv-example"],
 )  # fmt: skip
 def test_bundled_recipes_have_the_same_figures_at_every_batch_size(name: str, tmp_path: Any) -> None:
-    """After two steps, on the test split, or on the training split where there is no other; metrics.json says so too."""
+    """After two steps, on the test split, or the training split where there is no other; metrics.json says so too."""
     from dltool import build, experiment
     from dltool.data import Data
 

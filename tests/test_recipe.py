@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from pathlib import Path
@@ -471,3 +472,22 @@ def test_null_switches_an_inherited_list_off(tmp_path: Path) -> None:
     write(tmp_path, "base.yaml", SMALL + "  callbacks: [TerminateOnNaN]\n")
     path = write(tmp_path, "r.yaml", "extends: base.yaml\nfit: {callbacks: }\ndata: {augment: }\n")
     assert recipe.load(path).setting("fit", "callbacks") is None
+
+
+def test_a_recipe_is_read_from_standard_input_as_often_as_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths, such as of what it extends, are those of the working directory."""
+    (tmp_path / "base.yaml").write_text("# A base.\nfit: {epochs: 7}\nseed: 4\n")
+    monkeypatch.chdir(tmp_path)
+    text = b"# From a pipe.\nextends: base.yaml\ndata: {dataset: Digits}\nmodel: [Flatten]\nsede: 1\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    recipe._read_standard_input.cache_clear()
+    try:
+        with pytest.raises(RecipeError, match=r"standard input:5:1: .*sede"):
+            recipe.load("-")
+        (loaded, _) = recipe.read("-", ["fit.batch_size=3"])
+        assert (loaded.name, loaded.purpose) == ("recipe", "From a pipe.")
+        assert loaded.setting("fit") == {"epochs": 7, "batch_size": 3}
+    finally:
+        recipe._read_standard_input.cache_clear()

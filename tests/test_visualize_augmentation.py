@@ -49,6 +49,18 @@ def test_unmixed_images_keep_their_class_and_the_first_column_shows_them_as_they
     assert np.unique(picture).size > 10  # more than black and white: digits have grey pixels
 
 
+def test_several_recipes_stand_below_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = write_quick(tmp_path, "one.yaml", MIXED), write_quick(tmp_path, "other.yaml", CUT)
+    asked = ("--examples", 2, "--draws", 1, "--format", "json", "--out")
+    heights = []
+    for recipes in ([one], [other, "data.augment.0.Cutout=2"], [one, other, "data.augment.0.Cutout=2"]):
+        done = run(capsys, "visualize-augmentation", *recipes, *asked, tmp_path / "x.png", "--overwrite")
+        assert done.status == 0, done.err
+        heights.append(np.asarray(Image.open(tmp_path / "x.png")).shape[0])
+    assert heights[2] == heights[0] + heights[1]
+    assert [row["recipe"] for row in json.loads(done.out)["augmented"]] == ["one", "one", "other", "other"]
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "status", "message"),
     [

@@ -254,6 +254,22 @@ def test_attribution_has_a_figure_a_method(cnn: Path, show: Show, tmp_path: Path
     assert files(tmp_path / "out") == {"attribution.png"}
 
 
+def test_attribution_says_which_class_was_predicted_and_which_is_true(cnn: Path, show: Show) -> None:
+    import keras
+
+    from dltool.datasets.digits import Digits
+
+    test = Digits().read("test") if "test" in Digits().sizes() else None
+    predicted = None if test is None else keras.models.load_model(cnn / "model.keras").predict(test.x[:8], verbose=0)
+    arguments = ("--mode", "attribution", "--method", "gradient", "--examples", 8, "--target", "3", "--format", "json")
+    images = rows(show(cnn, *arguments), "images")
+    assert [row["class"] for row in images] == ["3"] * 8
+    assert len({row["true"] for row in images}) > 3
+    if predicted is not None:
+        assert [row["true"] for row in images] == [str(label) for label in test.y[:8]]
+        assert [row["predicted"] for row in images] == [str(label) for label in predicted.argmax(axis=-1)]
+
+
 def test_the_table_says_that_guided_and_deconvnet_fail_as_they_are_known_to(cnn: Path, show: Show) -> None:
     arguments = ("--mode", "attribution", "--method", "gradient,guided,deconvnet", "--examples", 16)
     methods = {row["method"]: row for row in rows(show(cnn, *arguments, "--format", "json"), "methods")}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import plan_tables, planning, plans_of_runs, recipe, tables
+from dltool import overrides, plan_tables, planning, plans_of_runs, recipe, tables
 from dltool.errors import Mistakes, UsageError
 from dltool.planning import Plan
 from dltool.tables import Rows
@@ -16,7 +16,6 @@ from dltool.writing import PICTURES, check_target, output
 if TYPE_CHECKING:
     from dltool.visualization.terminal_plot import Curve
 
-OVERRIDE = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
 SPEC = re.compile(r"\s*\{?\s*[A-Z]\w*\s*(?:[:}]|$)")  # a schedule in words
 AXES = {"steps": "step", "epochs": "epoch"}
 
@@ -89,7 +88,7 @@ def planned(
     Raises:
         UsageError: an override comes first, there is no source, or an option has no schedule to apply to.
     """
-    grouped = _grouped(arguments)
+    grouped = overrides.grouped(arguments)
     in_words = [_is_spec(source) for source, _ in grouped]
     options = {"--steps": steps, "--epochs": epochs, "--steps-per-epoch": steps_per_epoch}
     used = [name for name, value in options.items() if value is not None]
@@ -113,18 +112,6 @@ def planned(
         plan or planning.of_schedule(source, changes, label, steps, epochs, steps_per_epoch)
         for plan, label, (source, changes) in zip(plans, labels, grouped, strict=True)
     ]
-
-
-def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    grouped: list[tuple[str, list[str]]] = []
-    for argument in arguments:
-        if not OVERRIDE.match(argument) or recipe.holds(Path(argument).exists):
-            grouped.append((argument, []))
-        elif grouped:
-            grouped[-1][1].append(argument)
-        else:
-            raise UsageError(f"{argument}: comes before any recipe: an override follows the source that it changes")
-    return grouped
 
 
 def _is_spec(source: str) -> bool:

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from dltool import backend, build, recipe, runs, tables
+from dltool import overrides as overriding
 from dltool.data import Data
-from dltool.errors import UsageError
+from dltool.errors import Mistakes, UsageError
 from dltool.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
+from dltool.recipe import Recipe
 from dltool.writing import check_target, output
 
 NAMED = 0.005  # the least share of a target that is told
 
 
 def run(
-    source: str,
-    overrides: Sequence[str],
+    arguments: Sequence[str],
     *,
     out: Path,
     examples: int,
@@ -29,7 +30,10 @@ def run(
 ) -> None:
     """Write a sheet of the first training examples of an epoch, each augmented several times, and a row a draw.
 
+    Several recipes' sheets stand below each other in one picture.
+
     Args:
+        arguments: recipes or runs, each followed by the overrides for it.
         examples: how many are shown; they are mixed within a batch of the recipe's size.
         draws: augmentations of each.
     Raises:
@@ -38,8 +42,30 @@ def run(
     import pandas as pd
 
     check_target("--out", out, overwrite, (".png",))
-    path = Path(source) / runs.RECIPE
-    one = build.load(str(path) if recipe.holds(path.is_file) else source, overrides)
+    sources = overriding.grouped(arguments)
+    mistakes = Mistakes()
+    recipes = []
+    for source, overrides in sources:
+        path = Path(source) / runs.RECIPE
+        with mistakes:
+            recipes.append(build.load(str(path) if recipe.holds(path.is_file) else source, overrides))
+    mistakes.finish()
+    sheets: list[Any] = []
+    rows: list[dict[str, Any]] = []
+    for (source, _), one in zip(sources, recipes, strict=True):
+        drawn, told = _sheet(source, one, examples, draws, device)
+        sheets.append(drawn)
+        rows += [{"recipe": one.name} | row for row in told] if len(sources) > 1 else told
+    from dltool.visualization.picture_files import png
+    from dltool.visualization.sheet import stacked
+
+    with output(out) as file:
+        file.write(png(stacked(sheets)))
+    write(tables.render({"augmented": pd.DataFrame(rows)}, form))
+
+
+def _sheet(source: str, one: Recipe, examples: int, draws: int, device: str) -> tuple[Any, list[dict[str, Any]]]:
+    """Return one recipe's sheet, uint8 (rows, columns, 3), and a row a draw."""
     dataset = build.dataset(one.section("data", "dataset"))
     seed = one.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, seed=seed)
@@ -64,7 +90,6 @@ def run(
         for k in range(draws)
     ]  # fmt: skip
     from dltool.visualization.augmented_examples import augmented_sheet
-    from dltool.visualization.picture_files import png
 
     layers = ", ".join(type(layer).__name__ for layer in augment.layers)
     said = [[text.replace(" + ", "\n") for text in one_draw[:count]] for one_draw in targets]
@@ -72,9 +97,7 @@ def run(
         f"{one.name}: augmented training images", [layers], plain[:count], names[:count],
         [one_draw[:count] for one_draw in pictures], said,
     )  # fmt: skip
-    with output(out) as file:
-        file.write(png(drawn))
-    write(tables.render({"augmented": pd.DataFrame(rows)}, form))
+    return drawn, rows
 
 
 def _drawn(augment: Any, x: Any, names: Sequence[str], draws: int) -> tuple[Any, list[Any], list[list[str]]]:

@@ -35,7 +35,7 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     names_of_classes = source.facts.get("class_names") or ()
     count = classifier.classes
     words = [str(word) for word in (names_of_classes if len(names_of_classes) == count else range(count))]
-    classes = classifier.predicted(images)
+    classes = predicted = classifier.predicted(images)
     if options.target is not None:
         classes = np.full(len(images), _class(options.target, words))
     methods, left_out = _methods(source, options)
@@ -50,10 +50,14 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     say("the same with random weights")
     with usable():
         checks = randomisation(source.model, images, classes, methods, seed=options.seed, options=own)
+    true = choice.labels(source, options, len(images))
     rows: Rows = []
     for number, name in enumerate(names):
         for method in methods:
             row: dict[str, Any] = {"image": name, "class": words[classes[number]], "method": method}
+            row["predicted"] = words[predicted[number]]
+            if true is not None:
+                row["true"] = words[true[number]]
             row["deletion"] = float(deletions[method].scores[number])
             row["random_deletion"] = float(deletions[method].random_scores[number])
             rows.append(row)
@@ -63,9 +67,16 @@ def show(source: Source, options: Options, say: Say) -> Shown:
         means = {"deletion": float(one.scores.mean()), "random_deletion": float(one.random_scores.mean())}
         checked = {"random_weights_check": passed[method], "known": KNOWN.get(method)}
         table.append({"method": method, **means, **checked})
-    shown = [words[index] for index in classes]
+    captions = []
+    for number, index in enumerate(predicted):
+        caption = [f"predicted {words[index]}"]
+        if true is not None:
+            caption.append(f"true {words[true[number]]}")
+        if options.target is not None:
+            caption.append(f"maps of {words[classes[number]]}")
+        captions.append("\n".join(caption))
     scores = {method: one.scores for method, one in deletions.items()}
-    pictures = [attribution_picture(names, images, shown, maps, scores, passed, source.pixels)]
+    pictures = [attribution_picture(names, images, captions, maps, scores, passed, source.pixels)]
     report = {"methods": table, "random weights": checks, "images": rows}
     return pictures, report | ({"left out": left_out} if left_out else {})
 

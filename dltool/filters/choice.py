@@ -72,3 +72,15 @@ def images(source: Source, options: Options) -> tuple[list[str], np.ndarray]:
     split = "test" if "test" in source.data.splits else "train"
     found = np.concatenate([x.numpy() for x, _ in source.batches(split, options.examples or EXAMPLES)])
     return [f"{split} {number}" for number in range(len(found))], found.astype(np.float32)
+
+
+def labels(source: Source, options: Options, count: int) -> np.ndarray | None:
+    """Return the true classes of the `count` examples that `images` gives, or None for files."""
+    import numpy as np
+
+    if options.images:
+        return None
+    split = "test" if "test" in source.data.splits else "train"
+    targets = np.concatenate([np.asarray(y) for _, y in source.batches(split, options.examples or EXAMPLES)])[:count]
+    one_hot = targets.ndim > 1 and targets.shape[-1] > 1
+    return targets.argmax(axis=-1) if one_hot else targets.reshape(-1).astype(int)

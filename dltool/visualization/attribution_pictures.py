@@ -14,7 +14,7 @@ from dltool.visualization.sheet import Tile, sheet
 def attribution_picture(
     names: Sequence[str],
     images: np.ndarray,
-    classes: Sequence[str],
+    captions: Sequence[str],
     maps: Mapping[str, np.ndarray],
     scores: Mapping[str, np.ndarray],
     verdicts: Mapping[str, str],
@@ -25,14 +25,14 @@ def attribution_picture(
     Maps that are nowhere negative go from black to white, others from black over grey (0) to white.
 
     Args:
-        classes: of each image, that the maps are about.
+        captions: of each image, which class it is taken for and which the maps are about.
         maps: method -> (n, rows, columns), of signals (n, positions, channels).
         scores: method -> deletion scores (n,).
         verdicts: method -> "pass" or "fail" of the random-weights check.
     """
     rows = []
     for number, image in enumerate(images):
-        tiles = [Tile(shown(image, pixels), f"class {classes[number]}")]
+        tiles = [Tile(shown(image, pixels), captions[number])]
         for method, found in maps.items():
             one = found[number].T if image.ndim == 2 else found[number]  # a signal is drawn with a row a channel
             tiles.append(Tile(_drawn(one), f"{scores[method][number]:.3f}"))

@@ -100,6 +100,14 @@ def of_one_size(sheets: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.pad(one, end, constant_values=255) for one, end in zip(sheets, ends, strict=True)]
 
 
+def stacked(sheets: Sequence[np.ndarray]) -> np.ndarray:
+    """Return sheets below each other, uint8 (rows, columns, 3), the narrower ones filled with white on the right."""
+    widest = max(one.shape[1] for one in sheets)
+    return np.concatenate(
+        [np.pad(one, ((0, 0), (0, widest - one.shape[1]), (0, 0)), constant_values=255) for one in sheets]
+    )
+
+
 def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
     """Every pixel as a square; a side of 1 at least 6 high, so that single rows are seen."""
     factor = max(1, round(size / max(pixels.shape[:2])))
