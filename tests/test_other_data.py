@@ -81,7 +81,8 @@ def report(capsys: pytest.CaptureFixture[str], *arguments: object, said: str = "
 
 
 def predictions(capsys: pytest.CaptureFixture[str], *arguments: object, said: str = "") -> pd.DataFrame:
-    report(capsys, *arguments, "--predictions", "p.csv", "--overwrite", said=said)
+    Path("p.csv").unlink(missing_ok=True)
+    report(capsys, *arguments, "--predictions", "p.csv", said=said)
     return pd.read_csv("p.csv", keep_default_na=False)
 
 

@@ -78,7 +78,7 @@ def test_every_run_directory_file_that_the_readme_lists_is_written(
 ) -> None:
     (listing,) = [block for block in blocks() if "model.keras" in block]
     names = re.findall(r"^  ([\w.]+)/? ", listing, re.MULTILINE)
-    assert len(names) == 8
+    assert len(names) == 9
     run(capsys, "train", "mlp/digits", "fit.epochs=1", "--out", tmp_path / "run", "--quiet")
     assert {path.name for path in (tmp_path / "run").iterdir()} == set(names)
 
