@@ -40,7 +40,7 @@ bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alterna
 	$(BIN)/python -m tests.benchmarks.training $(BENCH_ARGS)
 
 recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers
-	$(BIN)/python -m pytest -m 'recipes and not slow' tests/test_recipes.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'recipes and not slow' -n auto --maxprocesses 4 --dist worksteal tests/test_recipes.py tests/test_readme.py $(PYTEST_ARGS)
 
 data: $(VENV)/.tested  ## the tests of real data; needs DLTOOL_DATA
 	$(BIN)/python -m pytest -m 'data and not slow and not recipes' -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)

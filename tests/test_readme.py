@@ -23,6 +23,7 @@ def blocks(language: str = "") -> list[str]:
     return [text for word, text in fenced if word == language]
 
 
+@pytest.mark.recipes
 def test_shell_commands_run_as_they_stand(tmp_path: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith(("dltool", "RUN="))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ QUICK_SECONDS = 45  # by its header's own measurement
 SHORTEST = {"classics/linear-regression", "cnn/digits", "tabular/csv-example"}  # trained by make test, too
 
 
+@functools.cache
 def header(name: str) -> dict[str, str]:
     """The labelled lines of a recipe's leading comment: "Run", "Check", "Expect", ..."""
     text = (recipe.bundled() / f"{name}.yaml").read_text()
@@ -35,6 +37,7 @@ def header(name: str) -> dict[str, str]:
     return {match[1]: match[2] for match in re.finditer(r"^([A-Z][a-z]+): +(.+)$", comment, re.MULTILINE)}
 
 
+@functools.cache
 def dataset_of(name: str) -> str:
     """The name of a recipe's data set."""
     return str(recipe.object_name(recipe.load(name).section("data", "dataset")))
