@@ -29,7 +29,7 @@ run: $(VENV)/.installed  ## install, train the embedded default (scikit-learn's 
 	$(BIN)/dltool eval $(RUNS)/digits --confusion
 
 test: $(VENV)/.tested  ## install what is missing and run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.developed  ## lint, format and types
 	$(BIN)/ruff check .
@@ -43,7 +43,7 @@ recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to
 	$(BIN)/python -m pytest -m 'recipes and not slow' -n auto --maxprocesses 4 --dist worksteal tests/test_recipes.py tests/test_readme.py $(PYTEST_ARGS)
 
 data: $(VENV)/.tested  ## the tests of real data; needs DLTOOL_DATA
-	$(BIN)/python -m pytest -m 'data and not slow and not recipes' -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'data and not slow and not recipes' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 slow: $(VENV)/.tested  ## the tests that take minutes: long recipes, many nets; needs DLTOOL_DATA
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

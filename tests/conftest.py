@@ -59,8 +59,16 @@ if os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() in ("SSE41", "AVX", "AVX2
     keras.DTypePolicy.__init__ = _skip_bfloat16
 
 
+# Begun first, so that no worker is left with a long file at the end.
+LONGEST = ("test_resume", "test_seq2seq", "test_fused_recurrence", "test_language_models", "test_eval", "test_recipes",
+           "test_translation_training", "test_translate", "test_visualize_filters", "test_beam_search",
+           "test_attribution", "test_train", "test_stages", "test_siblings", "test_crossentropy")  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of real data where there are none."""
+    """Put the longest files first, and skip tests of real data where there are none."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
     if os.environ.get("DLTOOL_DATA"):
         return
     for item in items:
