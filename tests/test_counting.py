@@ -23,6 +23,7 @@ from dltool.predictions import average, evaluate
 from dltool.procedures.counting import count
 from dltool.procedures.evaluation import Evaluation
 from dltool.procedures.gradient_descent import GradientDescent
+from tests.test_recipes import write_example_table
 
 SIZES = (1, 7, 512)
 EXAMPLES, TIMES, CLASSES, VOCABULARY = 23, 6, 4, 11
@@ -244,15 +245,19 @@ def test_counting_leaves_what_is_saved_as_it_was(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     "name",
     ["augmentation/mix-up", "classics/linear-regression", "cnn/digits", "lstm/digits", "mlp/digits",
-     "compression/student", "sequences/adding-lstm", "sequences/copy-lstm", "seq2seq/number-words",
+     "sequences/adding-lstm", "sequences/copy-lstm", "seq2seq/number-words",
      "tabular/csv-example"],
 )  # fmt: skip
-def test_bundled_recipes_have_the_same_figures_at_every_batch_size(name: str, tmp_path: Any) -> None:
+def test_bundled_recipes_have_the_same_figures_at_every_batch_size(
+    name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After two steps, on the test split, or the training split where there is no other; metrics.json says so too."""
     from dltool import build, experiment
     from dltool.data import Data
 
-    recipe = build.load(name, ["fit.epochs=1", "fit.steps_per_epoch=2", "data.test_split=0.1"])
+    monkeypatch.chdir(tmp_path)
+    write_example_table(tmp_path)
+    recipe = build.load(name, ["fit.epochs=1", "fit.steps_per_epoch=2"])
     run = experiment.train(recipe, out=tmp_path / "run")
     data = Data.of(recipe, build.dataset(recipe.section("data", "dataset")))
     model, split = run.run.load_model(), "test" if "test" in data.splits else "train"

@@ -226,8 +226,10 @@ def test_gradients_are_those_of_central_differences(name: str, masked: bool, ran
         np.testing.assert_allclose(mine, differences, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.usefixtures("loops")
-def test_training_in_a_compiled_loop_leads_where_keras_s_does(random: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    "loops", [pytest.param(1, marks=pytest.mark.slow), 2], indirect=True, ids=["one loop", "two loops"]
+)
+def test_training_in_a_compiled_loop_leads_where_keras_s_does(loops: int, random: np.random.Generator) -> None:
     """Nested, bidirectional and masked layers, batch and time unknown, a few steps of Adam in one graph."""
     models = []
     for _ in range(2):

@@ -29,7 +29,11 @@ FAMILIES = {
 data:
   dataset: {Csv: {path: t.csv, target: y}}
   validation_split: 0.2
-model: [{Dense: {units: 16, activation: relu}}, {Dropout: 0.2}, {Dense: "${data.num_classes}"}]
+model:
+  - FeatureSpace: ${data.features}
+  - Dense: {units: 16, activation: relu}
+  - Dropout: 0.2
+  - Dense: ${data.num_classes}
 compile:
   optimizer: {Adam: {learning_rate: 1e-2}}
   loss: {SparseCategoricalCrossentropy: {from_logits: true}}
@@ -57,7 +61,7 @@ fit:
     "translation": """\
 data:
   dataset:
-    NumberWords: {directions: [en-fr], largest: 99, examples: 300, held_out_examples: 20, seed: 2, tokens: bpe,
+    NumberWords: {directions: [en-fr], largest: 99, examples: 70, held_out_examples: 10, seed: 2, tokens: bpe,
                   vocabulary_size: 60}
 model:
   Seq2Seq:
@@ -94,6 +98,8 @@ def write_data(folder: Path) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_killed_at_any_moment_and_resumed_it_is_the_same_training(family: str, tmp_path: Path) -> None:
     import keras
+
+    import dltool.keras_objects  # noqa: F401  a translator holds layers of dltool
 
     write_data(tmp_path)
     recipe = tmp_path / "recipe.yaml"

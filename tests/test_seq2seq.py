@@ -70,7 +70,7 @@ def sentences() -> tuple[dict[str, np.ndarray], np.ndarray]:
     return {"source": source.astype("int32"), "target": target.astype("int32")}, y.astype("int32")
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=[pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for name in VARIANTS])
 def model(request: pytest.FixtureRequest) -> Any:
     keras.utils.set_random_seed(1)
     return make(**VARIANTS[request.param])
@@ -162,7 +162,7 @@ def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monk
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=f"{name}: {variable.path}")
 
 
-@pytest.mark.parametrize("name", ["Bahdanau", "Luong general, fed"])
+@pytest.mark.parametrize("name", ["Bahdanau", pytest.param("Luong general, fed", marks=pytest.mark.slow)])
 def test_a_part_without_sentences_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a batch whose size is unknown when the graph is made, two parts of at least three of three sentences."""
     keras.utils.set_random_seed(1)
