@@ -916,9 +916,20 @@ def visualize_augmentation(
 
 
 @bundled.callback()
-def recipes(context: typer.Context, form: FormatOption = Format.table, traceback: TracebackOption = False) -> None:
+def recipes(
+    context: typer.Context,
+    datasets: Annotated[
+        bool, typer.Option("--datasets", help="List the datasets that a recipe may name, with their arguments.")
+    ] = False,
+    form: FormatOption = Format.table,
+    traceback: TracebackOption = False,
+) -> None:
     """List the bundled recipes, or copy one to change it."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is None and datasets:
+        from dltool.commands import dataset_list
+
+        dataset_list.run(form=form.value, write=messages.write)
+    elif context.invoked_subcommand is None:
         from dltool.commands import recipes as command
 
         command.list_bundled(form=form.value, write=messages.write)
