@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dltool import cli
+from dltool.cli import app
 
 QUICK = """\
 # A tiny net for tests.
@@ -45,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Done:
     """dltool in this process, TensorFlow loaded once for all."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
+        app.main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return Done(int(ended.value.code or 0), captured.out, captured.err)
 
@@ -53,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Done:
 def trained(*arguments: object) -> None:
     """dltool train in this process, for fixtures, which have no capsys."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", *map(str, arguments), "--quiet"])
+        app.main(["train", *map(str, arguments), "--quiet"])
     assert not ended.value.code
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dltool import backend
+from dltool.training import backend
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -38,7 +38,7 @@ _processor.write_text(
 backend.PROCESSOR = _processor
 backend.load()  # before the tests import Keras: in half the time
 
-from dltool.visualization import history  # noqa: E402
+from dltool.output import history  # noqa: E402
 
 _plot_history = history.plot_history
 
@@ -60,7 +60,7 @@ if os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() in ("SSE41", "AVX", "AVX2
 
 
 # Begun first, so that no worker is left with a long file at the end.
-LONGEST = ("test_resume", "test_seq2seq", "test_fused_recurrence", "test_language_models", "test_eval", "test_recipes",
+LONGEST = ("test_resume", "test_seq2seq", "test_fused_recurrence", "test_generate", "test_eval", "test_recipes",
            "test_translation_training", "test_translate", "test_visualize_filters", "test_beam_search",
            "test_attribution", "test_train", "test_stages", "test_siblings", "test_crossentropy")  # fmt: skip
 
@@ -83,7 +83,7 @@ def quick_trainings() -> Iterator[None]:
     The picture of the history is one pixel, and recurrent layers are traced for one processor. Commands in processes of
     their own do both in full.
     """
-    from dltool import side_by_side
+    from dltool.ops import parallel
 
     def one_pixel(rows: object, file: Any, *rest: object) -> None:
         from PIL import Image
@@ -92,7 +92,7 @@ def quick_trainings() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "plot_history", one_pixel)
-        patch.setattr(side_by_side, "processors", lambda: 1)
+        patch.setattr(parallel, "processors", lambda: 1)
         yield
 
 

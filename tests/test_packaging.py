@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dltool import recipe
+from dltool.recipe import reading
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("dltool", "recipes", "pyproject.toml", "README.md")
@@ -61,7 +61,8 @@ def test_an_unpacked_wheel_finds_its_recipes(wheel: Path, tmp_path: Path) -> Non
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path)
     code = (
-        "import json, dltool; from dltool import recipe; print(json.dumps([dltool.__file__, *recipe.bundled_names()]))"
+        "import json, dltool; from dltool.recipe import reading; "
+        "print(json.dumps([dltool.__file__, *reading.bundled_names()]))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
@@ -69,4 +70,4 @@ def test_an_unpacked_wheel_finds_its_recipes(wheel: Path, tmp_path: Path) -> Non
     )
     file, *names = json.loads(done.stdout)
     assert Path(file) == tmp_path / "dltool/__init__.py"
-    assert names == recipe.bundled_names() and names
+    assert names == reading.bundled_names() and names

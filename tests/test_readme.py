@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dltool import build, recipe
+from dltool.recipe import build, reading
 from tests.command_line import run
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ def test_loops_train_recipes_that_there_are(tmp_path: Path) -> None:
     assert len(trained) > 1
     assert evaluated == [words[words.index("--out") + 1] for words in trained]
     for name, *rest in trained:
-        build.dataset(recipe.load(name, [word for word in rest if "=" in word]).section("data", "dataset"))
+        build.dataset(reading.load(name, [word for word in rest if "=" in word]).section("data", "dataset"))
 
 
 def test_make_targets_exist() -> None:
@@ -85,16 +85,16 @@ def test_every_run_directory_file_that_the_readme_lists_is_written(
 
 
 def test_error_example_is_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dltool import build
     from dltool.errors import RecipeError
+    from dltool.recipe import build
 
     (shown,) = [block for block in blocks() if "actvation" in block]
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "recipes" / "cnn"
     folder.mkdir(parents=True)
-    text = (recipe.bundled() / "cnn" / "lenet5.yaml").read_text()
+    text = (reading.bundled() / "cnn" / "lenet5.yaml").read_text()
     (folder / "lenet5.yaml").write_text(text.replace("activation", "actvation", 1))
     with pytest.raises(RecipeError) as raised:
-        build.check(recipe.load("recipes/cnn/lenet5.yaml"))
+        build.check(reading.load("recipes/cnn/lenet5.yaml"))
     found, expected = str(raised.value), shown.strip()
     assert re.sub(r":\d+:\d+:", ":", found) == re.sub(r":\d+:\d+:", ":", expected)

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool import build, recipe
-from dltool.data import Data, selected
-from dltool.datasets.splits import split
-from dltool.datasets.texts import TextDataset
-from dltool.datasets.translation import TranslationDataset
+from dltool.data.splits import split
+from dltool.data.texts import TextDataset
+from dltool.data.translation import TranslationDataset
+from dltool.recipe import build, reading
+from dltool.recipe.data import Data, selected
 from tests.command_line import run
 
-NAMES = recipe.bundled_names()
+NAMES = reading.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
 TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's multiply-adds are counted
 EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence"}
@@ -32,7 +32,7 @@ SHORTEST = {"classics/linear-regression", "cnn/digits", "tabular/csv-example"}  
 @functools.cache
 def header(name: str) -> dict[str, str]:
     """The labelled lines of a recipe's leading comment: "Run", "Check", "Expect", ..."""
-    text = (recipe.bundled() / f"{name}.yaml").read_text()
+    text = (reading.bundled() / f"{name}.yaml").read_text()
     comment = "\n".join(line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
     return {match[1]: match[2] for match in re.finditer(r"^([A-Z][a-z]+): +(.+)$", comment, re.MULTILINE)}
 
@@ -40,7 +40,7 @@ def header(name: str) -> dict[str, str]:
 @functools.cache
 def dataset_of(name: str) -> str:
     """The name of a recipe's data set."""
-    return str(recipe.object_name(recipe.load(name).section("data", "dataset")))
+    return str(reading.object_name(reading.load(name).section("data", "dataset")))
 
 
 def seconds(name: str) -> int:
@@ -93,7 +93,7 @@ def test_header_of_what_was_never_trained_says_its_size_as_counted(
     import json
 
     found = header(name)
-    assert recipe.purpose(recipe.bundled() / f"{name}.yaml").endswith(".")
+    assert reading.purpose(reading.bundled() / f"{name}.yaml").endswith(".")
     assert found["Run"] == f"dltool train {name} --out runs/{name.replace('/', '-')}"
     assert found["Needs"].endswith("not trained here.")
     command = shlex.split(found["Check"])
@@ -111,7 +111,7 @@ def test_header_of_what_was_never_trained_says_its_size_as_counted(
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*SIZED}))
 def test_header_says_purpose_command_check_and_measured_figure(name: str) -> None:
     found = header(name)
-    assert recipe.purpose(recipe.bundled() / f"{name}.yaml").endswith(".")
+    assert reading.purpose(reading.bundled() / f"{name}.yaml").endswith(".")
     assert found.keys() >= set(HEADER_LINES)
     out = f"runs/{name.replace('/', '-')}"
     assert found["Run"] == f"dltool train {name} --out {out}"
@@ -126,7 +126,7 @@ def test_header_names_the_run_that_a_recipe_starts_from(name: str) -> None:
     """By its own recipe's command, at the place where this recipe looks for it."""
     command = shlex.split(header(name)["First"])
     assert command == shlex.split(header(command[2])["Run"])
-    settings = [value.data for _, value in recipe.load(name).root.walk()]
+    settings = [value.data for _, value in reading.load(name).root.walk()]
     assert command[-1] in settings
 
 
@@ -139,7 +139,7 @@ def test_builds_for_its_data_and_takes_a_step(
 
     An eager step takes a tenth of the time that tracing the graph takes: make recipes does both.
     """
-    loaded = recipe.load(name)
+    loaded = reading.load(name)
     if "First" in header(name):
         train_first(name, capsys, "fit.steps_per_epoch=1")
     build.check(loaded)
@@ -217,7 +217,7 @@ def test_linear_regression_finds_the_line_of_the_lecture(folder: Path, capsys: p
     slope, intercept = weights["dense/kernel"][0][0], weights["dense/bias"][0]
     assert abs(slope - 3) < 0.02
     assert abs(intercept - 2) < 0.05
-    examples = build.dataset(recipe.load("classics/linear-regression").get("data", "dataset")).read("train")
+    examples = build.dataset(reading.load("classics/linear-regression").get("data", "dataset")).read("train")
     solution = np.polyfit(examples.x[:, 0], examples.y, 1)
     np.testing.assert_allclose([slope, intercept], solution, atol=0.02)
 
@@ -234,7 +234,7 @@ def test_fifty_sigmoid_layers_train_once_they_are_batch_normalised(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the header of mlp/deep-sigmoid says mends it, as it stands there; the recipe itself stays at chance."""
-    mended = re.search(r"^#\s+(model\.2\.\S+)='(.+)'$", (recipe.bundled() / "mlp/deep-sigmoid.yaml").read_text(), re.M)
+    mended = re.search(r"^#\s+(model\.2\.\S+)='(.+)'$", (reading.bundled() / "mlp/deep-sigmoid.yaml").read_text(), re.M)
     assert mended is not None
     override = f"{mended[1]}={mended[2]}"
     assert run(capsys, "train", "mlp/deep-sigmoid", override, "--out", folder / "run", "-q").status == 0
@@ -263,7 +263,7 @@ def test_table_recipe_is_no_worse_than_linear_regression(folder: Path, capsys: p
 
     assert run(capsys, "train", "tabular/csv-example", "--out", folder / "table", "-q").status == 0
     found = json.loads(run(capsys, "eval", folder / "table", "--format", "json").out)["scores"][0]
-    loaded = recipe.load("tabular/csv-example")
+    loaded = reading.load("tabular/csv-example")
     dataset = build.dataset(loaded.get("data", "dataset"))
     parts = split(dataset, validation_split=loaded.setting("data", "validation_split"))
     table = pd.read_csv(folder / "diabetes.csv")

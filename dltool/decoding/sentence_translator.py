@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dltool.datasets.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabularies
+from dltool.data.tokenizers.pieces import SPACE
+from dltool.data.tokenizers.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabularies
 from dltool.decoding.beam_search import BeamSearch
-from dltool.tokenization.pieces import SPACE
 
 LONGER = 2  # tokens of a translation for each of its source, at most, where no limit is given
 MORE = 10  # and so many besides

@@ -14,8 +14,8 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     import numpy as np
     import tensorflow as tf
 
-    from dltool.visualization.activation_pictures import activation_picture
-    from dltool.visualization.activations import Activations
+    from dltool.filters.activation_maps import Activations
+    from dltool.filters.activation_pictures import activation_picture
 
     names, images = choice.images(source, options)
     chosen = choice.layers(source, options, choice.convolutions(source))

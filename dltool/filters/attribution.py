@@ -21,11 +21,11 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     """A sheet of all images and methods; rows of the methods, of their random-weights checks, and of all images."""
     import numpy as np
 
-    from dltool.visualization.attribution import attribute
-    from dltool.visualization.attribution_pictures import attribution_picture
-    from dltool.visualization.class_logits import ClassLogits
-    from dltool.visualization.deletion import DeletionScore
-    from dltool.visualization.randomisation import randomisation, verdicts
+    from dltool.filters.attribution_pictures import attribution_picture
+    from dltool.filters.class_logits import ClassLogits
+    from dltool.filters.deletion import DeletionScore
+    from dltool.filters.methods import attribute
+    from dltool.filters.randomisation import randomisation, verdicts
 
     if not source.facts.get("num_classes"):
         raise UsageError(f"{source}: is no classifier. --mode attribution shows what counts for a class.")
@@ -83,7 +83,7 @@ def show(source: Source, options: Options, say: Say) -> Shown:
 
 def _methods(source: Source, options: Options) -> tuple[list[str], Rows]:
     """Those of --method; by default all that the model allows, and why others are left out."""
-    from dltool.visualization.attribution import applicable, methods
+    from dltool.filters.methods import applicable, methods
 
     with usable():
         reasons = applicable(source.model)

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dltool import runs, saved_models
+from dltool.data.formats import saved_models
 from dltool.errors import DataError, UsageError
 from dltool.filters.source import Source
+from dltool.runs import directory
 
 ENDINGS = (".keras", ".weights.h5")
 
@@ -22,11 +23,11 @@ def models(source: Source) -> list[tuple[str, Any]]:
     """
     import keras
 
-    from dltool.visualization.picture_files import can_write_gif
+    from dltool.output.picture_files import can_write_gif
 
     if not can_write_gif():
         raise UsageError("--checkpoints: Pillow was built without GIF. Install another, or leave the film out.")
-    folder, own = source.directory.path, source.directory / runs.MODEL
+    folder, own = source.directory.path, source.directory / directory.MODEL
     files = [path for path in folder.rglob("*") if path.name.endswith(ENDINGS) and path != own]
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
@@ -55,7 +56,7 @@ def layer(model: Any, path: str) -> Any:
     Raises:
         DataError: the checkpoint is of another model.
     """
-    from dltool.diagnostics.calls import calls
+    from dltool.graph.calls import calls
 
     found = next((call.layer for call in calls(model) if call.path == path), None)
     if found is None:

@@ -13,7 +13,7 @@ from dltool.filters.source import Source
 if TYPE_CHECKING:
     import numpy as np
 
-    from dltool.diagnostics.calls import Call
+    from dltool.graph.calls import Call
 
 DEFAULT_UNITS = "0:64"
 EXAMPLES = 4  # of the test split, where no images are given
@@ -21,7 +21,7 @@ EXAMPLES = 4  # of the test split, where no images are given
 
 def layers(source: Source, options: Options, default: Sequence[Call]) -> list[Call]:
     """Those of --layers."""
-    from dltool.visualization.layer_choice import choose_layers
+    from dltool.graph.layer_choice import choose_layers
 
     if not options.layers:
         return list(default)
@@ -33,7 +33,7 @@ def layers(source: Source, options: Options, default: Sequence[Call]) -> list[Ca
 
 def units(options: Options, path: str, count: int | None) -> list[int]:
     """Those of --units in a layer of so many."""
-    from dltool.visualization.layer_choice import choose_units
+    from dltool.graph.layer_choice import choose_units
 
     if count is None:
         raise UsageError(f"--layers: {path} has no fixed number of units")
@@ -58,7 +58,7 @@ def images(source: Source, options: Options) -> tuple[list[str], np.ndarray]:
     """
     import numpy as np
 
-    from dltool.visualization.given_images import read_images
+    from dltool.filters.given_images import read_images
 
     shape = source.shape
     if options.images:

@@ -13,10 +13,10 @@ TAKES = ("layers", "units", "images", "examples", "steps", "rate", "jitter", "oc
 
 def show(source: Source, options: Options, say: Say) -> Shown:
     """A sheet with a column a layer, or a unit where --units names some; a row an image and column."""
-    from dltool.visualization.dream import dream
-    from dltool.visualization.picture import Picture
-    from dltool.visualization.pixels import shown
-    from dltool.visualization.sheet import Tile, sheet
+    from dltool.filters.dreaming import dream
+    from dltool.output.picture import Picture
+    from dltool.output.pixels import shown
+    from dltool.output.sheet import Tile, sheet
 
     names, images = choice.images(source, options)
     own = options.some(steps="steps", rate="step_size", jitter="jitter", octaves="octaves")

@@ -11,10 +11,10 @@ TAKES = ("layers", "images", "examples", "steps", "rate", "total_variation")
 
 def show(source: Source, options: Options, say: Say) -> Shown:
     """A sheet with a column a layer, by default every convolution; a row an image and layer."""
-    from dltool.visualization.inversion import inversion
-    from dltool.visualization.picture import Picture
-    from dltool.visualization.pixels import shown
-    from dltool.visualization.sheet import Tile, sheet
+    from dltool.filters.inverting import inversion
+    from dltool.output.picture import Picture
+    from dltool.output.pixels import shown
+    from dltool.output.sheet import Tile, sheet
 
     names, images = choice.images(source, options)
     own = options.some(steps="steps", rate="learning_rate", total_variation="variation_weight")

@@ -10,8 +10,8 @@ from dltool.filters.options import Options, Rows, Say, Shown
 from dltool.filters.source import Source
 
 if TYPE_CHECKING:
-    from dltool.diagnostics.calls import Call
-    from dltool.visualization.kernel_pictures import Kernels
+    from dltool.filters.kernel_pictures import Kernels
+    from dltool.graph.calls import Call
 
 TAKES = ("layers", "units", "scaling", "sort", "checkpoints")
 APART = {"Gabor functions": ("orientation_degrees", "frequency_cycles_per_pixel", "gabor_r2")}
@@ -19,7 +19,7 @@ APART = {"Gabor functions": ("orientation_degrees", "frequency_cycles_per_pixel"
 
 def show(source: Source, options: Options, say: Say) -> Shown:
     """Sheets of kernels; a row a unit, a row a layer, and a row a dead filter or near-duplicate if there are any."""
-    from dltool.visualization.kernel_pictures import fits_gabor, kernel_film, kernel_flaws, kernel_picture, kernel_rows
+    from dltool.filters.kernel_pictures import fits_gabor, kernel_film, kernel_flaws, kernel_picture, kernel_rows
 
     kept = checkpoints.models(source) if options.checkpoints else []
     scaling, sort = options.scaling or "filter", options.sort or "norm"
@@ -74,8 +74,8 @@ def _drawn(source: Source, options: Options) -> list[tuple[Call, Kernels]]:
 
 
 def _of(layer: Any, path: str, source: Source, first: bool) -> Kernels | None:
-    from dltool.visualization.kernel_pictures import Kernels
-    from dltool.visualization.kernels import kernels
+    from dltool.filters.kernel_grids import kernels
+    from dltool.filters.kernel_pictures import Kernels
 
     # of a later layer as many weights as the input has pixels would be no picture
     array = kernels(layer, tuple(source.model.inputs[0].shape[1:]) if first else ())

@@ -10,8 +10,8 @@ from dltool.filters.options import Options, Rows, Say, Shown, usable
 from dltool.filters.source import Source
 
 if TYPE_CHECKING:
-    from dltool.visualization.maximised_pictures import Climb, Target
-    from dltool.visualization.strongest import Strongest
+    from dltool.filters.maximised_pictures import Climb, Target
+    from dltool.filters.strongest import Strongest
 
 CLIMBING = ("steps", "rate", "l2", "total_variation", "blur", "jitter", "rotation", "scale")
 TAKES = ("layers", "units", "examples", *CLIMBING, "fourier", "bound", "objective", "diversity", "snapshots")
@@ -20,8 +20,8 @@ TOP = 9
 
 def show(source: Source, options: Options, say: Say) -> Shown:
     """A sheet a layer; a row a unit with the training data's best beside it, and a row a layer."""
-    from dltool.visualization.maximised_pictures import maximised, maximised_picture
-    from dltool.visualization.picture_files import can_write_gif
+    from dltool.filters.maximised_pictures import maximised, maximised_picture
+    from dltool.output.picture_files import can_write_gif
 
     if options.snapshots and not can_write_gif():
         raise UsageError("--snapshots: Pillow was built without GIF. Install another, or leave the film out.")
@@ -50,7 +50,7 @@ def show(source: Source, options: Options, say: Say) -> Shown:
 
 def targets(source: Source, options: Options) -> list[Target]:
     """The layers and units, by default of the last convolution."""
-    from dltool.visualization.maximised_pictures import Target
+    from dltool.filters.maximised_pictures import Target
 
     chosen = choice.layers(source, options, choice.convolutions(source)[-1:])
     return [
@@ -66,8 +66,8 @@ def targets(source: Source, options: Options) -> list[Target]:
 
 def strongest_of(source: Source, chosen: list[Target], options: Options, say: Say) -> list[Strongest]:
     """The training data's strongest answers in each layer."""
-    from dltool.visualization.activations import Activations
-    from dltool.visualization.strongest import strongest
+    from dltool.filters.activation_maps import Activations
+    from dltool.filters.strongest import strongest
 
     shape, size = source.shape, source.data.splits["train"].size
     count = min(options.examples or size, size)
@@ -78,8 +78,8 @@ def strongest_of(source: Source, chosen: list[Target], options: Options, say: Sa
 
 
 def climb_of(options: Options) -> Climb:
-    from dltool.visualization.maximisation import Ascent
-    from dltool.visualization.maximised_pictures import Climb
+    from dltool.filters.maximisation import Ascent
+    from dltool.filters.maximised_pictures import Climb
 
     ascent = Ascent(**options.some(**{name: name for name in CLIMBING}), seed=options.seed)
     names = {"objective": "objective", "bound": "bound", "fourier": "fourier"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from dltool.visualization.picture import Picture
+    from dltool.output.picture import Picture
 
 Rows = list[dict[str, Any]]
 Shown = tuple[list["Picture"], dict[str, Rows]]  # pictures, and title -> rows

@@ -7,18 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool import backend, changes, runs
-from dltool.control_characters import visible
-from dltool.data import Data
 from dltool.errors import DataError, UsageError
-from dltool.runs import RunDirectory
+from dltool.errors.control_characters import visible
+from dltool.recipe.data import Data
+from dltool.runs import directory, resume
+from dltool.runs.directory import RunDirectory
+from dltool.training import backend
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dltool.diagnostics.calls import Call
-    from dltool.diagnostics.receptive_field import Field
-    from dltool.visualization.pixels import PixelRange
+    from dltool.graph.calls import Call
+    from dltool.graph.receptive_field import Field
+    from dltool.output.pixels import PixelRange
 
 SAMPLE = 4096  # training examples that the pixels' range and mean are taken from
 
@@ -39,14 +40,14 @@ class Source:
     def __init__(self, path: Path, device: str, seed: int, batch_size: int | None) -> None:
         self.directory = RunDirectory(path)
         self.directory.check_is_run()
-        self.recipe = changes.own_recipe(self.directory)
-        self.facts: dict[str, Any] = self.directory.read_json(runs.DATA)
+        self.recipe = resume.own_recipe(self.directory)
+        self.facts: dict[str, Any] = self.directory.read_json(directory.DATA)
         self.seed, self._batch_size = seed, batch_size
         backend.configure(device=device, dtype_policy=self.recipe.setting("dtype_policy"))
         backend.make_gpu_deterministic(seed)
         self.model = self.directory.load_model()
-        from dltool.diagnostics.calls import calls
-        from dltool.diagnostics.receptive_field import receptive_fields
+        from dltool.graph.calls import calls
+        from dltool.graph.receptive_field import receptive_fields
 
         try:
             self.calls: list[Call] = calls(self.model)
@@ -64,7 +65,7 @@ class Source:
 
     def acts_on_input(self, call: Call) -> bool:
         """Whether nothing before the layer mixes inputs by weights, so that its own weights are of the input."""
-        from dltool.diagnostics.receptive_field import POINTWISE
+        from dltool.graph.receptive_field import POINTWISE
 
         before = [self.calls[source] for source in call.sources if source is not None]
         mixing = any(one.layer.weights and type(one.layer).__name__ not in POINTWISE for one in before)
@@ -101,7 +102,7 @@ class Source:
 
     @cached_property
     def data(self) -> Data:
-        return Data.of(self.recipe, changes.own_dataset(self.recipe, self.directory))
+        return Data.of(self.recipe, resume.own_dataset(self.recipe, self.directory))
 
     def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Any, Any]]:
         """Batches (x, y) of a split, in stored order; all, or enough for `count` examples."""
@@ -125,7 +126,7 @@ class Source:
         """The pixels of the training data."""
         import numpy as np
 
-        from dltool.visualization.pixels import PixelRange
+        from dltool.output.pixels import PixelRange
 
         return PixelRange.of(np.concatenate([x.numpy() for x, _ in self.batches(count=SAMPLE)]))
 

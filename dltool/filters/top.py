@@ -19,9 +19,9 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     """A sheet a layer, a row of it and of the table a unit."""
     import numpy as np
 
-    from dltool.visualization.maximised_pictures import maximised
-    from dltool.visualization.patches import cropped
-    from dltool.visualization.top_pictures import top_picture
+    from dltool.filters.maximised_pictures import maximised
+    from dltool.filters.patches import cropped
+    from dltool.filters.top_pictures import top_picture
 
     chosen, climb = targets(source, options), climb_of(options)
     pictures = []

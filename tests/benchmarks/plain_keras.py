@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from dltool.datasets.mnist import Mnist
-from dltool.datasets.parallel_text import ParallelText
-from dltool.datasets.text_file import TextFile
-from dltool.pipelines.bucketed import Bucketed, DevicePairs
+from dltool.data.pipelines.bucketed import Bucketed, DevicePairs
+from dltool.library.datasets.mnist import Mnist
+from dltool.library.datasets.parallel_text import ParallelText
+from dltool.library.datasets.text_file import TextFile
 from tests.benchmarks.training import CHAR_BATCH, CHAR_STEPS, PAIRS_BATCH, PAIRS_STEPS
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dltool import backend
+from dltool.training import backend
 
 RECIPES = {
     "mlp": "mlp/mnist",

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from dltool.applications.seq2seq import Seq2Seq
-from dltool.datasets.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabularies, Vocabulary
+from dltool.data.tokenizers.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabularies, Vocabulary
 from dltool.decoding.beam_search import BeamSearch
 from dltool.decoding.ensemble import Ensemble
 from dltool.decoding.sentence_translator import SentenceTranslator
-from dltool.layers.bahdanau_attention import BahdanauAttention
-from dltool.layers.luong_attention import LuongAttention
+from dltool.library.applications.seq2seq import Seq2Seq
+from dltool.library.layers.bahdanau_attention import BahdanauAttention
+from dltool.library.layers.luong_attention import LuongAttention
 
 LINES = [
     "a dog runs in the park",

@@ -1,0 +1,1 @@
+"""Splits, pipelines, tokenizers and file formats: from files on disk to arrays."""

@@ -1,0 +1,1 @@
+"""File formats: from files on disk to arrays."""

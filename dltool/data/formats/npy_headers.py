@@ -1,0 +1,94 @@
+"""Arrays of .npz and .npy files, and their shapes and types without reading the arrays."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from dltool.errors.damage import undamaged
+
+REMEDY = "fetch it again, or write it again with numpy.savez."
+_NPY = ".npy"
+_DEFLATE = 1032  # bytes that one compressed byte can stand for at most
+
+
+def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """(shape, dtype) of each array of an .npz file, from the .npy headers inside the zip.
+
+    Raises:
+        ValueError: the file is damaged; a header that promises more than the file can hold counts as damage.
+    """
+    found = {}
+    with undamaged(path, REMEDY, "is no readable .npz file"), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(_NPY):
+                found[info.filename.removesuffix(_NPY)] = _member_header(archive, info)
+    return found
+
+
+def array(path: Path, key: str) -> np.ndarray:
+    """One array of an .npz file; never unpickles, and checks the sum of its bytes.
+
+    Raises:
+        ValueError: it is missing or damaged.
+    """
+    with undamaged(f"{path}: the array '{key}'", REMEDY, "cannot be read"), zipfile.ZipFile(path) as archive:
+        return _read(archive, archive.getinfo(key + _NPY))
+
+
+def arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file by name, as `array` reads them, by default all.
+
+    Raises: whatever NumPy and `zipfile` raise on a damaged file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist()] if keys is None else [key + _NPY for key in keys]
+        return {name.removesuffix(_NPY): _read(archive, archive.getinfo(name)) for name in names}
+
+
+def single(path: Path) -> np.ndarray:
+    """The array of an .npy file; never unpickles.
+
+    Raises: whatever NumPy raises on a damaged file.
+    """
+    with open(path, "rb") as file:
+        shape, dtype = _header(file)
+        _check_room(shape, dtype, os.fstat(file.fileno()).st_size - file.tell())
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    _member_header(archive, info)
+    with archive.open(info) as member:
+        found = np.lib.format.read_array(member, allow_pickle=False)
+        if member.read(1):  # also takes the member to its end, where its sum is checked
+            raise ValueError("it holds more than its header promises")
+    return found
+
+
+def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype]:
+    with archive.open(info) as member:
+        shape, dtype = _header(member)
+        room = info.compress_size * (_DEFLATE if info.compress_type == zipfile.ZIP_DEFLATED else 1)
+        _check_room(shape, dtype, min(room, info.file_size))
+    return shape, dtype
+
+
+def _check_room(shape: tuple[int, ...], dtype: np.dtype, room: int) -> None:
+    """Raise if a header promises more bytes than there can be, before memory is asked for."""
+    if min(shape, default=0) < 0 or (not dtype.hasobject and math.prod(shape) * dtype.itemsize > room):
+        raise ValueError(f"its header promises an array {shape} of {dtype}, which it does not hold")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(file)
+    return shape, dtype

@@ -1,0 +1,170 @@
+"""Sheets of a layer's kernels, and a row a kernel of what they are like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dltool.filters.gabor import SMALLEST, fit_gabor
+from dltool.filters.kernel_grids import ALIKE, dead, nearest
+from dltool.output.picture import Picture, file_name
+from dltool.output.pixels import signed
+from dltool.output.sheet import Tile, in_rows, of_one_size, sheet
+
+SHOWN_CHANNELS = 16  # input channels of a deeper layer's kernel that are drawn
+TOLD = 0.5  # share of a kernel's variance that its Gabor function must explain to be told of on the sheet
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels of a layer to be drawn.
+
+    Args:
+        path, kind: of the layer.
+        array: (units, channels, rows, columns), of all units.
+        first: whether they act on the model's input: three channels are colours, and Gabor functions are fitted.
+        plane: whether rows and columns are an image's.
+        word: what a unit is, such as "unit" or "token".
+    """
+
+    path: str
+    kind: str
+    array: np.ndarray
+    first: bool = False
+    plane: bool = True
+    word: str = "unit"
+
+    @property
+    def norms(self) -> np.ndarray:
+        return np.linalg.norm(self.array.reshape(len(self.array), -1), axis=1)
+
+    @property
+    def size(self) -> str:
+        _, channels, rows, columns = self.array.shape
+        return f"{rows} x {columns} x {channels}"
+
+
+def kernel_rows(kernels: Kernels, units: Sequence[int]) -> list[dict[str, Any]]:
+    """A row a unit: norm, whether it is dead, its nearest other unit, and of a first layer its Gabor function."""
+    norms, gone = kernels.norms, dead(kernels.norms)
+    others, cosines = nearest(kernels.array)
+    rows = []
+    for unit in units:
+        row: dict[str, Any] = {"layer": kernels.path, "unit": unit, "norm": norms[unit], "dead": bool(gone[unit])}
+        row |= {"nearest": None if others[unit] < 0 else int(others[unit]), "cosine": cosines[unit]}
+        row["near_duplicate"] = bool(abs(cosines[unit]) >= ALIKE and not gone[unit])
+        if fits_gabor(kernels):
+            gabor = fit_gabor(kernels.array[unit])
+            row["orientation_degrees"] = None if gabor is None else gabor.orientation
+            row["frequency_cycles_per_pixel"] = None if gabor is None else gabor.frequency
+            row["gabor_r2"] = None if gabor is None else gabor.r2
+        rows.append(row)
+    return rows
+
+
+def kernel_flaws(kernels: Kernels) -> list[dict[str, Any]]:
+    """A row for each dead filter and each near-duplicate, of all units, with the unit that it is like."""
+    gone = dead(kernels.norms)
+    others, cosines = nearest(kernels.array)
+    rows: list[dict[str, Any]] = []
+    for unit in range(len(gone)):
+        if gone[unit]:
+            rows.append({"layer": kernels.path, "unit": unit, "flaw": "dead", "like": None, "cosine": None})
+        elif abs(cosines[unit]) >= ALIKE:
+            row = {"layer": kernels.path, "unit": unit, "flaw": "near-duplicate"}
+            rows.append({**row, "like": int(others[unit]), "cosine": float(cosines[unit])})
+    return rows
+
+
+def fits_gabor(kernels: Kernels) -> bool:
+    """Whether the kernels are a first layer's and large enough."""
+    return kernels.first and kernels.plane and min(kernels.array.shape[2:]) >= SMALLEST
+
+
+def kernel_picture(kernels: Kernels, rows: Sequence[dict[str, Any]], scaling: str, sort: str) -> Picture:
+    """The sheet of the units that `rows` tell of.
+
+    Args:
+        scaling: "filter", each by its own largest weight, or "shared", all by the layer's.
+        sort: "norm", falling, or "index".
+    """
+    ordered = sorted(rows, key=lambda row: (-row["norm"], row["unit"])) if sort == "norm" else list(rows)
+    units = [row["unit"] for row in ordered]
+    pixels, tiles = _draw(kernels, units, [_label(row, kernels.word) for row in ordered], scaling, ())
+    return Picture(file_name("kernels", kernels.path), _title(kernels), pixels, tiles)
+
+
+def kernel_film(
+    kernels: Sequence[Kernels], words: Sequence[str], units: Sequence[int], scaling: str
+) -> Sequence[np.ndarray]:
+    """Frames of the same units across training, on one scale.
+
+    Args:
+        kernels: of each checkpoint.
+        words: each checkpoint's name.
+    """
+    limits = np.stack([_limits(one, units, scaling) for one in kernels]).max(axis=0)
+    labels = [f"{kernels[0].word} {unit}" for unit in units]
+    sheets = [_draw(one, units, labels, scaling, (word,), limits)[0] for one, word in zip(kernels, words, strict=True)]
+    return of_one_size(sheets)
+
+
+def _draw(
+    kernels: Kernels,
+    units: Sequence[int],
+    labels: Sequence[str],
+    scaling: str,
+    notes: Sequence[str],
+    limits: np.ndarray | None = None,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    limits = _limits(kernels, units, scaling) if limits is None else limits
+    drawn = [signed(kernels.array[unit], limit) for unit, limit in zip(units, limits, strict=True)]
+    notes = (*notes, _note(kernels, len(units), scaling))
+    title, channels = _title(kernels), kernels.array.shape[1]
+    if channels == 1:
+        pictures = [one[0] for one in drawn]
+    elif channels == 3 and kernels.first:
+        pictures = [one.transpose(1, 2, 0) for one in drawn]
+    else:
+        shown = range(min(channels, SHOWN_CHANNELS))
+        rows = [[Tile(one[channel]) for channel in shown] for one in drawn]
+        flat = [label.replace("\n", "  ") for label in labels]
+        columns = [f"in {channel}" for channel in shown]
+        tiles = [one[channel] for one in drawn for channel in shown]
+        return sheet(title, rows, notes=notes, row_labels=flat, column_labels=columns, size=44), tiles
+    tiles_ = [Tile(one, label) for one, label in zip(pictures, labels, strict=True)]
+    return sheet(title, in_rows(tiles_), notes=notes), pictures
+
+
+def _limits(kernels: Kernels, units: Sequence[int], scaling: str) -> np.ndarray:
+    """What is drawn white, for each unit."""
+    largest = np.abs(kernels.array[list(units)]).reshape(len(units), -1).max(axis=1)
+    return largest if scaling == "filter" else np.full_like(largest, largest.max())
+
+
+def _title(kernels: Kernels) -> str:
+    return f"{kernels.path}: kernels ({kernels.kind}, {kernels.size})"
+
+
+def _note(kernels: Kernels, drawn: int, scaling: str) -> str:
+    count, channels = kernels.array.shape[:2]
+    words = f"{count} {kernels.word}" + ("s" if count > 1 else "")
+    parts = [f"{drawn} of {words}" if drawn < count else words]
+    if channels > SHOWN_CHANNELS:
+        parts.append(f"the first {SHOWN_CHANNELS} of {channels} input channels")
+    parts.append("grey is 0")
+    parts.append("each scaled by its largest weight" if scaling == "filter" else "all on one scale")
+    if fits_gabor(kernels):
+        parts.append("stripes' angle and frequency where a Gabor function fits")
+    return ", ".join(parts)
+
+
+def _label(row: dict[str, Any], word: str) -> str:
+    mark = " dead" if row["dead"] else f" ~ {row['nearest']}" if row["near_duplicate"] else ""
+    lines = [f"{word} {row['unit']}{mark}", f"norm {row['norm']:.2f}"]
+    if (row.get("gabor_r2") or 0) >= TOLD:
+        lines.append(f"{row['orientation_degrees']:.0f}°, {row['frequency_cycles_per_pixel']:.2f}/px")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Keras models as graphs: their layers walked, chosen, cut and measured."""

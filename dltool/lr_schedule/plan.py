@@ -1,0 +1,280 @@
+"""What a recipe's optimizer will be given at every step, known without data in memory and without Keras."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dltool.errors import DataError, Problem, RecipeError, UsageError
+from dltool.library.schedules import _ranges as ranges
+from dltool.library.schedules._base import Schedule
+from dltool.library.schedules.constant import Constant
+from dltool.lr_schedule import plateau
+from dltool.recipe import data_facts, keras_source, overrides, reading
+from dltool.recipe import stages as stage_list
+from dltool.recipe.absent_data import stand_in
+from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
+from dltool.recipe.data import DEFAULT_BATCH_SIZE, rows_of
+from dltool.recipe.keras_source import UNREADABLE, Outlined
+from dltool.recipe.reading import Recipe, Value
+from dltool.runs import directory, resume
+from dltool.runs.directory import RunDirectory
+from dltool.training.stage_plan import Stage, rate_of_all, stages_of
+
+ENDLESS = 10_000  # steps shown of a schedule without an end of its own
+WINDOW = 2**20  # steps whose values are looked at together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The course of an optimizer's scheduled arguments.
+
+    Args:
+        label: the source as the user named it, with its overrides.
+        steps: of the whole training, int > 0.
+        steps_per_epoch: None where there are no epochs: a schedule alone.
+        schedules: "learning_rate", and "momentum", "beta_1" and "weight_decay" where they follow schedules.
+        plateaus: the arguments of each `ReduceLROnPlateau` that the recipe has.
+        run: the run that the source is.
+    """
+
+    label: str
+    steps: int
+    steps_per_epoch: int | None
+    schedules: dict[str, Schedule]
+    plateaus: tuple[dict[str, Any], ...] = ()
+    run: RunDirectory | None = None
+
+    def epoch(self, step: float) -> float | None:
+        """Epochs done before a step."""
+        return None if self.steps_per_epoch is None else step / self.steps_per_epoch
+
+
+def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
+    """The plan of a recipe or a run.
+
+    Raises:
+        RecipeError: something is wrong with what the plan needs: the dataset, the optimizer, its schedules.
+        UsageError, DataError: there is no such recipe, or its data cannot be read.
+    """
+    run = None
+    if reading.holds((Path(source) / directory.RECIPE).is_file):
+        run = RunDirectory(Path(source))
+    recipe, problems = reading.read(run / directory.RECIPE if run else source, changed)
+    recorded = _recorded(recipe, run)
+    dataset = _checked(recipe, problems, recorded is None)
+    steps = _steps_per_epoch(recipe, dataset, recorded)
+    total = steps * recipe.epochs
+    epochs = recipe.get("fit", "epochs")
+    builder = Builder(
+        _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, catalogue=keras_source
+    )
+    if epochs is not None:
+        builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
+        builder.finish()
+    value = recipe.section("compile", "optimizer")
+    optimizer = builder.build("optimizers", value, "compile.optimizer")
+    plateaus = _plateaus(recipe, builder)
+    stages = _stages(recipe, builder)
+    builder.finish()
+    if isinstance(optimizer, str):
+        optimizer = keras_source.spoken("optimizers", optimizer)()
+    while (inner := optimizer.arguments.get("inner_optimizer")) is not None:
+        optimizer = keras_source.spoken("optimizers", inner)() if isinstance(inner, str) else inner
+    schedules = _schedules(optimizer, value)
+    if stages:
+        schedules["learning_rate"] = rate_of_all(stages, schedules["learning_rate"], steps)
+        builder.attempt(lambda: check("learning_rate", schedules["learning_rate"], total), value, "procedure.Stages")
+        builder.finish()
+    return Plan(label, total, steps, schedules, plateaus, run)
+
+
+def of_schedule(
+    text: str, changed: Sequence[str], label: str, steps: int | None, epochs: float | None, steps_per_epoch: int | None
+) -> Plan:
+    """The plan of a schedule in words, such as 'CosineDecay: {initial_learning_rate: 0.1, decay_steps: 1000}'.
+
+    Args:
+        steps: how many; by default epochs * steps_per_epoch, else the schedule's own length.
+        epochs: how many, with `steps_per_epoch`.
+        steps_per_epoch: what "12 epochs" stand for.
+    Raises:
+        RecipeError: it is not a schedule, or has more than `ranges.MOST_STEPS` steps.
+        UsageError: the epochs are not at least one step.
+    """
+    value = reading.from_text(text, "schedule")
+    problems: list[Problem] = []
+    for number, change in enumerate(changed, start=1):
+        try:
+            value = overrides.apply(value, change, number)
+        except RecipeError as error:
+            problems += error.problems
+    builder = Builder({}, steps_per_epoch, catalogue=keras_source)
+    builder.problems += problems
+    if steps_per_epoch is None:
+        for path, one in value.walk():
+            if isinstance(one.data, str) and EPOCHS.fullmatch(one.data):
+                builder.problem(one.place, path, f"{one.data!r} needs the steps of one: give --steps-per-epoch.")
+    schedule = builder.build("schedules", value, "")
+    builder.finish()
+    if steps is None and epochs is not None and steps_per_epoch is not None:
+        steps = _steps_of(epochs, steps_per_epoch)
+    if steps is None:
+        steps = ENDLESS if schedule.length is None else max(schedule.length, 1)
+    builder.attempt(lambda: check("learning_rate", schedule, steps), value, "")
+    builder.finish()
+    return Plan(label, steps, steps_per_epoch, {"learning_rate": schedule})
+
+
+def _steps_of(epochs: float, steps_per_epoch: int) -> int:
+    steps = epochs * steps_per_epoch
+    if not math.isfinite(steps) or round(steps) < 1:
+        least = 1 / steps_per_epoch
+        message = f"--epochs: must be a finite number that makes at least one step, {least:.3g} or more"
+        raise UsageError(f"{message}. Got {epochs:g}.")
+    return round(steps)
+
+
+def check(argument: str, schedule: Schedule, steps: int) -> None:
+    """Raise ValueError if a training is too long, or a value of it is none that the optimizer can use."""
+    import numpy as np
+
+    ranges.check_length(steps)
+    for first in range(0, steps, WINDOW):
+        ranges.check(argument, schedule(np.arange(first, min(first + WINDOW, steps))), first)
+
+
+def _recorded(recipe: Recipe, run: RunDirectory | None) -> dict[str, Any] | None:
+    """The facts of a run's data, if the recipe still names the same data and splits: the data may be gone since."""
+    if run is None or not (run / directory.DATA).is_file() or recipe.get("data") is None:
+        return None
+    same = resume.own_recipe(run).section("data").plain() == recipe.section("data").plain()
+    return run.read_json(directory.DATA) if same else None
+
+
+def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
+    """The recipe's dataset, None where it is not needed or fit.steps_per_epoch makes up for a missing file."""
+    builder = Builder(None, makers={"optimizers": _maker(1)}, catalogue=keras_source)
+    builder.problems += problems
+    dataset = None
+    if needs_data and (value := recipe.get("data", "dataset")) is not None:
+        found = Builder({}, catalogue=keras_source)
+        dataset = found.build("datasets", value, "data.dataset")
+        absent = builder.attempt(lambda: stand_in(recipe, found.cause), value, "data.dataset")
+        if absent is not None:
+            dataset = absent
+        elif isinstance(found.cause, OSError) and recipe.setting("fit", "steps_per_epoch") is not None:
+            dataset = None
+        else:
+            builder.problems += found.problems
+    if (value := recipe.get("compile", "optimizer")) is not None:
+        builder.build("optimizers", value, "compile.optimizer")
+    elif recipe.get("compile") is not None:
+        message = "is missing. Name one, such as Adam."
+        builder.problem(recipe.section("compile").place, "compile.optimizer", message)
+    _plateaus(recipe, builder)
+    builder.finish()
+    return dataset
+
+
+def _maker(steps: int) -> Callable[..., Any]:
+    """What gives the outline of an optimizer for so many steps, as training would make the optimizer."""
+
+    def make(outline: Any, **arguments: Any) -> Outlined:
+        for name, value in arguments.items():
+            if isinstance(value, Schedule):
+                if name not in ranges.BOUNDS:
+                    raise ValueError(
+                        f"'{name}' can't follow a schedule; {', '.join(ranges.BOUNDS)} can. Give a number."
+                    )
+                check(name, value, steps)
+        return outline(**arguments)
+
+    return make
+
+
+def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int:
+    asked = recipe.get("fit", "steps_per_epoch")
+    given = None if asked is None else asked.data
+    if given is not None and recorded is None and recipe.setting("fit", "batch_tokens", default=None) is not None:
+        return int(given)  # to count such batches all sentences would be tokenized
+    try:
+        batches = _batches(recipe, dataset, recorded)
+    except DataError:
+        if given is None:
+            raise
+        batches = None
+    if batches is None:
+        return int(given or 1)
+    if given is not None and asked is not None and given > batches:
+        message = f"must be at most {batches}, the batches of the training split. Got {given}."
+        raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
+    return batches if given is None else int(given)
+
+
+def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
+    """Batches of the training split, None where they cannot be known."""
+    if recorded is None and dataset is not None:
+        recorded = data_facts.counted(recipe, dataset)
+    if recorded is not None and "train_batches" in recorded:
+        return int(recorded["train_batches"])
+    if recorded is not None:
+        size, is_text = int(recorded["train_size"]), "sequence_length" in recorded
+    else:
+        return None
+    rows = rows_of(recipe) if is_text else None
+    if rows is not None:
+        return max(size // rows, 1)  # each row has as many windows
+    return -(-size // recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
+
+
+def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dict[str, Any]:
+    """Facts of the data, which may need reading, if the optimizer asks for any."""
+    asked = any(value.reference is not None for _, value in recipe.section("compile", "optimizer").walk())
+    if not asked or recorded is not None:
+        return recorded or {}
+    return {} if dataset is None else data_facts.facts(recipe, dataset)
+
+
+def _plateaus(recipe: Recipe, builder: Builder) -> tuple[dict[str, Any], ...]:
+    callbacks = recipe.get("fit", "callbacks")
+    found: list[dict[str, Any]] = []
+    for index, value in enumerate(callbacks.data if callbacks is not None and callbacks.is_list else ()):
+        if reading.object_name(value) == "ReduceLROnPlateau":
+            path = f"fit.callbacks[{index}]"
+            built = builder.build("callbacks", value, path)
+            if isinstance(built, Outlined):
+                given = {name: built.arguments[name] for name in plateau.ARGUMENTS}
+                builder.attempt(functools.partial(plateau.check, **given), value, f"{path}.ReduceLROnPlateau")
+                found.append(built.arguments)
+    return tuple(found)
+
+
+def _stages(recipe: Recipe, builder: Builder) -> list[Stage]:
+    """The stages of a recipe that trains in such, else none."""
+    value = stage_list.items(recipe.root)
+    if value is None:
+        return []
+    given = builder.argument("stages", value, "procedures", "procedure.Stages.stages")
+    found = builder.attempt(lambda: stages_of(given), value, "procedure.Stages.stages")
+    return found if isinstance(found, list) else []
+
+
+def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:
+    """What changes, and the learning rate in any case."""
+    found = {name: given for name, given in optimizer.arguments.items() if isinstance(given, Schedule)}
+    rate = optimizer.arguments.get("learning_rate")
+    if "learning_rate" not in found:
+        if rate is None or rate is UNKNOWN or rate is UNREADABLE or isinstance(rate, bool | str):
+            message = f"the learning rate of {optimizer.name} is not known. Give it as learning_rate."
+            raise RecipeError([Problem(value.place, "compile.optimizer", message)])
+        try:
+            found["learning_rate"] = Constant(rate)
+        except ValueError:
+            message = f"must be a number >= 0 or a schedule. Got {rate!r}."
+            raise RecipeError([Problem(value.place, "compile.optimizer.learning_rate", message)]) from None
+    return {name: found[name] for name in ranges.BOUNDS if name in found}

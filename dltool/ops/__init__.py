@@ -1,0 +1,1 @@
+"""Numerical kernels: cross-entropy, recurrence, work done in parallel."""

@@ -1,0 +1,1 @@
+"""Recipes: YAML with places becomes checked values, then Keras objects."""

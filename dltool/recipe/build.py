@@ -1,0 +1,401 @@
+"""What a recipe describes is built; what a constructor raises is told at its file, line and column."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dltool.errors import DataError, DltoolError, Problem, RecipeError
+from dltool.library.layers._wiring import Composite
+from dltool.recipe import callback_paths, catalogue, feature_columns, keras_source, reading
+from dltool.recipe.builder import Builder, one_line, parameters
+from dltool.recipe.reading import Recipe, Value, join, object_name
+
+__all__ = [
+    "augmentation",
+    "callbacks",
+    "check",
+    "compile",
+    "dataset",
+    "load",
+    "model",
+    "one_line",
+    "parameters",
+    "procedure",
+]
+
+ADAPTED_BY = ("mean", "vocabulary", "bin_boundaries")  # arguments that replace adapt()
+
+
+def check(recipe: Recipe) -> None:
+    """Check names and arguments of everything in the recipe; what needs no fact of the data is built once.
+
+    Raises:
+        RecipeError: all problems at once.
+    """
+    builder = Builder(facts=None, makers={"optimizers": _optimizer(1), "layers": _layer})
+    _check_objects(builder, recipe)
+    if (policy := recipe.get("dtype_policy")) is not None:
+        builder.attempt(lambda: _policy(policy.data), policy, "dtype_policy")
+    builder.finish()
+
+
+def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """`recipe.load`, with what is wrong with any object's name and arguments; no Keras, no TensorFlow.
+
+    What only a class of Keras itself can tell of its arguments' values is left to `check`.
+
+    Raises:
+        RecipeError: all problems at once.
+        UsageError: there is no such recipe.
+        DataError: the recipe is right, but its data cannot be read.
+    """
+    recipe, problems = reading.read(source, overrides)
+    builder = Builder(facts=None, catalogue=keras_source)
+    builder.problems += problems
+    failure: DltoolError | None = None
+    try:
+        if (value := recipe.root.get("data", "dataset")) is not None:
+            builder.build("datasets", value, "data.dataset")
+    except DltoolError as error:
+        failure = error
+    _check_objects(builder, recipe)
+    builder.finish()
+    if failure is not None:
+        raise failure
+    return recipe
+
+
+def load_any(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """As `load`, of a recipe or of a run directory."""
+    path = Path(source) / "recipe.yaml"
+    return load(path if reading.holds(path.is_file) else source, overrides)
+
+
+def _check_objects(builder: Builder, recipe: Recipe) -> None:
+    """Build everything that a recipe names, as far as its outer form allows; the builder keeps the problems."""
+    model, procedure = recipe.get("model"), recipe.get("procedure")
+    if model is not None and model.is_list:
+        for index, layer in enumerate(model.data):
+            builder.build("layers", layer, f"model[{index}]")
+    elif model is not None and object_name(model) is not None:
+        builder.build("applications", model, "model")
+    section = recipe.get("compile")
+    if section is not None and section.is_mapping:
+        builder.arguments_of_compile(recipe)
+    for kind, keys in (("layers", ("data", "augment")), ("callbacks", ("fit", "callbacks"))):
+        value = recipe.get(*keys)
+        if value is not None and value.is_list:
+            builder.listed(kind, value, ".".join(keys))
+    if procedure is not None:
+        builder.build("procedures", procedure, "procedure")
+
+
+def dataset(value: Value, path: str = "data.dataset") -> Any:
+    """The dataset that a value names; no Keras, no TensorFlow."""
+    builder = Builder(facts={})
+    built = builder.build("datasets", value, path)
+    builder.finish()
+    return built
+
+
+def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] | None) -> Any:
+    """The recipe's model, built for the data's shape; layers with `adapt` are adapted.
+
+    Args:
+        facts: the dataset's facts; `input_shape` without the batch axis, or `features` of a table; `rows`: the batch
+            size of layers that keep their state.
+        batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
+    """
+    catalogue.import_saved_objects()  # a pre-trained model may hold any of them
+    builder = Builder(facts, makers={"layers": _layer})
+    value = recipe.root["model"]
+    name = _scope(recipe.name)
+    if value.is_list:
+        return _sequential(builder, value, facts, batches, name)
+    built = builder.build("applications", value, "model")
+    builder.finish()
+    if isinstance(built, Composite):  # preprocessing, then the net
+        import keras
+
+        inputs = keras.Input(facts["input_shape"])
+        built = keras.Model(inputs, built(inputs), name=name)
+    shape = facts.get("input_shape")
+    if ("directions" in facts) != hasattr(built, "encode"):
+        are = "pairs of sentences" if "directions" in facts else "no sentences and translations"
+        message = f"takes other inputs: the data are {are}. Name another model or other data."
+        raise RecipeError([Problem(value.place, "model", message)])
+    if shape is not None and tuple(built.inputs[0].shape[1:]) != tuple(shape):
+        message = f"takes inputs of shape {tuple(built.inputs[0].shape[1:])}, the data have {tuple(shape)}"
+        raise RecipeError([Problem(value.place, "model", f"{message}. Set input_shape: ${{data.input_shape}}.")])
+    return built
+
+
+def augmentation(
+    recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] | None = None, loss: Any = None
+) -> Any | None:
+    """`data.augment` as one Sequential of images or other inputs, or None; layers with `adapt` are adapted.
+
+    Args:
+        batches: gives a tf.data.Dataset of batches of training inputs, for `adapt`; None: nothing is adapted.
+        loss: the compiled loss, which must suit layers that mix examples.
+    """
+    import keras
+
+    value = recipe.get("data", "augment")
+    if value is None or not value.data:
+        return None
+    builder = Builder(facts)
+    if facts.get("input_shape") is None:
+        are = "sentences" if "directions" in facts else "columns of a table"
+        builder.problem(value.place, "data.augment", f"the data are {are}, which layers can't augment")
+        builder.finish()
+    if "sequence_length" in facts:
+        builder.problem(value.place, "data.augment", "the data are the tokens of a text, which layers can't augment")
+        builder.finish()
+    layers = builder.listed("layers", value, "data.augment")
+    builder.finish()
+    inputs = x = keras.Input(tuple(facts["input_shape"]))
+    for index, (layer, item) in enumerate(zip(layers, value.data, strict=True)):
+        path = f"data.augment[{index}]"
+        if batches is not None and hasattr(layer, "adapt") and not _given_state(item):
+            before = functools.partial(keras.Model(inputs, x), training=False) if index else None
+            _adapt(builder, functools.partial(_adapt_to, layer, before, batches), item, path)
+        x = builder.attempt(functools.partial(layer, x), item, path)
+        if hasattr(layer, "mix"):
+            from dltool.training.augmentation import check_loss
+
+            builder.attempt(functools.partial(check_loss, loss), item, path)
+        builder.finish()
+    return keras.Sequential([keras.Input(tuple(facts["input_shape"])), *layers], name="augment")
+
+
+def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoch: int) -> None:
+    """Compile the model with the recipe's `compile`; "12 epochs" become steps."""
+    from dltool.training import metric_readings
+
+    steps = recipe.epochs * steps_per_epoch
+    builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(steps)})
+    arguments = builder.arguments_of_compile(recipe)
+    builder.finish()
+    value = recipe.root["compile"]
+    builder.attempt(
+        lambda: model.compile(**metric_readings.resolved(arguments, model), jit_compile=False), value, "compile"
+    )
+    builder.finish()
+    from dltool.training.scheduled_optimizer import save_with_rate
+
+    save_with_rate(model.optimizer)
+
+
+def callbacks(recipe: Recipe, directory: Path, before: Recipe | None = None) -> list[Any]:
+    """`fit.callbacks`, which write below `directory`, over no files but those of callbacks of the recipe `before`."""
+    builder = Builder(facts={}, directory=directory)
+    built = builder.listed("callbacks", recipe.get("fit", "callbacks"), "fit.callbacks")
+    builder.problems += callback_paths.check_apart(builder.outputs)
+    builder.finish()
+    if builder.outputs and directory.is_dir():
+        earlier = Builder(facts={}, directory=directory)
+        if before is not None:
+            earlier.listed("callbacks", before.get("fit", "callbacks"), "fit.callbacks")
+        callback_paths.check_free(builder.outputs, directory, earlier.outputs)
+    return built
+
+
+def procedure(
+    recipe: Recipe,
+    model: Any,
+    steps_per_epoch: int,
+    load: Callable[[Path], Any] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Any:
+    """The way to fit a compiled model, prepared for it: the recipe's `procedure`, by default gradient descent.
+
+    Args:
+        load: opens the model of a run directory or file.
+        class_names: of the data.
+    """
+    value = recipe.get("procedure")
+    if value is None:
+        return catalogue.find("procedures", "GradientDescent")()
+    builder = Builder({}, steps_per_epoch)
+    built = builder.build("procedures", value, "procedure")
+    builder.finish()
+    name = object_name(value)
+    try:
+        built.prepare(model, steps_per_epoch, load, class_names)
+    except DataError as error:
+        raise DataError(f"{value.place}: {join('procedure', name)}: {error}") from error
+    except ValueError as error:
+        place, path = (value.get(name) or value) if value.is_mapping else value, join("procedure", name)
+        if keys := getattr(error, "wired", []):
+            place, path = _wired(value, path, keys)
+        raise RecipeError([Problem(place.place, path, f"{one_line(error).removesuffix('.')}.")]) from error
+    return built
+
+
+def _sequential(
+    builder: Builder, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any] | None, name: str
+) -> Any:
+    """A list of layers, each called in turn so that what does not fit is reported at its own line."""
+    import keras
+
+    layers = builder.listed("layers", value, "model")
+    builder.finish()
+    if "directions" in facts:
+        message = "the data are sentences and their translations: name an architecture for them, such as Seq2Seq"
+        raise RecipeError([Problem(value.place, "model", message)])
+    if "features" in facts:
+        if not isinstance(layers[0], keras.utils.FeatureSpace):
+            message = "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
+            raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
+        if batches is None:
+            raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
+        columns = functools.partial(_adapt_columns, layers[0], batches)
+        _adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
+        inputs, x = feature_columns.inputs(layers[0]), layers[0].get_encoded_features()
+        for index, layer in enumerate(layers[1:], start=1):
+            x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
+        return feature_columns.model(inputs, x, name)
+    shape, dtype = tuple(facts["input_shape"]), facts.get("input_dtype", "float32")
+    inputs = x = keras.Input(shape, batch_size=facts.get("rows"), dtype=dtype)
+    for index, layer in enumerate(layers):
+        if isinstance(layer, keras.utils.FeatureSpace):
+            message = "encodes the columns of a table; these data are arrays. Remove it."
+            raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
+        if hasattr(layer, "mix"):
+            message = "mixes examples and their targets, which a model can't: put it in data.augment"
+            raise RecipeError([Problem(value.data[index].place, f"model[{index}].{type(layer).__name__}", message)])
+        adapt: Callable[[], None] | None = None
+        if batches is not None and hasattr(layer, "adapt") and not _given_state(value.data[index]):
+            before = keras.Model(inputs, x) if index else None
+            adapt = functools.partial(_adapt_to, layer, before, batches)
+
+        x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
+    built = builder.attempt(lambda: keras.Model(inputs, x, name=name), value, "model")
+    builder.finish()  # two layers of one name
+    if all(isinstance(layer, keras.layers.Layer) for layer in layers):  # wirings, such as Residual, are none
+        return keras.Sequential([inputs, *layers], name=name)
+    return built
+
+
+def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: Callable[[], None] | None) -> Any:
+    name = object_name(value)
+    path = f"{path}.{name}" if name else path
+    if adapt is not None:
+        _adapt(builder, adapt, value, path)
+    try:
+        return layer(x)
+    except Exception as error:  # of Keras: told at the innermost layer that the recipe names
+        value, path = _wired(value, path, getattr(error, "wired", []))
+    y = builder.attempt(lambda: layer(x), value, path)
+    builder.finish()
+    return y
+
+
+def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, str]:
+    """The layer inside a wiring (Residual, Branches, Repeat) that `keys` lead to, with its place in the recipe."""
+    for key in keys:
+        if isinstance(key, str):
+            name = object_name(value)
+            body = value.data[name] if name is not None and value.is_mapping else value
+            inner = body.get(key)
+            value, path = (body, path) if inner is None else (inner, f"{path}.{key}")
+        elif value.is_list:
+            value, path = value.data[key], f"{path}[{key}]"
+            path = join(path, object_name(value)) if object_name(value) else path
+    return value, path
+
+
+def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable[[], Any]) -> None:
+    """Adapt a layer to what the layers before it make of the data."""
+    with _precision_of_variables([layer]):
+        layer.adapt(batches() if before is None else batches().map(before))
+
+
+def _adapt_columns(space: Any, batches: Callable[[], Any]) -> None:
+    """Adapt a `FeatureSpace`, each of whose columns has a layer of its own."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    with _precision_of_variables([layer for layer in space.preprocessors.values() if hasattr(layer, "adapt")]):
+        keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
+        try:
+            feature_columns.adapt(space, batches())
+        finally:
+            keras.config.set_dtype_policy(policy)
+
+
+@contextmanager
+def _precision_of_variables(layers: Sequence[Any]) -> Iterator[None]:
+    """Let layers compute as their variables are kept, float32 under a mixed policy.
+
+    In such a policy's computing precision Keras's `Normalization` would add up bfloat16 means, and fails at it.
+    """
+    policies = [layer.dtype_policy for layer in layers]
+    for layer, policy in zip(layers, policies, strict=True):
+        layer.dtype_policy = policy.variable_dtype
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
+            if policy.compute_dtype != policy.variable_dtype and hasattr(layer, "finalize_state"):
+                layer.finalize_state()  # what is computed with is cast anew, as when the layer is loaded
+
+
+def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:
+    """Adapt a layer; what TensorFlow raises while it reads the data is left to whoever reads them."""
+    import tensorflow as tf
+
+    failures: list[tf.errors.OpError] = []
+
+    def reading() -> None:
+        try:
+            adapt()
+        except tf.errors.OpError as error:
+            failures.append(error)
+
+    builder.attempt(reading, value, path)
+    builder.finish()
+    if failures:
+        raise failures[0]
+
+
+def _given_state(value: Value) -> bool:
+    body = value.data[object_name(value)] if value.is_mapping else None
+    return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
+
+
+def _layer(layer_class: Any, **arguments: Any) -> Any:
+    """Make a layer; a `FeatureSpace` takes columns of any name."""
+    if layer_class.__name__ == "FeatureSpace":
+        return feature_columns.feature_space(layer_class, **arguments)
+    return layer_class(**arguments)
+
+
+def _optimizer(steps: int) -> Callable[..., Any]:
+    """What makes an optimizer for a training of so many steps, its schedules included."""
+
+    def make(optimizer_class: Any, **arguments: Any) -> Any:
+        from dltool.training.scheduled_optimizer import make_optimizer
+
+        return make_optimizer(optimizer_class, arguments, steps)
+
+    return make
+
+
+def _scope(name: str) -> str:
+    """A name that TensorFlow takes for a scope: letters and digits of ASCII, '_' and '.'."""
+    safe = re.sub(r"[^A-Za-z0-9_.]", "_", name)
+    return safe if safe[:1].isalnum() else f"model{safe}"
+
+
+def _policy(name: str) -> Any:
+    import keras
+
+    return keras.dtype_policies.get(name)

@@ -1,0 +1,1 @@
+"""Run directories: trained, opened, resumed."""

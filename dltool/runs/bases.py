@@ -1,0 +1,120 @@
+"""What a recipe's model starts from: pre-trained files, recorded with a run, compared on resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from dltool.errors import Problem, RecipeError, UsageError
+from dltool.library.layers._learned_file import learned_file
+from dltool.recipe.reading import Recipe
+from dltool.recipe.values import Value, join
+from dltool.runs import directory
+from dltool.runs.directory import RunDirectory
+
+LAYER = "Pretrained"
+TEACHER = ("procedure.Distill", "Distill.teacher")  # ends of paths in a recipe
+FILES = (".h5", ".keras")  # as `weights` of a net of keras.applications
+
+
+def records(recipe: Recipe) -> list[dict[str, str]]:
+    """Where in the recipe, which file, and its SHA-256; a file that is not there is left to building the model."""
+    found = []
+    for path, value in _sources(recipe.root["model"], "model"):
+        try:
+            file = learned_file(value.data) if path.rpartition(".")[2] != "weights" else value.data
+            with open(file, "rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        except (OSError, ValueError):
+            continue
+        found.append({"at": path, "source": _absolute(value.data), "sha256": digest})
+    return found
+
+
+def check_same(run: RunDirectory, recipe: Recipe) -> None:
+    """Raise unless the run's bases are what they were when it began.
+
+    Raises:
+        UsageError: a base has changed.
+    """
+    if not (run / directory.BASES).is_file():
+        return
+    with run.reading(directory.BASES):
+        before = {one["at"]: one["sha256"] for one in run.read_json(directory.BASES).get("bases", [])}
+    for one in records(recipe):
+        old = before.get(one["at"])
+        if old is not None and old != one["sha256"]:
+            raise UsageError(
+                f"{run}: the base {one['source']} ({one['at']}) has changed since. Train anew with another --out, or "
+                "go on with --accept-changes: the run's own state has all of its weights."
+            )
+
+
+def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
+    """Raise if a training into `run` would remove what it starts from: a base, or a teacher.
+
+    Args:
+        recipe: as given, whose places the error tells.
+    Raises:
+        RecipeError: it would.
+    """
+    named = _sources(recipe.root["model"], "model")
+    if (procedure := recipe.get("procedure")) is not None:
+        named += [(at, one) for at, one in procedure.walk("procedure") if at.endswith(TEACHER)]
+    problems = []
+    for at, value in named:
+        if not isinstance(value.data, str) or not _is_removed(_real(Path(value.data).expanduser()), run.path):
+            continue
+        message = f"is in {run}, which this training replaces: give another --out, or copy that run first."
+        problems.append(Problem(value.place, at, message))
+    if problems:
+        raise RecipeError(problems)
+
+
+def _is_removed(file: Path, run: Path) -> bool:
+    """Whether a file or folder is a run directory or one of those that its training replaces."""
+    if not file.is_relative_to(folder := _real(run)):
+        return False
+    within = file.relative_to(folder).parts
+    return not within or within[0] in {Path(name).parts[0] for name in directory.OWN}
+
+
+def _real(path: Path) -> Path:
+    """A path with links followed; `resolve` would raise on links that lead to themselves."""
+    return Path(os.path.realpath(path))
+
+
+def absolute(model: Any) -> Any:
+    """A recipe's model in plain words with the paths of its bases absolute."""
+    if isinstance(model, list):
+        return [absolute(item) for item in model]
+    if not isinstance(model, dict):
+        return model
+    changed = {key: absolute(value) for key, value in model.items()}
+    body = changed.get(LAYER)
+    if isinstance(body, str):
+        changed[LAYER] = _absolute(body)
+    elif isinstance(body, dict) and isinstance(body.get("source"), str):
+        changed[LAYER] = {**body, "source": _absolute(body["source"])}
+    if isinstance(changed.get("weights"), str) and changed["weights"].endswith(FILES):
+        changed["weights"] = _absolute(changed["weights"])
+    return changed
+
+
+def _sources(value: Value, path: str) -> list[tuple[str, Value]]:
+    """The values below one that name a base's file, with their paths."""
+    found = []
+    for at, one in value.walk(path):
+        above, _, key = at.rpartition(".")
+        if not isinstance(one.data, str):
+            continue
+        within = above.rpartition(".")[2].partition("[")[0]
+        if key == LAYER or (key == "source" and within == LAYER) or (key == "weights" and one.data.endswith(FILES)):
+            found.append((at if key != LAYER else join(at, "source"), one))
+    return found
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolve() would follow links

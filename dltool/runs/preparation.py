@@ -1,0 +1,235 @@
+"""A recipe's model compiled for its data: what training, init-stats and a range test begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool.data.base import TokenDataset
+from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages
+from dltool.recipe import build, reading
+from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
+from dltool.recipe.reading import Recipe
+from dltool.runs import directory, resume
+from dltool.runs.directory import RunDirectory
+from dltool.training import backend, metric_readings, predictions
+
+if TYPE_CHECKING:
+    from dltool.data.base import Dataset, Vocabulary
+    from dltool.data.pipelines.base import Pipeline
+
+DEFAULT_SEED = 0
+
+
+def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto") -> Preparation:
+    """A recipe's model ready for its first step; of a run directory, with the weights that it has learned.
+
+    Args:
+        source: a recipe's file or bundled name, or a run directory.
+        overrides: `key=value` texts.
+        device: "auto", "cpu" or "gpu".
+    Raises:
+        RecipeError, UsageError, DataError: as `experiment.train`; also if overrides change the shape of a run's model.
+    """
+    run = RunDirectory(Path(source))
+    if not reading.holds((run / directory.RECIPE).is_file):
+        return Preparation.of(build.load(source, overrides), device)
+    one = reading.load(run / directory.RECIPE, overrides)
+    dataset = resume.own_dataset(one, run)
+    prepared = Preparation.of(one, device, resume.own_vocabulary(run), dataset)
+    weights = run.load_model().get_weights()
+    try:
+        prepared.model.set_weights(weights)
+    except ValueError as error:
+        raise UsageError(f"{run}: its weights do not fit the model as overridden: {build.one_line(error)}") from error
+    for layer in prepared.model._flatten_layers(include_self=False):
+        if hasattr(layer, "finalize_state"):  # Normalization keeps what it computes of its weights
+            layer.finalize_state()
+    return prepared
+
+
+class Preparation:
+    """A model compiled and built for its data, ready for its first step.
+
+    Args:
+        recipe: checked by `build.check`.
+        data: the recipe's.
+        seed: of the order of examples.
+    Raises:
+        RecipeError: model, loss, metrics or settings do not fit the data or each other.
+    """
+
+    def __init__(self, recipe: Recipe, data: Data, seed: int) -> None:
+        self.recipe, self.data, self.seed = recipe, data, seed
+        self.batch_size: int = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+        self.epochs = recipe.epochs
+        self.train = data.pipeline("train", self.batch_size, training=True)
+        self.validation = self._validation()
+        self.steps = self._steps_per_epoch()
+        messages.status("building the model ...")
+        with data.explained():
+            self.model = build.model(recipe, data.facts, self.train.inputs)
+            build.compile(recipe, self.model, data.facts, self.steps)
+            class_names = data.facts.get("class_names")
+            self.procedure = build.procedure(recipe, self.model, self.steps, directory.load_model, class_names)
+            self.augment = build.augmentation(recipe, data.facts, self.train.inputs, self.model.loss)
+            self._check_outputs()
+            self.logs = self._build_state()  # names of the loss and the metrics
+            self.notes = metric_readings.notes(self.model)  # where loss and metrics read outputs in different ways
+        if recipe.setting("compile", "run_eagerly", default=False):
+            import tensorflow as tf
+
+            tf.config.run_functions_eagerly(True)
+        self.class_weight = self._class_weight()
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        device: str = "auto",
+        vocabulary: Vocabulary | None = None,
+        dataset: Dataset | None = None,
+    ) -> Preparation:
+        """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
+
+        Args:
+            vocabulary: a run's own, for its text.
+            dataset: the recipe's, if it is there already.
+        """
+        dataset = dataset or build.dataset(recipe.section("data", "dataset"))
+        seed = recipe.setting("seed", default=DEFAULT_SEED)
+        backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
+        build.check(recipe)
+        data = Data.of(recipe, dataset, vocabulary)
+        backend.begin_anew(seed, recipe.setting("dtype_policy"))
+        return cls(recipe, data, seed)
+
+    def fit_arguments(self) -> dict[str, Any]:
+        """Arguments of `procedure.fit` beside the model and who watches: data, epochs and how to execute."""
+        setting = self.recipe.setting
+        return {
+            "train": self.train,
+            "validation": self.validation,
+            "epochs": self.epochs,
+            "augment": self.augment,
+            "shuffle": setting("fit", "shuffle", default=True),
+            "class_weight": self.class_weight,
+            "steps_per_epoch": setting("fit", "steps_per_epoch"),
+            "validation_steps": setting("fit", "validation_steps"),
+            "validation_freq": setting("fit", "validation_freq", default=1),
+            "steps_per_execution": self._steps_per_execution(),
+            "jit_compile": self._jit_compile(),
+            "seed": self.seed,
+        }
+
+    def _validation(self) -> Pipeline | None:
+        """The validation split's batches; settings of validation without one are an error."""
+        if "validation" not in self.data.splits:
+            for key in ("validation_batch_size", "validation_steps", "validation_freq"):
+                value = self.recipe.get("fit", key)
+                if value is not None and value.data is not None:
+                    message = "there is no validation split: set data.validation_split, or remove this."
+                    raise RecipeError([Problem(value.key or value.place, f"fit.{key}", message)])
+            return None
+        size = self.recipe.setting("fit", "validation_batch_size")
+        if size is None:  # validation_steps counts batches of batch_size, as Keras does
+            counted = self.recipe.setting("fit", "validation_steps") is not None
+            size = self.batch_size if counted else self.data.evaluation_batch(self.batch_size)
+        elif self.data.rows is not None and size != self.data.rows:
+            message = f"the model's state has {self.data.rows} rows, those of fit.batch_size. Remove this."
+            raise RecipeError([Problem(self._place("validation_batch_size"), "fit.validation_batch_size", message)])
+        return self.data.pipeline("validation", size)
+
+    def _place(self, key: str) -> Place:
+        value = self.recipe.section("fit", key)
+        return value.key or value.place
+
+    def _steps_per_epoch(self) -> int:
+        asked = self.recipe.get("fit", "steps_per_epoch")
+        if asked is None or asked.data is None:
+            return self.train.steps
+        if asked.data > self.train.steps:
+            message = f"must be at most {self.train.steps}, the batches of the training split. Got {asked.data}."
+            raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
+        return asked.data
+
+    def _build_state(self) -> list[str]:
+        """Create optimizer slots and metric variables on a first batch; the names of the logs."""
+        from dltool.training.counting import count
+        from dltool.training.evaluation import figures_of
+
+        model = self.model
+        count(model)
+        x, y = next(self.train.batches(1))
+        predicted = predictions.every_output(model, x)
+        self._fitting("loss", lambda: model.compute_loss(x, y, predicted, None, training=False), predicted, y)
+        self._fitting("metrics", lambda: model.compute_metrics(x, y, predicted, None), predicted, y)
+        self._check_metrics()
+        model.optimizer.build(model.trainable_variables)
+        logs = list(figures_of(model))
+        model.reset_metrics()
+        return ["loss", *(name for name in logs if name != "loss")]
+
+    def _fitting(self, key: str, action: Callable[[], Any], predicted: Any, y: Any) -> None:
+        """Compute the loss or the metrics once; what they raise is about the recipe."""
+        try:
+            action()
+        except DltoolError:
+            raise
+        except Exception as error:  # Keras and TensorFlow raise many kinds
+            value = self.recipe.get("compile", key) or self.recipe.section("compile")
+            message = f"does not fit the model's outputs and the data's targets: {build.one_line(error)} "
+            message += f"Outputs have shape {_shapes(predicted)}, targets {_shapes(y)}."
+            raise RecipeError([Problem(value.place, f"compile.{key}", message)]) from error
+
+    def _check_metrics(self) -> None:
+        """Raise if a metric gives no figure of this model."""
+        compiled, value = self.model._compile_metrics, self.recipe.section("compile")
+        problems = []
+        for metric in () if compiled is None else compiled.metrics:
+            if (message := metric_readings.problem(metric, self.model)) is not None:
+                place = (value.get("metrics") or value.get("weighted_metrics") or value).place
+                problems.append(Problem(place, f"compile.metrics.{type(metric).__name__}", message))
+        if problems:
+            raise RecipeError(problems)
+
+    def _check_outputs(self) -> None:
+        problem = predictions.outputs_problem(self.model, self.data.facts.get("num_classes"))
+        if problem is not None:
+            value = self.recipe.section("model")
+            last = len(value.data) - 1 if value.is_list else None
+            place, path = (value.place, "model") if last is None else (value.data[last].place, f"model[{last}]")
+            raise RecipeError([Problem(place, path, problem)])
+
+    def _class_weight(self) -> Any:
+        from dltool.training.class_weighting import class_weights
+
+        value = self.recipe.get("fit", "class_weight")
+        if value is None or value.data is None:
+            return None
+        if isinstance(self.data.dataset, TokenDataset):
+            message = "weighs classes of examples; of text each token is one. Remove it."
+            raise RecipeError([Problem(value.place, "fit.class_weight", message)])
+        weights, facts = value.plain(), self.data.facts
+        try:
+            counts = self.data.class_counts("train") if weights == "balanced" else None
+            return class_weights(weights, facts.get("num_classes") or 0, facts.get("class_names") or (), counts)
+        except ValueError as error:
+            raise RecipeError([Problem(value.place, "fit.class_weight", str(error))]) from error
+
+    def _steps_per_execution(self) -> int | None:
+        asked = self.recipe.setting("compile", "steps_per_execution", default="auto")
+        return None if asked == "auto" else asked
+
+    def _jit_compile(self) -> bool:
+        from dltool.training.fusion.execution import xla_pays
+
+        asked = self.recipe.setting("compile", "jit_compile", default="auto")
+        return xla_pays(self.model, *self.procedure.models) if asked == "auto" else asked
+
+
+def _shapes(tensors: Any) -> str:
+    import tensorflow as tf
+
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tf.nest.flatten(tensors))

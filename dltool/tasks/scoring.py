@@ -1,0 +1,41 @@
+"""How probable a language model finds a text, its state carried through the whole of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dltool.decoding.carrying import carrying, check
+from dltool.ops.recurrence import state
+from dltool.training.fusion import fused_recurrence
+
+WINDOW = 256  # tokens a call; the result depends on it by rounding alone: between calls a state is of the model's type
+
+
+def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
+    """-ln p of each token given all before it, float32 (tokens - 1,); the first is only a condition.
+
+    Args:
+        model: of tokens (batch, time) to logits (batch, time, tokens).
+        tokens: int (tokens,), at least two.
+    Raises:
+        ValueError: the model can't read a text in parts.
+    """
+    reader = carrying(model, rows=1)
+    check(model, reader, rows=1)
+    fused_recurrence.fuse(reader)
+    state.reset(reader)
+
+    @tf.function(reduce_retracing=True)
+    def score(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        logits = tf.cast(reader(x[tf.newaxis], training=False)[0], tf.float32)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+
+    tokens = np.asarray(tokens, np.int32)
+    found = []
+    for start in range(0, len(tokens) - 1, WINDOW):
+        window = tf.constant(tokens[start : start + WINDOW + 1])
+        found.append(score(window[:-1], window[1:]).numpy())
+    return np.concatenate(found)

@@ -1,0 +1,1 @@
+"""Training: procedures, fused kernels, evaluation, backend, progress."""

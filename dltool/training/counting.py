@@ -1,0 +1,221 @@
+"""Figures of a model by what they count, examples or tokens, however the data fall into batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from dltool.ops.crossentropy import merged
+from dltool.training.metric_readings import take_indices
+
+_COUNTS = "_dltool_counts"  # an attribute of a compiled model that counts already
+
+
+def count(model: Any) -> None:
+    """Let loss and metrics of a compiled model weigh what they count; a second time changes nothing.
+
+    Keras weighs the loss of a batch by its examples, although a loss with a mask is the mean over its tokens, and a
+    metric weighs tokens by 1 / (padded length of their batch); so these figures depend on the batch size. Here
+
+        loss = sum over batches of n_b * loss_b / sum over batches of n_b,
+
+    n_b being what loss_b is the mean over: tokens that are not masked, examples where there is one value an example,
+    weights where the reduction divides by them. A loss with the reduction "sum" is the sum over all batches, and one
+    with none the mean. Penalties of activities, which Keras divides by the examples of a batch, weigh those. Metrics
+    see tokens without their padding, as examples.
+
+    Args:
+        model: compiled. What it is saved with stays the same.
+    """
+    if model._compile_loss is None:
+        return
+    counts = vars(model).get(_COUNTS)
+    if counts is None or counts.tracker is not model._loss_tracker:  # compiled anew
+        counts = _Counts(model)
+        vars(model)[_COUNTS] = counts  # past Keras's tracking
+    counts.attach()
+
+
+def same_count(loss: Any) -> Any:
+    """Return the Keras loss that a model's own, perhaps counting loss stands for."""
+    return loss.loss if isinstance(loss, _CountedLoss) else loss
+
+
+def reads_indices(loss: Any) -> bool:
+    """Return whether a loss takes the classes of its targets as indices, one an example or token."""
+    from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    sparse = (keras.losses.SparseCategoricalCrossentropy, LabelSmoothedCrossentropy)
+    return isinstance(loss, sparse) or loss is keras.losses.sparse_categorical_crossentropy
+
+
+class _Counts:
+    """What the losses of a model have counted last, and the tracker that weighs by it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.tracker = model, model._loss_tracker
+        self.last: _CountedLoss | None = None
+        self.apart = _penalises_activity(model)  # whether penalties need a mean of their own
+        self.tracker.update_state = self._update_loss
+        if self.apart or _is_sum(model.loss):
+            self._keep_apart()
+        if model._compile_metrics is not None:
+            _see_tokens(model._compile_metrics)
+
+    def attach(self) -> None:
+        """Wrap the losses that are there; those that Keras has not made yet, once they are."""
+        compiled = self.model._compile_loss
+        if compiled.built:
+            self._wrap(compiled)
+        elif "build" not in vars(compiled):
+            build = compiled.build
+
+            def build_counted(y_true: Any, y_pred: Any) -> None:
+                build(y_true, y_pred)
+                self._wrap(compiled)
+
+            compiled.build = build_counted
+
+    def _wrap(self, compiled: Any) -> None:
+        compiled._flat_losses = [
+            held if isinstance(held.loss, _CountedLoss) else held._replace(loss=_CountedLoss(held.loss, self))
+            for held in compiled._flat_losses
+        ]
+
+    def _keep_apart(self) -> None:
+        tracker = self.tracker
+        self.penalties = tracker.add_variable((), "zeros", name="penalties")
+        self.examples = tracker.add_variable((), "zeros", name="examples")
+        self.apart = True
+        reset = tracker.reset_state
+
+        def reset_state() -> None:
+            reset()
+            self.penalties.assign(0)
+            self.examples.assign(0)
+
+        def result() -> Any:
+            mean = tracker.total if _is_sum(self.model.loss) else ops.divide_no_nan(tracker.total, tracker.count)
+            return mean + ops.divide_no_nan(self.penalties, self.examples)
+
+        tracker.reset_state, tracker.result = reset_state, result
+
+    def _update_loss(self, loss: Any, sample_weight: Any = None) -> None:
+        """As `keras.metrics.Mean.update_state`, weighing by what the loss has counted."""
+        last, self.last = self.last, None
+        examples = ops.cast(1 if sample_weight is None else sample_weight, "float32")
+        number = examples if last is None else last.number
+        loss = ops.cast(loss, "float32")
+        if loss.shape.rank:  # the reduction is none: one value an example or token
+            loss = ops.divide_no_nan(ops.sum(loss), number)
+        if self.apart:
+            penalty = ops.cast(sum(ops.sum(one) for one in self.model.losses), "float32")
+            self.penalties.assign_add(penalty * examples)
+            self.examples.assign_add(examples)
+            loss -= penalty
+        is_sum = _is_sum(self.model.loss)
+        self.tracker.total.assign_add(loss if is_sum else loss * number)
+        self.tracker.count.assign_add(number)
+
+
+class _CountedLoss:
+    """A loss of Keras that remembers how many values its mean is over."""
+
+    def __init__(self, loss: Any, counts: _Counts) -> None:
+        self.loss, self.counts, self.number = loss, counts, None
+        self._values: Any = None
+        call = loss.call
+
+        def remembering(y_true: Any, y_pred: Any) -> Any:
+            self._values = call(y_true, y_pred)
+            return self._values
+
+        loss.call = remembering
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        mask = getattr(y_pred, "_keras_mask", None)  # lost where predictions are cast
+        found = self.loss(y_true, y_pred, sample_weight)
+        values, self._values = self._values, None
+        own = getattr(values, "_keras_mask", None)
+        mask = own if mask is None else mask if own is None else ops.logical_and(mask, own)
+        self.number = _number(values, mask, sample_weight, self.loss.reduction)
+        self.counts.last = self
+        return found
+
+
+def _number(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -> Any:
+    """How many values of a loss a mean is over, or their total weight: a float32 scalar."""
+    if reduction == "mean_with_sample_weight" and sample_weight is not None:
+        weights = ops.cast(sample_weight, "float32")
+        if mask is not None:
+            mask = ops.cast(mask, "float32")
+            weights = ops.expand_dims(weights, -1) if len(weights.shape) < len(mask.shape) else weights
+            weights = weights * mask
+        return ops.sum(weights)
+    if mask is not None:
+        return ops.sum(ops.cast(mask, "float32"))
+    return tf.cast(tf.size(values), tf.float32)
+
+
+def _see_tokens(metrics: Any) -> None:
+    """Let compiled metrics see the tokens of all sequences as examples, those that are masked with a weight of 0."""
+    update = metrics.update_state
+
+    def update_state(y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if not metrics.built:
+            metrics.build(y_true, y_pred)
+        for metric in metrics.metrics:
+            take_indices(metric)
+        axes = 0 if tf.nest.is_nested(y_true) or tf.nest.is_nested(y_pred) else _axes_of_tokens(y_true, y_pred)
+        if not axes:
+            update(y_true, y_pred, sample_weight)
+            return
+        mask = getattr(y_pred, "_keras_mask", None)
+        y_true, y_pred = merged(y_true, axes), merged(y_pred, axes)
+        held = None if mask is None else ops.cast(ops.reshape(mask, (-1,)), "float32")
+        weights = held
+        if sample_weight is not None:
+            shape = tf.shape(y_true)[:1] if mask is None else tf.shape(mask)
+            weights = _each_token(sample_weight, shape)
+            weights = weights if held is None else weights * held
+        for listed, weight in ((metrics._flat_metrics, held), (metrics._flat_weighted_metrics, weights)):
+            for metric in (one for one in listed if one):
+                metric.update_state(y_true, y_pred, weight)
+
+    metrics.update_state = update_state
+
+
+def _axes_of_tokens(y_true: Any, y_pred: Any) -> int:
+    """How many leading axes, of examples and their tokens, metrics see as one; 0 where examples are what is counted."""
+    mask = getattr(y_pred, "_keras_mask", None)
+    if mask is not None:
+        axes = len(mask.shape)
+        return axes if 1 < axes <= min(len(y_true.shape), len(y_pred.shape)) else 0
+    sparse = len(y_true.shape) == len(y_pred.shape) - 1 and _is_integer(y_true)
+    return len(y_true.shape) if sparse and len(y_true.shape) > 1 else 0
+
+
+def _is_integer(values: Any) -> bool:
+    return "int" in keras.backend.standardize_dtype(values.dtype)
+
+
+def _each_token(sample_weight: Any, shape: Any) -> Any:
+    """A weight a token, float32 (tokens,), of weights of tokens or of their examples."""
+    weights = ops.cast(sample_weight, "float32")
+    if len(weights.shape) == 1:
+        weights = ops.expand_dims(weights, -1)
+    return tf.reshape(tf.broadcast_to(weights, shape), [-1])
+
+
+def _is_sum(loss: Any) -> bool:
+    return any(getattr(one, "reduction", None) == "sum" for one in tf.nest.flatten(loss))
+
+
+def _penalises_activity(model: Any) -> bool:
+    """Return whether a layer's outputs, not only its weights, add to the loss."""
+    layers = model._flatten_layers(include_self=False)
+    return any(getattr(layer, "activity_regularizer", None) is not None for layer in layers)

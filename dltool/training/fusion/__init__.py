@@ -1,0 +1,1 @@
+"""Faster kernels with the same results."""

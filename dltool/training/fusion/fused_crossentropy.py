@@ -1,0 +1,72 @@
+"""Cross-entropy over many classes, computed a few rows at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+from dltool.ops.crossentropy import crossentropy
+from dltool.training.counting import same_count
+
+MANY = 1024  # classes from which on it is worth a loop
+
+
+def fuse(model: Any) -> bool:
+    """Let a model's cross-entropy of logits and class indices be computed by `crossentropy`, from now on.
+
+    The same value, equal to rounding, in training and evaluation; TokenAccuracy and Perplexity take what it found of
+    each row.
+
+    Args:
+        model: compiled, its loss built: `compute_loss` was called.
+    Returns:
+        Whether it was done now: of a single output with 1,024 classes or more in the last axis, and as its loss
+            LabelSmoothedCrossentropy, or SparseCategoricalCrossentropy of logits without a class that is ignored.
+            What the model was compiled with, and is saved with, stays as it was.
+    Limits: nothing is fused where there is a GPU, nor what computes in another type than float32; not for XLA, also
+        not later.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if tf.config.get_visible_devices("GPU") or compiled is None or not compiled.built:
+        return False
+    if not model.built or len(getattr(model, "outputs", None) or ()) != 1 or len(compiled._flat_losses) != 1:
+        return False
+    (held,), shape = compiled._flat_losses, model.outputs[0].shape
+    loss = same_count(held.loss)
+    smoothing = _smoothing(loss, len(shape))
+    if smoothing is None or loss.dtype != "float32" or (shape[-1] or 0) < MANY:
+        return False
+    compiled._flat_losses = [held._replace(loss=_RowwiseCrossentropy(smoothing, loss))]
+    return True
+
+
+def _smoothing(loss: Any, rank: int) -> float | None:
+    """Of a loss that `crossentropy` computes, else None."""
+    if type(loss) is LabelSmoothedCrossentropy:
+        return float(loss.label_smoothing)
+    if type(loss) is not keras.losses.SparseCategoricalCrossentropy:
+        return None
+    fits = loss.from_logits and loss.ignore_class is None and loss._fn_kwargs["axis"] in (-1, rank - 1)
+    return 0.0 if fits else None
+
+
+class _RowwiseCrossentropy(keras.losses.Loss):
+    """What `like` gives, a Loss, by `crossentropy`."""
+
+    def __init__(self, smoothing: float, like: Any) -> None:
+        super().__init__(like.name, like.reduction, like.dtype)
+        self.smoothing = smoothing
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        # Loss.__call__ casts what it is given to float32, which for all logits at once is a large part of the work
+        nats = crossentropy(tf.convert_to_tensor(y_pred), y_true, self.smoothing)
+        mask = getattr(y_pred, "_keras_mask", None)
+        if mask is not None:
+            nats._keras_mask = mask
+        return super().__call__(y_true, nats, sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred  # the nats of each row
