@@ -18,10 +18,10 @@ HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn", "matplotl
 HELP_SECONDS, LIGHT_SECONDS = 0.7, 1.2  # twice what an idle machine takes and more: a loaded one must not fail
 WATCHED = """
 import json, sys
-from dltool import cli
+from dltool.cli import app
 try:
     sys.argv[0] = "dltool"
-    cli.main()
+    app.main()
 finally:
     print(json.dumps(sorted(sys.modules.keys() & set(%r))), file=sys.stderr)
 """

@@ -17,7 +17,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from tests.test_cli_light import LIGHT_SECONDS, watched
 
 from dltool.cli import lr_schedule
 from dltool.library.schedules._base import Schedule
@@ -37,6 +36,7 @@ from dltool.lr_schedule import plan as planning
 from dltool.lr_schedule import plateau, schedule_figures, schedule_warnings
 from dltool.output.terminal_plot import Curve, plot
 from dltool.recipe import builder, catalogue, keras_source, reading
+from tests.cli.test_cli_light import LIGHT_SECONDS, watched
 from tests.command_line import Done, run, write_quick
 
 TINY = """\
@@ -175,13 +175,13 @@ def test_a_missing_table_is_the_usual_error_unless_the_steps_are_given(
 
 SHOWN = """
 import contextlib, io, json, sys
-from dltool import cli
+from dltool.cli import app
 shown = {}
 for command in json.loads(sys.argv[1]):
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            cli.main(command)
+            app.main(command)
         except SystemExit as ended:
             shown[command[1]] = [ended.code or 0, said.getvalue()]
 print(json.dumps([shown, sorted(sys.modules)]))

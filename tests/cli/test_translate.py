@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_translation_training import RECIPE
 
 from tests.command_line import Done, run, spawn, trained
+from tests.runs.test_translation_training import RECIPE
 
 LINES = "twelve\n\n \tnine hundred\tand\x0bone 🦓\r\nforty-two\n"
 

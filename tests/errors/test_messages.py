@@ -151,7 +151,7 @@ def test_commands_work_where_unicode_cannot_be_shown(
 def test_the_c_locale_reads_names_and_values_beyond_ascii(fruit: Path) -> None:
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     environment.pop("PYTHONIOENCODING", None)
-    program = "import sys\nfrom dltool import cli\ncli.main(sys.argv[1:])"
+    program = "import sys\nfrom dltool.cli import app\napp.main(sys.argv[1:])"
     command = [sys.executable, "-c", program, "lr-schedule", "ü.yaml", "--format", "json"]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

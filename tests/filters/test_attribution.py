@@ -95,8 +95,9 @@ def test_more_than_80_percent_of_the_mass_lies_in_the_patch_and_deletion_finds_i
     assert maps.shape == (100, SIDE, SIDE)
     mass = np.abs(maps)
     assert ((mass * inside).sum((1, 2)) / mass.sum((1, 2))).mean() > 0.8
-    deleted = DeletionScore(trained)(x[:32], y[:32], maps[:32])
-    assert (deleted.scores < deleted.random_scores).mean() > 0.9
+    deleted = DeletionScore(trained)(x[:64], y[:64], maps[:64])
+    # Three seeds on two processors gave 0.88 to 1. Chance is 0.5, with a standard deviation of 0.06.
+    assert (deleted.scores < deleted.random_scores).mean() > 0.75
 
 
 def test_guided_fails_the_random_weights_check_on_a_bright_patch(trained: keras.Model) -> None:

@@ -45,11 +45,13 @@ def test_known_names_of_a_kind_can_all_be_found(kind: str, some: set[str]) -> No
     assert all(catalogue.find(kind, name) is not None for name in known)
 
 
-@pytest.mark.parametrize("kind", sorted(path.parent.name for path in catalogue.PACKAGE.glob("*/__init__.py")))
+@pytest.mark.parametrize(
+    "kind", ["procedures", *sorted(path.name for path in (catalogue.PACKAGE / "library").iterdir() if path.is_dir())]
+)
 def test_own_names_are_those_of_the_syntax_trees(kind: str) -> None:
     by_tree = {
-        node.name: f"dltool.{kind}.{path.stem}"
-        for path in (catalogue.PACKAGE / kind).glob("[!_]*.py")
+        node.name: ".".join(["dltool", *catalogue.folder(kind).split("/"), path.stem])
+        for path in (catalogue.PACKAGE / catalogue.folder(kind)).glob("[!_]*.py")
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name.lower() == path.stem.replace("_", "")
     }

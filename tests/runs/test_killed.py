@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.test_resume import RECIPE, arrays, history
 
 from tests.command_line import spawn
+from tests.runs.test_resume import RECIPE, arrays, history
 
 KILLS = int(os.environ.get("DLTOOL_TEST_KILLS", "50"))  # a kind of problem
 CALLBACKS = """\

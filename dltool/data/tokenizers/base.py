@@ -83,7 +83,8 @@ class Decoder:
 
 def kinds() -> list[str]:
     """The names of all tokenizers: one a file of this folder."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem != "base")
+    other = ("base", "sentence_pieces")
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in other)
 
 
 def find(kind: str) -> Any:
