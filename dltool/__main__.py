@@ -9,7 +9,7 @@ _HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PT
 if sys.path and not sys.flags.safe_path and os.path.realpath(sys.path[0]) != _HOME:
     del sys.path[0]
 
-from dltool.cli.app import main  # noqa: E402
+from dltool.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

@@ -54,7 +54,7 @@ def test_the_wheel_gives_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         (points,) = (name for name in file.namelist() if name.endswith(".dist-info/entry_points.txt"))
         lines = file.read(points).decode().split("\n")
-    assert lines[:2] == ["[console_scripts]", "dltool = dltool.cli.app:main"]
+    assert lines[:2] == ["[console_scripts]", "dltool = dltool.cli:main"]
 
 
 def test_an_unpacked_wheel_finds_its_recipes(wheel: Path, tmp_path: Path) -> None:
