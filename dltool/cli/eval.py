@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool.cli.requirement import Requirement
-from dltool.errors import DataError, Mistakes, RequirementError, UsageError, messages
+from dltool.errors import DataError, Mistakes, RequirementError, UsageError, messages, one_line
 from dltool.errors.control_characters import visible
 from dltool.output import table_layout, tables
 from dltool.output.files import check_target, output
-from dltool.recipe import build
 from dltool.recipe import reading as recipe
 from dltool.recipe.data import Data, differing_fact, reading, selected
 from dltool.recipe.reading import Recipe
@@ -385,4 +384,4 @@ def _fitting(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise DataError(f"{directory / runs.MODEL}: does not fit the data: {build.one_line(error)}") from error
+        raise DataError(f"{directory / runs.MODEL}: does not fit the data: {one_line(error)}") from error

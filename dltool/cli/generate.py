@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool.errors import DataError, Mistakes, UsageError
+from dltool.errors import DataError, Mistakes, UsageError, one_line
 from dltool.output import tables
-from dltool.recipe import build
 from dltool.recipe.data import reading
 from dltool.runs import directory as runs
 from dltool.runs import resume
@@ -207,7 +206,7 @@ def _token_by_token(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        said = build.one_line(error)
+        said = one_line(error)
         raise UsageError(f"{directory / runs.MODEL}: can't be run token by token: {said}.") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dltool.errors import Mistakes, UsageError
+from dltool.errors import Mistakes, UsageError, suggest
 from dltool.lr_schedule.range_tests import RangeTest, peak
 from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
@@ -94,7 +94,7 @@ def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, smoo
     if not 0 <= smoothing < 1:
         raise UsageError(f"--smoothing: a number in [0, 1). Got {smoothing:g}.")
     if spacing not in SPACINGS:
-        near = reading.suggest(spacing, SPACINGS)
+        near = suggest(spacing, SPACINGS)
         raise UsageError(f"--sweep: no '{spacing}'.{near} There are: {', '.join(SPACINGS)}.")
 
 

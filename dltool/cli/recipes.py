@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from dltool.errors import UsageError
+from dltool.errors import UsageError, suggest
 from dltool.output import tables
 from dltool.output.files import is_below_file
 from dltool.output.tables import Rows
@@ -38,7 +38,7 @@ def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], Non
     name = name.removesuffix(".yaml")
     known = reading.bundled_names()
     if name not in known:
-        raise UsageError(f"no bundled recipe '{name}'.{reading.suggest(name, known)} 'dltool recipes' lists them.")
+        raise UsageError(f"no bundled recipe '{name}'.{suggest(name, known)} 'dltool recipes' lists them.")
     source = reading.bundled() / f"{name}.yaml"
     files = reading.chain(source)
     top = os.path.commonpath([file.parent for file in files])

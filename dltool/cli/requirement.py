@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dltool.errors import UsageError
-from dltool.recipe.reading import suggest
+from dltool.errors import UsageError, suggest
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 REQUIREMENT = re.compile(r"\s*(mean\s*:)?\s*([A-Za-z_]\w*)\s*(>=|<=|==|>|<)\s*([-+0-9.eE]+|[-+]?inf)\s*")

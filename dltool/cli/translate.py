@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dltool.decoding import line_stream
 from dltool.decoding.line_stream import Line
-from dltool.errors import DataError, Mistakes, UsageError, messages
+from dltool.errors import DataError, Mistakes, UsageError, messages, one_line
 from dltool.output import tables
 from dltool.output.files import announce, atomic
 from dltool.output.ownership import is_output, listed, marked
-from dltool.recipe import build
 from dltool.recipe import reading as recipe
 from dltool.recipe.data import reading
 from dltool.runs import directory as runs
@@ -243,7 +242,7 @@ def _translator(
             attention=output.attention is not None or output.show_attention,
         )
     except ValueError as error:
-        raise UsageError(f"{directories[0]}: {build.one_line(error)}") from error
+        raise UsageError(f"{directories[0]}: {one_line(error)}") from error
 
 
 @contextmanager

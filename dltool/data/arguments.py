@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import os
@@ -84,10 +83,3 @@ def stored(owner: str, part: str, parts: Iterable[str]) -> str:
     if part not in parts:
         raise ValueError(f"{owner} stores no part {part!r}; it stores {', '.join(parts)}.")
     return part
-
-
-def near(word: str, words: Iterable[str]) -> str:
-    """The remedy for an unknown word: the nearest known one, else all of them."""
-    words = [str(w) for w in words]
-    match = difflib.get_close_matches(str(word), words, n=1)
-    return f"Did you mean {match[0]!r}?" if match else f"Known: {', '.join(words)}."

@@ -6,6 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dltool.errors.control_characters import visible
+from dltool.errors.wording import first_line, one_line, suggest, suggest_or_list
+
+__all__ = [
+    "DataError", "DivergedError", "DltoolError", "InterruptedRun", "Mistakes", "Place", "Problem", "RecipeError",
+    "RequirementError", "Terminated", "UsageError", "first_line", "one_line", "suggest",
+    "suggest_or_list",
+]  # fmt: skip
 
 
 class DltoolError(Exception):
@@ -144,9 +151,3 @@ class Mistakes:
             raise UsageError(
                 *dict.fromkeys(line for error in self.errors for line in str(error).split("\n"))
             ) from self.errors[0]
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says in its first line, without the full stop; its class if it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

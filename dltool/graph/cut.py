@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import keras
+
+from dltool.errors import suggest
 
 
 def cut(model: Any, up_to: str | None, without_top: int, name: str | None = None) -> Any:
@@ -39,9 +40,7 @@ def _output_of(graph: Any, path: list[str]) -> Any:
     found = [node for node in nodes if node.operation.name == path[0] and not node.is_input]
     if not found:
         names = list(dict.fromkeys(node.operation.name for node in nodes if not node.is_input))
-        near = difflib.get_close_matches(path[0], names, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"it has no layer '{path[0]}'.{hint} It has: {', '.join(names)}.")
+        raise ValueError(f"it has no layer '{path[0]}'.{suggest(path[0], names)} It has: {', '.join(names)}.")
     node = found[-1]
     if len(path) == 1:
         return node.outputs[0]

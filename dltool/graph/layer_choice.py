@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from dltool.errors import suggest
 from dltool.graph.calls import Call
 
 RANGE = re.compile(r"(\d*):(\d*)|(\d+)")
@@ -22,9 +22,7 @@ def choose_layers(found: Sequence[Call], patterns: Sequence[str]) -> list[Call]:
     names = [call.path for call in firsts]
     for pattern in patterns:
         if not any(_matches(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"'{pattern}': no such layer.{hint} Layers: {', '.join(names)}.")
+            raise ValueError(f"'{pattern}': no such layer.{suggest(pattern, names)} Layers: {', '.join(names)}.")
     return [call for call in firsts if any(_matches(call.path, pattern) for pattern in patterns)]
 
 

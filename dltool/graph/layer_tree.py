@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
+
+from dltool.errors import suggest
 
 LEAF, CELL, COMPOSITE, LOOP, MODEL, OPERATION = "leaf", "cell", "composite", "loop", "model", "operation"
 
@@ -48,9 +49,8 @@ def check_selection(patterns: Sequence[str], known: Sequence[Part]) -> None:
     for pattern in patterns:
         if not any(selected(path, [pattern]) for path in paths):
             names = sorted({name for path in paths for name in (path, path.rpartition("/")[2])})
-            near = difflib.get_close_matches(pattern.strip("*?"), names, n=3, cutoff=0.4)
-            hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(paths)}."
-            raise ValueError(f"no layer matches '{pattern}'. {hint}")
+            hint = suggest(pattern.strip("*?"), names) or f" It has: {', '.join(paths)}."
+            raise ValueError(f"no layer matches '{pattern}'.{hint}")
 
 
 def selected(path: str, patterns: Sequence[str]) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from dltool.data.base import Dataset, Examples, TokenDataset
-from dltool.errors import Problem, RecipeError
+from dltool.errors import Problem, RecipeError, one_line
 from dltool.recipe import catalogue, declared_facts
-from dltool.recipe.builder import one_line, parameters
+from dltool.recipe.builder import parameters
 from dltool.recipe.reading import Recipe
 from dltool.recipe.values import Value, object_name
 

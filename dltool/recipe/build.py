@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dltool.errors import DataError, DltoolError, Problem, RecipeError
+from dltool.errors import DataError, DltoolError, Problem, RecipeError, one_line
 from dltool.library.layers._wiring import Composite
 from dltool.recipe import callback_paths, catalogue, feature_columns, keras_source, reading
-from dltool.recipe.builder import Builder, one_line, parameters
+from dltool.recipe.builder import Builder, parameters
 from dltool.recipe.reading import Recipe, Value, join, object_name
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "dataset",
     "load",
     "model",
-    "one_line",
     "parameters",
     "procedure",
 ]

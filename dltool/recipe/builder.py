@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError
+from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError, one_line, suggest, suggest_or_list
 from dltool.recipe import callback_paths
 from dltool.recipe import catalogue as names
-from dltool.recipe.reading import Recipe, Value, join, object_name, suggest
+from dltool.recipe.reading import Recipe, Value, join, object_name
 from dltool.recipe.values import OBJECT_NAME, shown
 
 EPOCHS = re.compile(r"(\d+(?:\.\d+)?|\.\d+) epochs?")
@@ -63,20 +63,7 @@ SUFFIXES = {
 OUTPUT_ARGUMENTS = callback_paths.ARGUMENTS
 BY_OUTPUT = ("losses", "metrics")  # a mapping of output to its own
 METRIC_WORDS = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Model.compile resolves these by the loss
-# what Keras, and AutoGraph with the frames and all lines indented, put before what an exception says
-WRAPPED = re.compile(r"Exception encountered when calling .*?\n\n|in user code:\n.*?\n {4}\w+: ", re.DOTALL)
 UNKNOWN = object()  # stands for what depends on a fact of the data that is not known yet
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception says, in one line without terminal codes and tracebacks."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    while before := WRAPPED.match(text):
-        text = re.sub(r"^ {4}", "", text[before.end() :], flags=re.MULTILINE)
-    text = re.sub(r"\{\{function_node .*?\}\} ?|\[Op:\w+\].*$", "", text, flags=re.DOTALL)
-    text = text.strip().split("\n\n")[0].split("Arguments received by")[0]
-    text = re.sub(r"\s+", " ", text).strip()
-    return text or type(error).__name__
 
 
 class Builder:
@@ -202,7 +189,7 @@ class Builder:
                 if key in allowed:
                     given[key] = item
                 else:
-                    near = suggest(key, list(allowed)) or f" Arguments: {', '.join(allowed) or 'none'}."
+                    near = suggest_or_list(key, allowed, "Arguments")
                     self.problem(item.key or item.place, path, f"no argument '{key}'.{near}")
         elif allowed:
             given[next(iter(allowed))] = body

@@ -12,9 +12,9 @@ from dltool.data.base import Dataset, StreamedDataset, TokenDataset
 from dltool.data.class_selection import with_classes
 from dltool.data.texts import TextDataset
 from dltool.data.translation import TranslationDataset
-from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError, messages
+from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError, messages, one_line
 from dltool.errors.damage import DamagedFileError
-from dltool.recipe import absent_data, build
+from dltool.recipe import absent_data
 from dltool.recipe.reading import Recipe
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ class Data:
                     return DataError(line)
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return DltoolError("out of memory: lower the batch size or the model's size")
-        return DataError(f"TensorFlow stopped: {build.one_line(error)}")
+        return DataError(f"TensorFlow stopped: {one_line(error)}")
 
 
 def selected(recipe: Recipe, dataset: Dataset) -> Dataset:
@@ -311,9 +311,9 @@ def reading() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None and error.errno is not None:
             raise DataError(f"{error.filename}: {error.strerror}") from error
-        raise DataError(build.one_line(error)) from error
+        raise DataError(one_line(error)) from error
     except ValueError as error:
-        raise DataError(build.one_line(error)) from error
+        raise DataError(one_line(error)) from error
 
 
 def differing_fact(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

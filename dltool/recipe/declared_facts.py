@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
-from dltool.errors import Problem
+from dltool.errors import Problem, suggest_or_list
 from dltool.recipe.values import Value, join, shown
 
 PARTS = ("train", "validation", "test")
@@ -24,9 +23,8 @@ def check(root: Value) -> list[Problem]:
     for key, value in declared.data.items():
         path = join("data.declared", key)
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), list(KEYS), n=1)
-            help_ = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(KEYS)}."
-            problems.append(Problem(value.key or value.place, path, f"unknown key. {help_}"))
+            message = f"unknown key.{suggest_or_list(key, KEYS)}"
+            problems.append(Problem(value.key or value.place, path, message))
         elif not KEYS[key][0](value):
             problems.append(Problem(value.place, path, f"must be {KEYS[key][1]}. Got {shown(value)}."))
     names, classes = (declared.get(key) for key in ("class_names", "num_classes"))

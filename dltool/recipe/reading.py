@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import sys
@@ -12,13 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dltool.errors import Place, Problem, RecipeError, UsageError
+from dltool.errors import Place, Problem, RecipeError, UsageError, suggest, suggest_or_list
 from dltool.recipe import declared_facts, stages
 from dltool.recipe import overrides as overriding
 from dltool.recipe.values import Value, from_text, join, object_name, shown, to_text
 
 __all__ = ["Recipe", "Value", "bundled", "bundled_names", "chain", "find", "from_text", "join", "load",
-           "merge", "object_name", "purpose", "suggest"]  # fmt: skip
+           "merge", "object_name", "purpose"]  # fmt: skip
 
 STANDARD_INPUT = Path("-")  # what stands for it in place of a recipe's file
 MAX_BYTES = 250_000  # a recipe is 1 to 5 kB
@@ -167,17 +166,6 @@ def purpose(path: Path) -> str:
         if line.strip() not in ("", "---"):
             break
     return ""
-
-
-def suggest(name: Any, known: Sequence[str]) -> str:
-    """The sentence " Did you mean 'x'?" where a known name is near, else nothing."""
-    lowered = {other.lower(): other for other in known}
-    near = [lowered[str(name).lower()]] if str(name).lower() in lowered else []
-    near = near or difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
-    if not near:
-        near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.6)
-        near = [lowered[match] for match in near]
-    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 # -- reading -------------------------------------------------------------------------------------------
@@ -330,8 +318,8 @@ def _unknown(section: Value, path: str, known: Sequence[str]) -> list[Problem]:
     for key, value in section.data.items():
         if key not in known:
             full = join(path, key)
-            help_ = f" {MOVED[full][0].upper()}{MOVED[full][1:]}." if full in MOVED else suggest(key, known)
-            message = f"unknown key.{help_}" if help_ else f"unknown key. Known: {', '.join(known)}."
+            moved = f" {MOVED[full][0].upper()}{MOVED[full][1:]}." if full in MOVED else ""
+            message = f"unknown key.{moved or suggest_or_list(key, known)}"
             problems.append(Problem(value.key or value.place, full, message))
     return problems
 

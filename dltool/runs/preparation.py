@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool.data.base import TokenDataset
-from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages
+from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages, one_line
 from dltool.recipe import build, reading
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
@@ -42,7 +42,7 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
     try:
         prepared.model.set_weights(weights)
     except ValueError as error:
-        raise UsageError(f"{run}: its weights do not fit the model as overridden: {build.one_line(error)}") from error
+        raise UsageError(f"{run}: its weights do not fit the model as overridden: {one_line(error)}") from error
     for layer in prepared.model._flatten_layers(include_self=False):
         if hasattr(layer, "finalize_state"):  # Normalization keeps what it computes of its weights
             layer.finalize_state()
@@ -179,7 +179,7 @@ class Preparation:
             raise
         except Exception as error:  # Keras and TensorFlow raise many kinds
             value = self.recipe.get("compile", key) or self.recipe.section("compile")
-            message = f"does not fit the model's outputs and the data's targets: {build.one_line(error)} "
+            message = f"does not fit the model's outputs and the data's targets: {one_line(error)} "
             message += f"Outputs have shape {_shapes(predicted)}, targets {_shapes(y)}."
             raise RecipeError([Problem(value.place, f"compile.{key}", message)]) from error
 

@@ -22,8 +22,10 @@ from dltool.errors import (
     Terminated,
     UsageError,
     messages,
+    one_line,
+    suggest,
 )
-from dltool.recipe import build, callback_paths, data_facts, reading
+from dltool.recipe import build, callback_paths, data_facts
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import bases, directory, environment
@@ -208,7 +210,7 @@ class _Training:
 
     def _failure(self, error: Exception, keeper: Keeper, state: TrainingState | None) -> DltoolError:
         """What an error of Keras says: before the first step it is the recipe's, later the run has failed."""
-        line = build.one_line(error)
+        line = one_line(error)
         if keeper.has_begun:
             keeper.save_pending()
             kept = f" The state is in {self.run}." if (self.run / directory.STATE).is_file() else ""
@@ -274,7 +276,7 @@ class _Training:
             why = ""
             if monitor.startswith("val_") and self.prepared.validation is None:
                 why = " The data have no validation split: set data.validation_split."
-            message = f"monitors '{monitor}', which is not measured.{why or reading.suggest(monitor, known)}"
+            message = f"monitors '{monitor}', which is not measured.{why or suggest(monitor, known)}"
             raise RecipeError([Problem(place, path, f"{message} Measured: {', '.join(known)}.")])
 
     # -- state and results -------------------------------------------------------------------------------

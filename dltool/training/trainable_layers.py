@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from dltool.errors import suggest
 from dltool.graph.layer_tree import CELL, LEAF, OPERATION, Part, parts
 
 
@@ -41,8 +41,7 @@ def chosen_layers(model: Any, globs: Sequence[str]) -> set[int]:
         matched = {id(part.layer) for part in known if _matches(part, glob)}
         if not matched:
             paths = [part.path for part in known]
-            near = difflib.get_close_matches(glob.strip("*?"), paths, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
+            hint = suggest(glob.strip("*?"), paths)
             raise ValueError(f"no layer with weights matches '{glob}'.{hint} It has: {', '.join(paths)}.")
         chosen |= matched
     return chosen

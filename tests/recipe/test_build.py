@@ -451,31 +451,3 @@ def test_an_architecture_is_built_by_name_for_the_data() -> None:
 @pytest.mark.parametrize("name", reading.bundled_names())
 def test_every_bundled_recipe_passes_the_check(name: str) -> None:
     build.check(reading.load(name))
-
-
-def test_messages_of_keras_are_one_line() -> None:
-    message = (
-        "Exception encountered when calling Conv2D.call().\n\n\x1b[1mNo\n  good.\x1b[0m\n\nArguments received by x"
-    )
-    assert build.one_line(ValueError(message)) == "No good."
-    assert build.one_line(ValueError("\n\n  indented\n")) == "indented"
-    assert build.one_line(ValueError()) == "ValueError"
-
-
-def test_the_message_of_an_error_inside_a_compiled_function_is_its_cause() -> None:
-    class Multiplied(keras.layers.Layer):
-        def call(self, x: Any) -> Any:
-            return tf.matmul(x, tf.zeros((5, 4)))
-
-    layer = Multiplied()
-    plain = tf.function(lambda x: tf.matmul(x, tf.zeros((5, 4))))
-
-    @tf.function
-    def step(x: Any) -> Any:
-        return layer(x)
-
-    for function in (plain, step):
-        with pytest.raises(ValueError, match="in user code:") as caught:
-            function(tf.zeros((2, 3)))
-        said = build.one_line(caught.value)
-        assert said.startswith("Dimensions must be equal, but are 3 and 5 for") and said.endswith("[2,3], [5,4].")

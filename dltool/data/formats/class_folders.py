@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dltool.data import arguments
 from dltool.data.formats import image_headers
 from dltool.data.formats.members import is_junk
+from dltool.errors import suggest_or_list
 
 PART_FOLDERS = {  # in any case
     "train": ("train", "training"),
@@ -53,7 +53,7 @@ def scan(root: Path, classes: list[str] | None, some_missing: bool = False) -> t
     for name in names:
         if name not in train and not some_missing:
             raise ValueError(
-                f"{parts['train']} has no class folder '{name}' of 'classes'. {arguments.near(name, sorted(train))}"
+                f"{parts['train']} has no class folder '{name}' of 'classes'.{suggest_or_list(name, sorted(train))}"
             )
     if len(names) < 2:
         raise ValueError(
@@ -119,7 +119,7 @@ def _listing(folder: Path, names: list[str]) -> Listing:
     found = _folders(folder)
     for name in sorted(found):
         if name not in names:
-            raise ValueError(f"{found[name]} is no known class folder. {arguments.near(name, names)}")
+            raise ValueError(f"{found[name]} is no known class folder.{suggest_or_list(name, names)}")
     found_images: list[tuple[str, bool]] = []
     labels: list[int] = []
     for label, name in enumerate(names):

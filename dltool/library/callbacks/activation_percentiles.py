@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.data.pipelines.base import Pipeline
+from dltool.errors import suggest, suggest_or_list
 from dltool.graph.layer_tree import CELL, OPERATION, parts
 from dltool.library.callbacks._periodic import PeriodicCallback
 from dltool.output.files import atomic, write_rows
@@ -165,9 +165,6 @@ def _named(model: Any, name: str) -> Any:
     if len(paths) > 1:
         raise ValueError(f"several layers are named '{name}': give one of {', '.join(paths)}")
     if not paths:
-        near = difflib.get_close_matches(name, list(known), n=1) or difflib.get_close_matches(
-            name, [path.rpartition("/")[2] for path in known], n=1
-        )
-        message = f" Did you mean '{near[0]}'?" if near else f" Layers: {', '.join(known)}."
-        raise ValueError(f"the model has no layer '{name}'.{message}")
+        near = suggest(name, known) or suggest_or_list(name, [path.rpartition("/")[2] for path in known], "Layers")
+        raise ValueError(f"the model has no layer '{name}'.{near}")
     return known[paths[0]]

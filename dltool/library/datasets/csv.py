@@ -14,6 +14,7 @@ import numpy as np
 from dltool.data import arguments
 from dltool.data.base import Dataset, Examples, trained_classes
 from dltool.data.formats import table_columns, table_file, table_hints
+from dltool.errors import suggest_or_list
 
 MOST_CLASSES = 20  # a target of more distinct integers is taken for a quantity
 NAMED = 3  # values that a message shows of a column
@@ -243,7 +244,7 @@ class Csv(Dataset):
             named = self._named() if part == "train" and self._trained is None else self._kinds
             for name in (self.target, *named):
                 if name not in held:
-                    remedy = table_file.other_separator(table) or f" {arguments.near(name, held)}"
+                    remedy = table_file.other_separator(table) or suggest_or_list(name, held)
                     raise ValueError(f"{table.path} has no column '{name}'.{remedy}")
             self._tables[part] = table
         return self._tables[part]

@@ -15,6 +15,7 @@ import numpy as np
 from dltool.data import arguments
 from dltool.data.base import Dataset, Examples
 from dltool.data.formats import npy_headers
+from dltool.errors import suggest_or_list
 
 # Words for each part in the names of arrays, as in Keras's own files ("x_train", "y_test").
 PARTS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
@@ -165,7 +166,7 @@ class Npz(Dataset):
         for key in held:
             if key.startswith(("x_", "y_")) and key not in known:
                 key = held[key]
-                raise ValueError(f"{self.path}: unknown array '{key}'. {arguments.near(key, _all_keys())}")
+                raise ValueError(f"{self.path}: unknown array '{key}'.{suggest_or_list(key, _all_keys())}")
         keys = {part: (held.get(x, x), held.get(y, y)) for part, (x, y) in keys.items()}
         for x, y in keys.values():
             self._check(x, y, *keys["train"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from dltool.data import arguments
 from dltool.data.translation import TranslationDataset
+from dltool.errors import suggest_or_list
 
 
 class NumberWords(TranslationDataset):
@@ -114,6 +115,6 @@ class NumberWords(TranslationDataset):
 
         if language not in CONVERTER_CLASSES:
             raise ValueError(
-                f"NumberWords: num2words has no language '{language}'. {arguments.near(language, CONVERTER_CLASSES)}"
+                f"NumberWords: num2words has no language '{language}'.{suggest_or_list(language, CONVERTER_CLASSES)}"
             )
         return CONVERTER_CLASSES[language]

@@ -1,0 +1,60 @@
+"""Parts of messages: exceptions in one line, and the known name that was meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+
+from dltool.errors import one_line, suggest, suggest_or_list
+
+
+def test_messages_of_keras_are_one_line() -> None:
+    message = (
+        "Exception encountered when calling Conv2D.call().\n\n\x1b[1mNo\n  good.\x1b[0m\n\nArguments received by x"
+    )
+    assert one_line(ValueError(message)) == "No good."
+    assert one_line(ValueError("\n\n  indented\n")) == "indented"
+    assert one_line(ValueError()) == "ValueError"
+
+
+def test_the_message_of_an_error_inside_a_compiled_function_is_its_cause() -> None:
+    class Multiplied(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.matmul(x, tf.zeros((5, 4)))
+
+    layer = Multiplied()
+    plain = tf.function(lambda x: tf.matmul(x, tf.zeros((5, 4))))
+
+    @tf.function
+    def step(x: Any) -> Any:
+        return layer(x)
+
+    for function in (plain, step):
+        with pytest.raises(ValueError, match="in user code:") as caught:
+            function(tf.zeros((2, 3)))
+        said = one_line(caught.value)
+        assert said.startswith("Dimensions must be equal, but are 3 and 5 for") and said.endswith("[2,3], [5,4].")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "sentence"),
+    [
+        ("epoch", ["epochs", "seed"], " Did you mean 'epochs'?"),
+        ("dense", ["Dense", "Dot"], " Did you mean 'Dense'?"),  # another case alone
+        ("LSTN", ["lstm"], " Did you mean 'lstm'?"),  # another case and a slip
+        ("x", ["epochs", "seed"], ""),
+        (3, ["epochs"], ""),
+        ("x", [], ""),
+    ],
+)
+def test_the_nearest_known_name_is_suggested(name: Any, known: list[str], sentence: str) -> None:
+    assert suggest(name, known) == sentence
+
+
+def test_without_a_near_name_all_are_listed() -> None:
+    assert suggest_or_list("sede", ["seed"]) == " Did you mean 'seed'?"
+    assert suggest_or_list("x", ["seed", "fit"]) == " Known: seed, fit."
+    assert suggest_or_list("x", [], "Layers") == " Layers: none."
