@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dltool.errors import DataError, DltoolError, Problem, RecipeError, one_line
 from dltool.library.layers._wiring import Composite
-from dltool.recipe import callback_paths, catalogue, feature_columns, keras_source, reading
+from dltool.recipe import adaptation, callback_paths, catalogue, feature_columns, keras_source, reading
 from dltool.recipe.builder import Builder, parameters
 from dltool.recipe.reading import Recipe, Value, join, object_name
 
@@ -26,8 +25,6 @@ __all__ = [
     "parameters",
     "procedure",
 ]
-
-ADAPTED_BY = ("mean", "vocabulary", "bin_boundaries")  # arguments that replace adapt()
 
 
 def check(recipe: Recipe) -> None:
@@ -161,9 +158,9 @@ def augmentation(
     inputs = x = keras.Input(tuple(facts["input_shape"]))
     for index, (layer, item) in enumerate(zip(layers, value.data, strict=True)):
         path = f"data.augment[{index}]"
-        if batches is not None and hasattr(layer, "adapt") and not _given_state(item):
+        if batches is not None and hasattr(layer, "adapt") and not adaptation.has_given_state(item):
             before = functools.partial(keras.Model(inputs, x), training=False) if index else None
-            _adapt(builder, functools.partial(_adapt_to, layer, before, batches), item, path)
+            adaptation.run_adapt(builder, functools.partial(adaptation.adapt_to, layer, before, batches), item, path)
         x = builder.attempt(functools.partial(layer, x), item, path)
         if hasattr(layer, "mix"):
             from dltool.training.augmentation import check_loss
@@ -254,8 +251,8 @@ def _sequential(
             raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
         if batches is None:
             raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
-        columns = functools.partial(_adapt_columns, layers[0], batches)
-        _adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
+        columns = functools.partial(adaptation.adapt_columns, layers[0], batches)
+        adaptation.run_adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
         inputs, x = feature_columns.inputs(layers[0]), layers[0].get_encoded_features()
         for index, layer in enumerate(layers[1:], start=1):
             x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
@@ -270,9 +267,9 @@ def _sequential(
             message = "mixes examples and their targets, which a model can't: put it in data.augment"
             raise RecipeError([Problem(value.data[index].place, f"model[{index}].{type(layer).__name__}", message)])
         adapt: Callable[[], None] | None = None
-        if batches is not None and hasattr(layer, "adapt") and not _given_state(value.data[index]):
+        if batches is not None and hasattr(layer, "adapt") and not adaptation.has_given_state(value.data[index]):
             before = keras.Model(inputs, x) if index else None
-            adapt = functools.partial(_adapt_to, layer, before, batches)
+            adapt = functools.partial(adaptation.adapt_to, layer, before, batches)
 
         x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
     built = builder.attempt(lambda: keras.Model(inputs, x, name=name), value, "model")
@@ -286,7 +283,7 @@ def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: 
     name = object_name(value)
     path = f"{path}.{name}" if name else path
     if adapt is not None:
-        _adapt(builder, adapt, value, path)
+        adaptation.run_adapt(builder, adapt, value, path)
     try:
         return layer(x)
     except Exception as error:  # of Keras: told at the innermost layer that the recipe names
@@ -308,66 +305,6 @@ def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, s
             value, path = value.data[key], f"{path}[{key}]"
             path = join(path, object_name(value)) if object_name(value) else path
     return value, path
-
-
-def _adapt_to(layer: Any, before: Callable[[Any], Any] | None, batches: Callable[[], Any]) -> None:
-    """Adapt a layer to what the layers before it make of the data."""
-    with _precision_of_variables([layer]):
-        layer.adapt(batches() if before is None else batches().map(before))
-
-
-def _adapt_columns(space: Any, batches: Callable[[], Any]) -> None:
-    """Adapt a `FeatureSpace`, each of whose columns has a layer of its own."""
-    import keras
-
-    policy = keras.config.dtype_policy()
-    with _precision_of_variables([layer for layer in space.preprocessors.values() if hasattr(layer, "adapt")]):
-        keras.config.set_dtype_policy(policy.variable_dtype)  # layers of its columns may be made as it is adapted
-        try:
-            feature_columns.adapt(space, batches())
-        finally:
-            keras.config.set_dtype_policy(policy)
-
-
-@contextmanager
-def _precision_of_variables(layers: Sequence[Any]) -> Iterator[None]:
-    """Let layers compute as their variables are kept, float32 under a mixed policy.
-
-    In such a policy's computing precision Keras's `Normalization` would add up bfloat16 means, and fails at it.
-    """
-    policies = [layer.dtype_policy for layer in layers]
-    for layer, policy in zip(layers, policies, strict=True):
-        layer.dtype_policy = policy.variable_dtype
-    try:
-        yield
-    finally:
-        for layer, policy in zip(layers, policies, strict=True):
-            layer.dtype_policy = policy
-            if policy.compute_dtype != policy.variable_dtype and hasattr(layer, "finalize_state"):
-                layer.finalize_state()  # what is computed with is cast anew, as when the layer is loaded
-
-
-def _adapt(builder: Builder, adapt: Callable[[], None], value: Value, path: str) -> None:
-    """Adapt a layer; what TensorFlow raises while it reads the data is left to whoever reads them."""
-    import tensorflow as tf
-
-    failures: list[tf.errors.OpError] = []
-
-    def reading() -> None:
-        try:
-            adapt()
-        except tf.errors.OpError as error:
-            failures.append(error)
-
-    builder.attempt(reading, value, path)
-    builder.finish()
-    if failures:
-        raise failures[0]
-
-
-def _given_state(value: Value) -> bool:
-    body = value.data[object_name(value)] if value.is_mapping else None
-    return body is not None and body.is_mapping and any(key in body.data for key in ADAPTED_BY)
 
 
 def _layer(layer_class: Any, **arguments: Any) -> Any:
