@@ -15,7 +15,7 @@ import pytest
 from dltool.recipe import reading
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("dltool", "recipes", "pyproject.toml", "README.md")
+PARTS = ("dltool", "recipes", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,16 @@ def test_the_wheel_gives_the_command(wheel: Path) -> None:
         (points,) = (name for name in file.namelist() if name.endswith(".dist-info/entry_points.txt"))
         lines = file.read(points).decode().split("\n")
     assert lines[:2] == ["[console_scripts]", "dltool = dltool.cli:main"]
+
+
+def test_the_wheel_says_its_license_authors_and_types(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        lines = file.read(metadata).decode().splitlines()
+    assert "dltool/py.typed" in names
+    assert [name for name in names if name.endswith("/licenses/LICENSE")]
+    assert {"License-Expression: Apache-2.0", "Author: The dltool authors"} <= set(lines)
 
 
 def test_an_unpacked_wheel_finds_its_recipes(wheel: Path, tmp_path: Path) -> None:
