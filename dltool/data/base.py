@@ -64,6 +64,14 @@ class Dataset(ABC):
     def facts(self) -> dict[str, Any]:
         """What a recipe may ask for as ${data.NAME}: input_shape, num_classes, class_names, ..."""
 
+    def input_names(self) -> Sequence[str]:
+        """Return the names by which layers read the inputs; empty where an example is one array."""
+        return ()
+
+    def target_names(self) -> Sequence[str]:
+        """Return the names of the targets where an example has several; empty where it has one."""
+        return ()
+
     @abstractmethod
     def labels(self, part: str) -> np.ndarray:
         """Targets of a stored part, (examples,) or (examples, ...), without reading inputs if possible."""

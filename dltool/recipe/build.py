@@ -10,7 +10,16 @@ from typing import Any
 
 from dltool.errors import DataError, DltoolError, Problem, RecipeError, one_line
 from dltool.library.layers._wiring import Composite
-from dltool.recipe import adaptation, callback_paths, catalogue, feature_columns, keras_source, reading
+from dltool.recipe import (
+    adaptation,
+    callback_paths,
+    catalogue,
+    feature_columns,
+    keras_source,
+    layer_graph,
+    reading,
+    wiring,
+)
 from dltool.recipe.builder import Builder, parameters
 from dltool.recipe.reading import Recipe, Value, join, object_name
 
@@ -56,7 +65,9 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     failure: DltoolError | None = None
     try:
         if (value := recipe.root.get("data", "dataset")) is not None:
-            builder.build("datasets", value, "data.dataset")
+            dataset = builder.build("datasets", value, "data.dataset")
+            if not builder.problems:
+                builder.problems += _names_of_wiring(recipe, dataset)
     except DltoolError as error:
         failure = error
     _check_objects(builder, recipe)
@@ -64,6 +75,16 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if failure is not None:
         raise failure
     return recipe
+
+
+def _names_of_wiring(recipe: Recipe, dataset: Any) -> list[Problem]:
+    """Return the names in a recipe's wiring that are neither layers nor data; none where the data can't be read."""
+    try:
+        targets = dataset.target_names()
+        inputs = dataset.input_names() if wiring.is_wired(recipe.root) else ()
+    except (OSError, ValueError, DltoolError):
+        return []  # what is wrong with the data is reported when they are read
+    return wiring.check_names(recipe.root, list(inputs) or [wiring.INPUT], list(targets))
 
 
 def load_any(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -76,8 +97,7 @@ def _check_objects(builder: Builder, recipe: Recipe) -> None:
     """Build everything that a recipe names, as far as its outer form allows; the builder keeps the problems."""
     model, procedure = recipe.get("model"), recipe.get("procedure")
     if model is not None and model.is_list:
-        for index, layer in enumerate(model.data):
-            builder.build("layers", layer, f"model[{index}]")
+        builder.layers(wiring.entries(model))
     elif model is not None and object_name(model) is not None:
         builder.build("applications", model, "model")
     section = recipe.get("compile")
@@ -112,7 +132,7 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
     value = recipe.root["model"]
     name = _scope(recipe.name)
     if value.is_list:
-        return _sequential(builder, value, facts, batches, name)
+        return layer_graph.build(builder, recipe.root, facts, batches, name)
     built = builder.build("applications", value, "model")
     builder.finish()
     if isinstance(built, Composite):  # preprocessing, then the net
@@ -229,82 +249,9 @@ def procedure(
     except ValueError as error:
         place, path = (value.get(name) or value) if value.is_mapping else value, join("procedure", name)
         if keys := getattr(error, "wired", []):
-            place, path = _wired(value, path, keys)
+            place, path = layer_graph.locate(value, path, keys)
         raise RecipeError([Problem(place.place, path, f"{one_line(error).removesuffix('.')}.")]) from error
     return built
-
-
-def _sequential(
-    builder: Builder, value: Value, facts: Mapping[str, Any], batches: Callable[[], Any] | None, name: str
-) -> Any:
-    """A list of layers, each called in turn so that what does not fit is reported at its own line."""
-    import keras
-
-    layers = builder.listed("layers", value, "model")
-    builder.finish()
-    if "directions" in facts:
-        message = "the data are sentences and their translations: name an architecture for them, such as Seq2Seq"
-        raise RecipeError([Problem(value.place, "model", message)])
-    if "features" in facts:
-        if not isinstance(layers[0], keras.utils.FeatureSpace):
-            message = "the data are columns of a table: begin the model with - FeatureSpace: ${data.features}"
-            raise RecipeError([Problem(value.data[0].place, "model[0]", message)])
-        if batches is None:
-            raise RecipeError([Problem(value.data[0].place, "model[0].FeatureSpace", "takes its shape from the data")])
-        columns = functools.partial(adaptation.adapt_columns, layers[0], batches)
-        adaptation.run_adapt(builder, columns, value.data[0], "model[0].FeatureSpace")
-        inputs, x = feature_columns.inputs(layers[0]), layers[0].get_encoded_features()
-        for index, layer in enumerate(layers[1:], start=1):
-            x = _call(builder, layer, x, value.data[index], f"model[{index}]", None)
-        return feature_columns.model(inputs, x, name)
-    shape, dtype = tuple(facts["input_shape"]), facts.get("input_dtype", "float32")
-    inputs = x = keras.Input(shape, batch_size=facts.get("rows"), dtype=dtype)
-    for index, layer in enumerate(layers):
-        if isinstance(layer, keras.utils.FeatureSpace):
-            message = "encodes the columns of a table; these data are arrays. Remove it."
-            raise RecipeError([Problem(value.data[index].place, f"model[{index}].FeatureSpace", message)])
-        if hasattr(layer, "mix"):
-            message = "mixes examples and their targets, which a model can't: put it in data.augment"
-            raise RecipeError([Problem(value.data[index].place, f"model[{index}].{type(layer).__name__}", message)])
-        adapt: Callable[[], None] | None = None
-        if batches is not None and hasattr(layer, "adapt") and not adaptation.has_given_state(value.data[index]):
-            before = keras.Model(inputs, x) if index else None
-            adapt = functools.partial(adaptation.adapt_to, layer, before, batches)
-
-        x = _call(builder, layer, x, value.data[index], f"model[{index}]", adapt)
-    built = builder.attempt(lambda: keras.Model(inputs, x, name=name), value, "model")
-    builder.finish()  # two layers of one name
-    if all(isinstance(layer, keras.layers.Layer) for layer in layers):  # wirings, such as Residual, are none
-        return keras.Sequential([inputs, *layers], name=name)
-    return built
-
-
-def _call(builder: Builder, layer: Any, x: Any, value: Value, path: str, adapt: Callable[[], None] | None) -> Any:
-    name = object_name(value)
-    path = f"{path}.{name}" if name else path
-    if adapt is not None:
-        adaptation.run_adapt(builder, adapt, value, path)
-    try:
-        return layer(x)
-    except Exception as error:  # of Keras: told at the innermost layer that the recipe names
-        value, path = _wired(value, path, getattr(error, "wired", []))
-    y = builder.attempt(lambda: layer(x), value, path)
-    builder.finish()
-    return y
-
-
-def _wired(value: Value, path: str, keys: Sequence[str | int]) -> tuple[Value, str]:
-    """The layer inside a wiring (Residual, Branches, Repeat) that `keys` lead to, with its place in the recipe."""
-    for key in keys:
-        if isinstance(key, str):
-            name = object_name(value)
-            body = value.data[name] if name is not None and value.is_mapping else value
-            inner = body.get(key)
-            value, path = (body, path) if inner is None else (inner, f"{path}.{key}")
-        elif value.is_list:
-            value, path = value.data[key], f"{path}[{key}]"
-            path = join(path, object_name(value)) if object_name(value) else path
-    return value, path
 
 
 def _layer(layer_class: Any, **arguments: Any) -> Any:

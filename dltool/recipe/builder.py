@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,6 +14,7 @@ from dltool.recipe import callback_paths
 from dltool.recipe import catalogue as names
 from dltool.recipe.reading import Recipe, Value, join, object_name
 from dltool.recipe.values import OBJECT_NAME, shown
+from dltool.recipe.wiring import Entry
 
 EPOCHS = re.compile(r"(\d+(?:\.\d+)?|\.\d+) epochs?")
 STEPS_STAND_IN = 1000  # steps an epoch while the data are not known: a part of an epoch is still some steps
@@ -118,6 +119,19 @@ class Builder:
         if value is None or value.data is None:
             return []
         return [self.build(kind, item, f"{path}[{index}]") for index, item in enumerate(value.data)]
+
+    def layers(self, entries: Sequence[Entry]) -> list[Any]:
+        """The layers of a model's list, without what they read; a name of what takes none is left to the wiring."""
+        values = [entry.value if self.takes_name(entry) else entry.without_name() for entry in entries]
+        return [self.build("layers", value, entry.at) for value, entry in zip(values, entries, strict=True)]
+
+    def takes_name(self, entry: Entry) -> bool:
+        """Whether a layer takes Keras's argument `name`; composites do not."""
+        name = object_name(entry.value)
+        kind = "layers" if name is None or self.catalogue.has("layers", name) else "applications"
+        if entry.name is None or name is None or not self.catalogue.has(kind, name):
+            return True
+        return "name" in parameters(self.catalogue.find(kind, name))
 
     def arguments_of_compile(self, recipe: Recipe) -> dict[str, Any]:
         value = recipe.root["compile"]

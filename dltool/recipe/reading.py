@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dltool.errors import Place, Problem, RecipeError, UsageError, suggest, suggest_or_list
-from dltool.recipe import declared_facts, stages
+from dltool.recipe import declared_facts, stages, wiring
 from dltool.recipe import overrides as overriding
 from dltool.recipe.values import Value, from_text, join, object_name, shown, to_text
 
@@ -30,7 +30,7 @@ FIT_KEYS = ("epochs", "batch_size", "batch_tokens", "callbacks", "shuffle", "cla
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
 DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment",
              "declared")  # fmt: skip
-TOP_KEYS = ("extends", "data", "model", "compile", "fit", "procedure", "select", "seed", "deterministic",
+TOP_KEYS = ("extends", "data", "model", "outputs", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
 WITHOUT_FACTS = ("data.dataset", "data.declared", "fit.callbacks", "procedure")  # made before the data are read
 MOVED = {  # arguments of keras.Model.fit that have another home here
@@ -301,6 +301,7 @@ def check(root: Value) -> list[Problem]:
     if model is not None and not (model.is_list and model.data) and object_name(model) is None:
         message = f"must be a list of layers or one named architecture. Got {shown(model)}."
         problems.append(Problem(model.place, "model", message))
+    problems += wiring.check(root)
     for at, value in root.walk():
         if not isinstance(value.data, str) or "${" not in value.data:
             continue

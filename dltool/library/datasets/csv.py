@@ -120,6 +120,9 @@ class Csv(Dataset):
     def sizes(self) -> dict[str, int]:
         return {part: len(self._table(part).frame) for part in self._paths}
 
+    def input_names(self) -> list[str]:
+        return list(self._kinds)
+
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "features": dict(self._kinds),
