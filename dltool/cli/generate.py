@@ -14,9 +14,9 @@ from dltool.errors import DataError, Mistakes, UsageError, one_line
 from dltool.output import tables
 from dltool.recipe.data import reading
 from dltool.runs import directory as runs
-from dltool.runs import resume
+from dltool.runs import opened, resume
 from dltool.runs.directory import RunDirectory
-from dltool.training import backend
+from dltool.runs.opened import OpenedRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,9 +195,9 @@ def _stream(tokenizer: Tokenizer, prompt: str, parts: Iterator[np.ndarray], writ
 
 
 def _model(directory: RunDirectory, device: str) -> Any:
-    recipe = resume.own_recipe(directory)
-    backend.configure(device=device, dtype_policy=recipe.setting("dtype_policy"))
-    return directory.load_model()
+    run = OpenedRun(directory.path)
+    opened.configure([run], device)
+    return run.model
 
 
 @contextmanager

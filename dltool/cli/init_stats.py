@@ -12,8 +12,8 @@ from dltool.init_stats.tables import MODEL_FIGURES, report
 from dltool.init_stats.trial import Trial, trials
 from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
-from dltool.recipe import build, reading, variations
-from dltool.runs import directory
+from dltool.recipe import build, variations
+from dltool.runs import opened
 from dltool.runs.preparation import Preparation, prepare
 from dltool.training import backend
 
@@ -60,7 +60,7 @@ def run(
             requirements[-1].check_figure(MODEL_FIGURES)
     with mistakes:
         check_target("--plot", plot, overwrite, PICTURES)
-    is_run = reading.holds((Path(source) / directory.RECIPE).is_file)
+    is_run = opened.is_run(source)
     with mistakes:
         if is_run and seeds > 1:
             raise UsageError("--seeds: a run is measured with its trained weights, which are not drawn again")
@@ -100,7 +100,7 @@ def variants(
     Raises:
         UsageError: variants of a run are asked for, which has weights of its own.
     """
-    is_run = reading.holds((Path(source) / directory.RECIPE).is_file)
+    is_run = opened.is_run(source)
     if asked and is_run:
         raise UsageError(f"{source}: is a run; its variants would not have its weights. Give a recipe.")
     first = prepare(source, overrides, device=device)

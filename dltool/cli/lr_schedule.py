@@ -16,6 +16,7 @@ from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
 from dltool.output.tables import Rows
 from dltool.recipe import overrides, reading
+from dltool.runs import saved_state
 
 if TYPE_CHECKING:
     from dltool.output.terminal_plot import Curve
@@ -145,7 +146,7 @@ def _with_history(plan: Plan, metrics: str | None, found: Mapping[str, list[Any]
             found["plateau"] += rows
     if plan.run is not None:
         found["planned and logged"] += run_plans.compared(plan, logged)
-        at = run_plans.position(plan.run)
+        at = saved_state.read_position(plan.run)
         if at is not None:
             rest = run_plans.to_come(plan, at)
             found["after --resume"] += rest

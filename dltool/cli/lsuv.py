@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dltool.errors import Mistakes, UsageError
 from dltool.output import tables
-from dltool.recipe import build, reading
-from dltool.runs import directory, start
+from dltool.recipe import build
+from dltool.runs import opened, start
 from dltool.runs.preparation import Preparation, prepare
 from dltool.training.progress import TrainingProgress
 
@@ -46,7 +46,7 @@ def run(
     """
     mistakes = Mistakes()
     with mistakes:
-        if reading.holds((Path(source) / directory.RECIPE).is_file):
+        if opened.is_run(source):
             raise UsageError(f"--lsuv: {source} is a run, whose trained weights would be lost. Give its recipe.")
     with mistakes:
         if not 0 < tolerance < 1:

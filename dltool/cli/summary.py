@@ -16,8 +16,8 @@ from dltool.recipe import absent_data, build, data_facts
 from dltool.recipe import reading as recipe
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, reading, selected
 from dltool.runs import directory as runs
-from dltool.runs import resume
-from dltool.runs.directory import RunDirectory
+from dltool.runs import opened
+from dltool.runs.opened import OpenedRun
 from dltool.runs.preparation import DEFAULT_SEED, Preparation
 from dltool.training import backend
 
@@ -66,12 +66,12 @@ def run(
 
 def _model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tuple[Any, int]:
     """The model, nothing adapted or trained, and the recipe's batch size."""
-    directory = RunDirectory(Path(source))
-    if recipe.holds((directory / runs.RECIPE).is_file) and not overrides and not given:
-        one = resume.own_recipe(directory)
-        backend.configure(dtype_policy=one.setting("dtype_policy"))
-        return directory.load_model(), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
-    path = str(directory / runs.RECIPE) if recipe.holds((directory / runs.RECIPE).is_file) else source
+    is_run = opened.is_run(source)
+    if is_run and not overrides and not given:
+        run = OpenedRun(source)
+        opened.configure([run], "auto")
+        return run.model, run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    path = str(Path(source) / runs.RECIPE) if is_run else source
     one = recipe.load(path, overrides) if given or _is_declared(path, overrides) else build.load(path, overrides)
     facts = given or _facts_of_data(one)
     if "features" in facts:  # of a table: its encoding has no shape before it is adapted

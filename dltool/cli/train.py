@@ -11,7 +11,7 @@ from dltool.errors import Mistakes, RecipeError, UsageError
 from dltool.output import tables
 from dltool.recipe import build, reading
 from dltool.recipe.reading import Recipe
-from dltool.runs import directory, train
+from dltool.runs import directory, opened, train
 from dltool.runs import resume as changes
 from dltool.runs.directory import RunDirectory
 from dltool.training.progress import TrainingProgress
@@ -42,7 +42,7 @@ def run(
         if accept_changes and not resume:
             raise UsageError("--accept-changes goes with --resume")
     folder, name = Path(source), None
-    if reading.holds((folder / directory.RECIPE).is_file):
+    if opened.is_run(folder):
         source, name = str(folder / directory.RECIPE), folder.absolute().name
         if out is None and (resume or overwrite):
             out = folder

@@ -22,9 +22,9 @@ from dltool.output.ownership import is_output, listed, marked
 from dltool.recipe import reading as recipe
 from dltool.recipe.data import reading
 from dltool.runs import directory as runs
-from dltool.runs import resume
+from dltool.runs import opened, resume
 from dltool.runs.directory import RunDirectory
-from dltool.training import backend
+from dltool.runs.opened import OpenedRun
 
 if TYPE_CHECKING:
     from dltool.data.tokenizers.sentence_pieces import Vocabularies
@@ -222,9 +222,9 @@ def _translator(
     output: Output,
     device: str,
 ) -> SentenceTranslator:
-    policies = {resume.own_recipe(directory).setting("dtype_policy") for directory in directories}
-    backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
-    models = [directory.load_model() for directory in directories]
+    runs_ = [OpenedRun(directory.path) for directory in directories]
+    opened.configure(runs_, device)
+    models = [one.model for one in runs_]
     from dltool.decoding.ensemble import Ensemble
     from dltool.decoding.sentence_translator import SentenceTranslator
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dltool.errors import DataError, UsageError
 from dltool.errors.control_characters import visible
 from dltool.recipe.data import Data
-from dltool.runs import directory, resume
-from dltool.runs.directory import RunDirectory
+from dltool.runs import opened
+from dltool.runs.opened import OpenedRun
 from dltool.training import backend
 
 if TYPE_CHECKING:
@@ -38,14 +38,12 @@ class Source:
     """
 
     def __init__(self, path: Path, device: str, seed: int, batch_size: int | None) -> None:
-        self.directory = RunDirectory(path)
-        self.directory.check_is_run()
-        self.recipe = resume.own_recipe(self.directory)
-        self.facts: dict[str, Any] = self.directory.read_json(directory.DATA)
+        self.run = OpenedRun(path)
+        self.directory, self.recipe, self.facts = self.run.directory, self.run.recipe, self.run.facts
         self.seed, self._batch_size = seed, batch_size
-        backend.configure(device=device, dtype_policy=self.recipe.setting("dtype_policy"))
+        opened.configure([self.run], device)
         backend.make_gpu_deterministic(seed)
-        self.model = self.directory.load_model()
+        self.model = self.run.model
         from dltool.graph.calls import calls
         from dltool.graph.receptive_field import receptive_fields
 
@@ -102,7 +100,7 @@ class Source:
 
     @cached_property
     def data(self) -> Data:
-        return Data.of(self.recipe, resume.own_dataset(self.recipe, self.directory))
+        return self.run.data
 
     def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Any, Any]]:
         """Batches (x, y) of a split, in stored order; all, or enough for `count` examples."""

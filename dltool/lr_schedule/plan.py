@@ -21,7 +21,7 @@ from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, rows_of
 from dltool.recipe.keras_source import UNREADABLE, Outlined
 from dltool.recipe.reading import Recipe, Value
-from dltool.runs import directory, resume
+from dltool.runs import directory, opened, resume
 from dltool.runs.directory import RunDirectory
 from dltool.training.stage_plan import Stage, rate_of_all, stages_of
 
@@ -62,7 +62,7 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
         UsageError, DataError: there is no such recipe, or its data cannot be read.
     """
     run = None
-    if reading.holds((Path(source) / directory.RECIPE).is_file):
+    if opened.is_run(source):
         run = RunDirectory(Path(source))
     recipe, problems = reading.read(run / directory.RECIPE if run else source, changed)
     recorded = _recorded(recipe, run)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DltoolError, UsageError
 from dltool.output.files import output
-from dltool.recipe import reading
-from dltool.runs import directory
+from dltool.runs import opened
 from dltool.runs.preparation import Preparation
 from dltool.training import backend
 
@@ -57,7 +56,7 @@ class RangeTest:
         self.seeds: list[int] = []
         self.sweeps: list[Sweep] = []
         self.peak = peak(prepared)
-        self._trained = reading.holds((Path(source) / directory.RECIPE).is_file)
+        self._trained = opened.is_run(source)
 
     def sweep(self, number: int, say: Callable[[str], None]) -> None:
         """Take the sweep of a further seed; the first is the recipe's own."""

@@ -34,20 +34,6 @@ def history(run: RunDirectory) -> list[dict[str, float]]:
         return [row for row in rows if {"epoch", "step", "learning_rate"} <= row.keys()]
 
 
-def position(run: RunDirectory) -> dict[str, Any] | None:
-    """How far training has come, from the saved state alone; None where there is none.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    path = run / directory.STATE
-    if not path.is_file():
-        return None
-    with run.reading(directory.STATE):
-        found = run.load_plain()["position"]
-        return {"epoch": int(found["epoch"]), "step": int(found["step"]), "total_steps": int(found["total_steps"])}
-
-
 def compared(plan: Plan, rows: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
     """Planned against logged, a row for each epoch and scheduled argument; both at the epoch's last step."""
     found = []

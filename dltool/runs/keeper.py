@@ -11,6 +11,7 @@ from dltool.errors import InterruptedRun
 from dltool.recipe import run_files
 from dltool.runs.directory import RunDirectory
 from dltool.runs.interruption import Interruption
+from dltool.runs.saved_state import SavedState
 from dltool.runs.selection import Selector
 from dltool.training.progress import TrainingProgress
 
@@ -85,15 +86,7 @@ class Keeper:
         best = self.selector.file()
         if best is not None and self.selector.weights is not None and best != self._best_on_disk:
             self.run.save_state({str(index): array for index, array in enumerate(self.selector.weights)}, {}, best)
-        plain: dict[str, Any] = {
-            "position": vars(state.position),
-            "callbacks": state.callbacks,
-            "history": state.history,
-            "stopped": state.stopped,
-            "selected": self.selector.plain(),
-            "rate": self.rate,
-        }
-        self.run.save_state(state.arrays, plain)
+        SavedState(state, self.selector.plain(), self.rate).write(self.run)
         self.run.write_history(state.history)
         self._best_on_disk = best
         self._keep_one_best()

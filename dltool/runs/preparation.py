@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool.data.base import TokenDataset
@@ -11,8 +10,8 @@ from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, 
 from dltool.recipe import build, reading
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
-from dltool.runs import directory, resume
-from dltool.runs.directory import RunDirectory
+from dltool.runs import directory, opened, resume
+from dltool.runs.opened import OpenedRun
 from dltool.training import backend, metric_readings, predictions
 
 if TYPE_CHECKING:
@@ -32,13 +31,13 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
     Raises:
         RecipeError, UsageError, DataError: as `experiment.train`; also if overrides change the shape of a run's model.
     """
-    run = RunDirectory(Path(source))
-    if not reading.holds((run / directory.RECIPE).is_file):
+    if not opened.is_run(source):
         return Preparation.of(build.load(source, overrides), device)
-    one = reading.load(run / directory.RECIPE, overrides)
-    dataset = resume.own_dataset(one, run)
-    prepared = Preparation.of(one, device, resume.own_vocabulary(run), dataset)
-    weights = run.load_model().get_weights()
+    run = OpenedRun(source)
+    one = reading.load(run.directory / directory.RECIPE, overrides)
+    dataset = resume.own_dataset(one, run.directory)
+    prepared = Preparation.of(one, device, run.vocabulary, dataset)
+    weights = run.model.get_weights()
     try:
         prepared.model.set_weights(weights)
     except ValueError as error:

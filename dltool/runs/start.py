@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from dltool.recipe import build
 from dltool.runs import bases, directory, environment, resume
 from dltool.runs.directory import RunDirectory
 from dltool.runs.preparation import DEFAULT_SEED, Preparation
+from dltool.runs.saved_state import SavedState
 from dltool.runs.selection import Selector
 
 
@@ -34,7 +34,7 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
     Raises:
         UsageError: as `check_free`, the recipe starts from what is there, or another training is in it.
     """
-    from dltool.training.training_state import Position, capture_arrays
+    from dltool.training.training_state import Position, TrainingState, capture_arrays
 
     run = RunDirectory(out)
     run.check_free(overwrite)
@@ -53,13 +53,7 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
             run.write_vocabulary(prepared.data.vocabulary.files())
         run.write_json(directory.ENVIRONMENT, {"sessions": [environment.describe(device, prepared.seed)]})
         run.save_model(prepared.model)
-        plain: dict[str, Any] = {
-            "position": vars(Position()),
-            "callbacks": [{} for _ in callbacks],  # as they are made: nothing gathered yet
-            "history": [],
-            "stopped": False,
-            "selected": Selector(None, "min").plain(),
-            "rate": None,  # training takes the recipe's
-        }
-        run.save_state(capture_arrays(prepared.model, prepared.augment, ()), plain)
+        arrays = capture_arrays(prepared.model, prepared.augment, ())
+        state = TrainingState(Position(), arrays, [{} for _ in callbacks])  # callbacks have gathered nothing yet
+        SavedState(state, Selector(None, "min").plain()).write(run)
     return run

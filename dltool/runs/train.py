@@ -28,7 +28,7 @@ from dltool.errors import (
 from dltool.recipe import build, callback_paths, data_facts
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
-from dltool.runs import bases, directory, environment
+from dltool.runs import bases, directory, environment, saved_state
 from dltool.runs import place as run_place
 from dltool.runs import resume as changes
 from dltool.runs.directory import RunDirectory
@@ -142,7 +142,7 @@ def train(
 
         sessions = run.sessions() if resume else []
         found = bases.records(resolved)
-        state = work.load_state(goes_on) if resume and (run / directory.STATE).is_file() else None
+        state = work.load_state(goes_on) if resume and saved_state.exists(run) else None
         if state is not None and state.stopped and state.position.epoch < work.prepared.epochs:
             ended = f"a callback had ended training after epoch {state.position.epoch}, whatever fit.epochs is"
             progress.say(f"{ended}. To go on, change or remove it in fit.callbacks.")
@@ -213,7 +213,7 @@ class _Training:
         line = one_line(error)
         if keeper.has_begun:
             keeper.save_pending()
-            kept = f" The state is in {self.run}." if (self.run / directory.STATE).is_file() else ""
+            kept = f" The state is in {self.run}." if saved_state.exists(self.run) else ""
             return DltoolError(f"{self.run}: training failed: {line}.{kept} --traceback shows where.")
         if state is not None:
             return UsageError(f"{self.run}: can't go on: {line}. Train anew with another --out.")
@@ -287,21 +287,19 @@ class _Training:
         Args:
             goes_on: whether training goes on although a callback had ended it.
         """
-        from dltool.training.training_state import Position, TrainingState, variables
+        from dltool.training.training_state import variables
 
-        arrays, plain = self.run.load_state()
+        saved = saved_state.read(self.run)
         with self.run.reading(directory.STATE):
-            self.selector.restore(plain["selected"], self.run)
-            position = Position(**plain["position"])
-            stopped = plain["stopped"] and not goes_on
-            state = TrainingState(position, arrays, plain["callbacks"], plain["history"], stopped)
-            keeps_rate = plain["rate"] == _rate(self.recipe)
+            self.selector.restore(saved.selected, self.run)
+        state, arrays, position = saved.state, saved.state.arrays, saved.state.position
+        state.stopped = state.stopped and not goes_on
         if position.step > self.prepared.steps:
             raise UsageError(
                 f"{self.run}: can't go on: its state is after batch {position.step} of an epoch, "
                 f"which now has {self.prepared.steps}. Train anew with another --out."
             )
-        if not keeps_rate:
+        if saved.rate != _rate(self.recipe):
             optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
             for name, variable in variables(self.model, self.prepared.augment).items():
                 if variable is optimizer._learning_rate:

@@ -1,0 +1,80 @@
+"""A run opened for work: the one way from a run directory to its recipe, data, vocabulary and model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool.recipe import reading
+from dltool.recipe.data import Data
+from dltool.recipe.reading import Recipe
+from dltool.runs import directory, resume
+from dltool.runs.directory import RunDirectory
+from dltool.training import backend
+
+if TYPE_CHECKING:
+    from dltool.data.base import Dataset, Vocabulary
+
+
+class OpenedRun:
+    """A finished run. Its files are read when they are first asked for; `configure` comes before the model.
+
+    Args:
+        path: the run directory.
+    Raises:
+        DataError: there is no run, or later: a file that is asked for is missing or damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.directory = RunDirectory(Path(path))
+        self.directory.check_is_run()
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe that the run was trained by."""
+        return resume.own_recipe(self.directory)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Facts of the data as trained."""
+        return self.directory.read_json(directory.DATA)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of a run of text, None for other runs."""
+        return resume.own_vocabulary(self.directory)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset of the run's recipe, read as training read it."""
+        return resume.own_dataset(self.recipe, self.directory)
+
+    @cached_property
+    def data(self) -> Data:
+        """The run's data, split as in training."""
+        return Data.of(self.recipe, self.dataset, self.vocabulary)
+
+    @cached_property
+    def model(self) -> Any:
+        """The selected Keras model."""
+        return self.directory.load_model()
+
+
+def configure(runs: Sequence[OpenedRun], device: str) -> None:
+    """Configure TensorFlow for the models of runs: the device, and the dtype policy if all have the same.
+
+    Args:
+        device: "auto", "cpu" or "gpu".
+    """
+    policies = {run.recipe.setting("dtype_policy") for run in runs}
+    backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
+
+
+def is_run(source: str | Path) -> bool:
+    """Return whether a command's argument names a run directory rather than a recipe."""
+    return reading.holds((Path(source) / directory.RECIPE).is_file)
