@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from dltool.graph.calls import Unrolled
+
 PROBE = 6  # tokens on which a model and its twin are compared
 TOLERANCE = 0.05  # of the largest logit: above the rounding of bfloat16, below what another function gives
 
@@ -23,11 +25,16 @@ def carrying(model: Any, rows: int, length: int | None = None) -> Any:
     Raises:
         ValueError: the model can't read a text in parts, and why.
     """
+    graph = Unrolled(model)
     tokens = keras.Input((length,), batch_size=rows, dtype=model.inputs[0].dtype)
-    pairs: list[tuple[Any, Any]] = []
-    twin = keras.Model(tokens, _through(model, tokens, length == 1, pairs))
-    for own, other in pairs:
-        other.set_weights(own.get_weights())
+    twins = {
+        number: _stateful(step.layer, unroll=length == 1)
+        for number, step in enumerate(graph.steps)
+        if isinstance(step.layer, keras.layers.RNN | keras.layers.Bidirectional)
+    }
+    twin = keras.Model(tokens, graph.run(tokens, [graph.output], twins, training=None))
+    for number, layer in twins.items():
+        layer.set_weights(graph.steps[number].layer.get_weights())
     return twin
 
 
@@ -54,22 +61,11 @@ def check(model: Any, twin: Any, rows: int) -> None:
         )
 
 
-def _through(model: Any, x: Any, single: bool, pairs: list[tuple[Any, Any]]) -> Any:
-    """The model's graph on other inputs, nested models opened."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
-
-    def replaced(layer: Any) -> Any:
-        if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
-            return lambda inner, **_: _through(layer, inner, single, pairs)
-        if isinstance(layer, keras.layers.Bidirectional):
-            raise ValueError(f"{layer.name} is bidirectional: it reads what is still to be written")
-        if not isinstance(layer, keras.layers.RNN):
-            return layer
-        if layer.go_backwards or not layer.return_sequences:
-            what = "reads backwards" if layer.go_backwards else "does not return sequences"
-            raise ValueError(f"{layer.name} {what}")
-        twin = type(layer).from_config({**layer.get_config(), "stateful": True, "unroll": single})
-        pairs.append((layer, twin))
-        return twin
-
-    return graph._run_through_graph([x], operation_fn=replaced)
+def _stateful(layer: Any, unroll: bool) -> Any:
+    """Return a recurrent layer of the same arguments that carries its state, without weights yet."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        raise ValueError(f"{layer.name} is bidirectional: it reads what is still to be written")
+    if layer.go_backwards or not layer.return_sequences:
+        what = "reads backwards" if layer.go_backwards else "does not return sequences"
+        raise ValueError(f"{layer.name} {what}")
+    return type(layer).from_config({**layer.get_config(), "stateful": True, "unroll": unroll})

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltool.graph.unrolled import Unrolled, activation_of, with_activation
+from dltool.graph.calls import Unrolled, activation_of, with_activation
 
 
 class Activations:
@@ -42,7 +42,7 @@ class Activations:
         given = dict(stand_ins or {})
         watched = {} if self.nonlinear else {number: self._watched(number, given, values) for number in self.numbers}
         called = given | {number: call for number, call in watched.items() if call is not None}
-        found = self.graph.run(x, [self.graph.steps[number].results[0] for number in self.numbers], called)
+        found = self.graph.run(x, [self.graph.steps[number].gives[0] for number in self.numbers], called)
         return [
             tf.cast(values.get(number, value), tf.float32) for number, value in zip(self.numbers, found, strict=True)
         ]

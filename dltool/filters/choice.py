@@ -21,19 +21,19 @@ EXAMPLES = 4  # of the test split, where no images are given
 
 def layers(source: Source, options: Options, default: Sequence[Call]) -> list[Call]:
     """Those of --layers."""
-    from dltool.graph.layer_choice import choose_layers
+    from dltool.graph.layer_globs import choose_layers
 
     if not options.layers:
         return list(default)
     try:
         return choose_layers(source.calls, options.layers)
     except ValueError as error:
-        raise UsageError(f"{source}: --layers {error}") from error
+        raise UsageError(f"{source}: --layers: {error}") from error
 
 
 def units(options: Options, path: str, count: int | None) -> list[int]:
     """Those of --units in a layer of so many."""
-    from dltool.graph.layer_choice import choose_units
+    from dltool.graph.layer_globs import choose_units
 
     if count is None:
         raise UsageError(f"--layers: {path} has no fixed number of units")

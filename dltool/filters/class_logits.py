@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dltool.graph.unrolled import Unrolled, activation_of, with_activation
+from dltool.graph.calls import Unrolled, activation_of, with_activation
 
 ENDS = {"softmax": "softmax", "log_softmax": "softmax", "sigmoid": "sigmoid", "log_sigmoid": "sigmoid",
         "Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid", "LogSigmoid": "sigmoid"}  # fmt: skip
@@ -37,7 +37,7 @@ class ClassLogits:
         output = self.graph.steps[self.graph.giver(self.graph.output)].shape  # type: ignore[index]
         if len(output) != 2 or output[1] is None:
             raise ValueError(f"The model gives outputs of shape {output[1:]}: no class scores.")
-        self.image_shape: tuple[int, ...] = shape[1:]
+        self.image_shape: tuple[int, ...] = shape[1:]  # type: ignore[assignment]
         self.units: int = output[1]
         self.classes = max(self.units, 2)
         end, self.stand_ins = self._end()
@@ -104,7 +104,7 @@ class ClassLogits:
             silent = isinstance(layer, keras.layers.Activation) and activation is keras.activations.linear
             if not silent and type(layer).__name__ not in PASSES:
                 return None, {}
-            place = self.graph.steps[number].sources[0]
+            place = self.graph.steps[number].takes[0]
         return None, {}
 
 

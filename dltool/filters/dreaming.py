@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dltool.graph.unrolled import Unrolled
+from dltool.graph.calls import Unrolled
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def dream(
         raise ValueError(f"The 'value_range' of dream must be two numbers, the lower first. Got {low} and {high}.")
 
     def activation(x: Any) -> Any:
-        found = tf.cast(graph.run(x, [step.results[0]])[0], tf.float32)
+        found = tf.cast(graph.run(x, [step.gives[0]])[0], tf.float32)
         found = found if unit is None else found[..., unit]
         return tf.reduce_mean(tf.reshape(found, (len(x0), -1)) ** 2, axis=1)
 

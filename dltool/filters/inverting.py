@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dltool.graph.unrolled import Unrolled
+from dltool.graph.calls import Unrolled
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def inversion(
     Reference: Mahendran & Vedaldi, 2015, Understanding deep image representations by inverting them, eq. 1-4.
     """
     graph = Unrolled(model)
-    place = graph.steps[graph.number(layer)].results[0]
+    place = graph.steps[graph.number(layer)].gives[0]
     x0 = np.asarray(images, np.float32)
     if x0.ndim not in (3, 4) or any(
         a not in (b, None) for a, b in zip(x0.shape[1:], graph.input_shape[1:], strict=True)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from dltool.filters.class_logits import ClassLogits
-from dltool.graph.unrolled import Unrolled, activation_of, with_activation
+from dltool.graph.calls import Unrolled, activation_of, with_activation
 
 RELU_FUNCTIONS = ("relu", "relu6")
 RELU_OPERATIONS = ("ReLU", "Relu", "Relu6")  # keras.layers.ReLU, keras.ops.relu and relu6, activations' own operation

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 
 from dltool.errors import suggest
+from dltool.graph import keras_internals
 
 
 def cut(model: Any, up_to: str | None, without_top: int, name: str | None = None) -> Any:
-    """The layers of a model, the same objects, from its input up to one of them.
+    """Return the layers of a model, the same objects, from its input up to one of them.
 
     Args:
         model: a Sequential or functional model of one input.
@@ -21,7 +22,7 @@ def cut(model: Any, up_to: str | None, without_top: int, name: str | None = None
     Raises:
         ValueError: the model is of another kind, has no such layer, or branches where it is to be cut by count.
     """
-    graph = _graph(model)
+    graph = keras_internals.graph_of(model)
     if graph is None:
         raise ValueError(f"a {type(model).__name__} can't be cut: it is no Sequential or functional model.")
     if len(graph.inputs) != 1:
@@ -35,16 +36,16 @@ def cut(model: Any, up_to: str | None, without_top: int, name: str | None = None
 
 
 def _output_of(graph: Any, path: list[str]) -> Any:
-    """The tensor that a layer of a graph gives, at its last call."""
-    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
-    found = [node for node in nodes if node.operation.name == path[0] and not node.is_input]
+    """Return the tensor that a layer of a graph gives at its last call."""
+    nodes = keras_internals.nodes(graph)
+    found = [node for node in nodes if node.operation.name == path[0]]
     if not found:
-        names = list(dict.fromkeys(node.operation.name for node in nodes if not node.is_input))
+        names = list(dict.fromkeys(node.operation.name for node in nodes))
         raise ValueError(f"it has no layer '{path[0]}'.{suggest(path[0], names)} It has: {', '.join(names)}.")
     node = found[-1]
     if len(path) == 1:
         return node.outputs[0]
-    inner = _graph(node.operation)
+    inner = keras_internals.graph_of(node.operation)
     if inner is None:
         raise ValueError(f"its layer '{path[0]}' is no model with layers inside. Give its name alone.")
     if len(inner.inputs) != 1:
@@ -54,10 +55,9 @@ def _output_of(graph: Any, path: list[str]) -> Any:
 
 
 def _before_weights(tensor: Any, left: int) -> Any:
-    """What the last layer with weights before a tensor takes in."""
+    """Return the tensor that the last layer with weights before a tensor takes."""
     while True:
-        history = tensor._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
+        node = keras_internals.node_of(tensor)
         if node.is_input:
             raise ValueError(f"it has only {left} layers with weights to leave out.")
         if len(node.input_tensors) > 1:
@@ -65,9 +65,3 @@ def _before_weights(tensor: Any, left: int) -> Any:
         tensor = node.input_tensors[0]
         if getattr(node.operation, "weights", None):
             return tensor
-
-
-def _graph(layer: Any) -> Any | None:
-    if isinstance(layer, keras.Sequential):
-        return layer._functional
-    return layer if hasattr(layer, "_nodes_by_depth") else None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
 
-from dltool.errors import suggest
+from dltool.graph import keras_internals
 
 LEAF, CELL, COMPOSITE, LOOP, MODEL, OPERATION = "leaf", "cell", "composite", "loop", "model", "operation"
 
@@ -32,49 +31,31 @@ class Part:
 
 
 def parts(model: Any) -> list[Part]:
-    """Every layer below a model once, in the order of construction; a shared layer by its first path."""
+    """Return every layer below a model once, in the order of construction; a shared layer by its first path."""
     found: list[Part] = []
     seen: set[int] = set()
     _walk(model, "", found, seen)
     return found
 
 
-def check_selection(patterns: Sequence[str], known: Sequence[Part]) -> None:
-    """Raise if a pattern selects nothing.
-
-    Raises:
-        ValueError: with the nearest names.
-    """
-    paths = [part.path for part in known if part.kind in (LEAF, CELL)]
-    for pattern in patterns:
-        if not any(selected(path, [pattern]) for path in paths):
-            names = sorted({name for path in paths for name in (path, path.rpartition("/")[2])})
-            hint = suggest(pattern.strip("*?"), names) or f" It has: {', '.join(paths)}."
-            raise ValueError(f"no layer matches '{pattern}'.{hint}")
-
-
-def selected(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a glob matches the path or its last name; without patterns everything is selected."""
-    path = path.partition(" ")[0]  # "dense (2)" is the second call of dense
-    names = (path, path.rpartition("/")[2])
-    return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-
-
 def is_model(layer: Any) -> bool:
-    """Whether a layer only passes tensors between its layers: a Sequential or a functional model."""
-    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "_operations"))
+    """Return whether a layer only passes tensors between its layers: a Sequential or a functional model."""
+    return isinstance(layer, keras.Sequential) or (
+        isinstance(layer, keras.Model) and keras_internals.operations(layer) is not None
+    )
 
 
 def own_weights(layer: Any) -> list[Any]:
-    """Weights that a layer holds itself, those of its layers left out."""
+    """Return the weights that a layer holds itself, without those of its layers."""
     inner = {id(weight) for child in children(layer) for weight in child.weights}
     return [weight for weight in layer.weights if id(weight) not in inner]
 
 
 def children(layer: Any) -> list[Any]:
+    """Return the layers that a layer or model holds directly, without input layers."""
     if isinstance(layer, keras.Model):
         return [child for child in layer.layers if not isinstance(child, keras.layers.InputLayer)]
-    return list(layer._flatten_layers(include_self=False, recursive=False))
+    return keras_internals.inner_layers(layer, recursive=False)
 
 
 def _walk(layer: Any, prefix: str, found: list[Part], seen: set[int], recurrent: str = "") -> None:
@@ -99,14 +80,14 @@ def _walk(layer: Any, prefix: str, found: list[Part], seen: set[int], recurrent:
         else:
             found.append(Part(child, path, LEAF))
         _walk(child, f"{path}/", found, seen, recurrent)
-    for operation in getattr(layer, "_operations", ()) if is_model(layer) else ():
+    for operation in (keras_internals.operations(layer) or ()) if is_model(layer) else ():
         if not isinstance(operation, keras.Layer) and id(operation) not in seen:
             seen.add(id(operation))
             found.append(Part(operation, prefix + operation.name, OPERATION))
 
 
 def holders(known: Sequence[Part]) -> dict[int, Part]:
-    """id of a weight -> the innermost layer that holds it."""
+    """Return, by the id of each weight, the innermost layer that holds it."""
     owners: dict[int, Part] = {}
     for part in known:
         if part.kind not in (LOOP, MODEL, OPERATION):

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.graph.kernel_axes import LINEAR, kernels
-from dltool.graph.layer_tree import CELL, parts, selected
+from dltool.graph.layer_globs import check_globs, matches
+from dltool.graph.layer_tree import CELL, parts
 from dltool.init_stats.orthonormal import orthonormal
 
 POWERS = (1.0, 16.0)  # of the kernel's scale, by which an output's variance may be taken to grow
@@ -20,7 +21,7 @@ POWERS = (1.0, 16.0)  # of the kernel's scale, by which an output's variance may
 def unit_variance(
     model: Any,
     batches: Iterable[Any],
-    selected: Sequence[str] = ("*",),
+    globs: Sequence[str] = ("*",),
     tolerance: float = 0.01,
     attempts: int = 10,
     orthogonal: bool = True,
@@ -38,7 +39,7 @@ def unit_variance(
 
     Args:
         batches: inputs of the model.
-        selected: patterns (`conv*`) of layer names or paths; dense, convolutional (transposed, depthwise and separable
+        globs: of layers, by `dltool.graph.layer_globs`; dense, convolutional (transposed, depthwise and separable
             ones included) and einsum layers are scaled, nested ones too.
         attempts: rescalings of one layer at most; more than one is needed where a bias or a repeated use of the
             layer keeps the variance from being proportional to the kernel's square; weights shared by several residual
@@ -50,13 +51,13 @@ def unit_variance(
         A row a layer, in the order of calls: layer (its path), attempts, variance_before (with the kernels that the
         model came with), variance_after, scale (of the orthonormal or present kernel), note (why one was left alone).
     Raises:
-        ValueError: a pattern matches no layer with weights.
+        ValueError: a glob matches no layer with a kernel.
     Limits: recurrent layers are left alone, as no single output of theirs is linear in a kernel; so is a layer whose
         output is constant, whose variance is not finite, or that runs inside a loop of TensorFlow's.
     Reference: Mishkin & Matas, 2016, "All you need is a good init", algorithm 1.
     """
     batches = list(batches)
-    layers = _selected(model, selected)
+    layers = _matched(model, globs)
     linear = [layer for layer in layers if isinstance(layer, LINEAR)]
     before = output_variances(model, batches, linear)
     order = sorted(linear, key=list(before).index)
@@ -138,14 +139,11 @@ def _note(variance: float, tolerance: float) -> str:
     return "" if abs(variance - 1) < tolerance else "attempts used up"
 
 
-def _selected(model: Any, patterns: Sequence[str]) -> list[Any]:
-    """Layers with kernels whose name or path matches a pattern, those inside others included, each once."""
+def _matched(model: Any, globs: Sequence[str]) -> list[Any]:
+    """Return the layers with kernels that a glob matches, each once."""
     known = [part for part in parts(model) if part.kind != CELL and _has_kernel(part.layer)]
-    for pattern in patterns:
-        if not any(selected(part.path, [pattern]) for part in known):
-            names = ", ".join(dict.fromkeys(part.path for part in known))
-            raise ValueError(f"no layer with a kernel matches '{pattern}'. There are: {names or 'none'}.")
-    return [part.layer for part in known if selected(part.path, patterns)]
+    check_globs(globs, [part.path for part in known], "layer with a kernel")
+    return [part.layer for part in known if matches(part.path, globs)]
 
 
 def _has_kernel(layer: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dltool.graph.layer_tree import selected
+from dltool.graph.layer_globs import matches
 from dltool.init_stats.capture import Capture
 from dltool.init_stats.chance import chance_loss
 from dltool.init_stats.distribution import Distribution
@@ -72,7 +72,7 @@ def measure(
             scale.append(capture.sample_weight)
             unseen.update(dict.fromkeys(capture.unseen))
             targets.append(np.asarray(y))
-    kept = [one for one in layers.values() if one.is_shown or (patterns and selected(one.path, patterns))]
+    kept = [one for one in layers.values() if one.is_shown or matches(one.path, patterns)]
     kernels = [one for one in layers.values() if one.has_kernel]
     for one in kept:
         one.is_hidden = bool(kernels) and one is not kernels[-1] and _before(layers, one, kernels[-1])
@@ -93,12 +93,13 @@ def measure(
         for row in weight_rows
         if row["identical_units"]
     ]
-    shown = [one for one in kept if selected(one.path, patterns)]
+    globs = patterns or ["*"]
+    shown = [one for one in kept if matches(one.path, globs)]
     return Measurement(
         model,
-        [row for row, one in zip(rows, kept, strict=True) if selected(one.path, patterns)],
-        [row for row in weight_rows if selected(row["layer"], patterns)],
-        [row for row in recurrent if selected(row["layer"], patterns)],
+        [row for row, one in zip(rows, kept, strict=True) if matches(one.path, globs)],
+        [row for row in weight_rows if matches(row["layer"], globs)],
+        [row for row in recurrent if matches(row["layer"], globs)],
         [row for one in shown for row in one.gate_rows()],
         [row for one in shown for row in one.time_step_rows()],
         {one.path: {"signal": one.post, "pre": one.pre or one.post, "gradient": one.gradient} for one in shown},

@@ -57,7 +57,8 @@ def trials(
     Raises:
         UsageError: the model has no weights, no layer matches a pattern, or schedules end before the last step.
     """
-    from dltool.graph.layer_tree import check_selection
+    from dltool.graph.layer_globs import check_globs
+    from dltool.graph.layer_tree import CELL, LEAF
     from dltool.init_stats.measurement import measure
     from dltool.init_stats.passes import Passes
     from dltool.init_stats.redraw import redraw
@@ -69,7 +70,7 @@ def trials(
     augment = None if gaussian else prepared.augment
     passes = Passes(prepared.model, augment, compiled=batches * seeds * len(steps) >= COMPILE_FROM)
     try:
-        check_selection(patterns, passes.recorder.parts)
+        check_globs(patterns, [part.path for part in passes.recorder.parts if part.kind in (LEAF, CELL)])
     except ValueError as error:
         raise UsageError(f"--layers: {error}") from error
     if gaussian:

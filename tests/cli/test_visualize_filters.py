@@ -437,11 +437,11 @@ def test_only_its_own_files_are_replaced(cnn: Path, show: Show, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--layers", "frst"], 2, "--layers 'frst': no such layer. Did you mean 'first'?"),
+        (["--layers", "frst"], 2, "--layers: no layer matches 'frst'. Did you mean 'first'?"),
         (["--layers", "flat*"], 2, "no layer has kernels to draw. Layers with kernels: first, second, head."),
         (["--units", "6"], 2, "--units '6': layer first has no such unit; it has 0 to 5"),
         (["--units", "a:b"], 2, "write numbers and ranges of units"),
-        (["--mode", "maximise", "--layers", "nope"], 2, "no such layer"),
+        (["--mode", "maximise", "--layers", "nope"], 2, "no layer matches 'nope'"),
         (["--mode", "maximise", "--images", "a.png"], 2, "--images goes with --mode activations or attribution"),
         (["--steps", "3"], 2, "--steps goes with --mode dream or inversion or maximise or top, not kernels"),
         (["--mode", "maximise", "--fourier", "--blur", "1"], 2, "Leave one of them out"),

@@ -10,8 +10,7 @@ from keras import layers
 
 from dltool.filters.dreaming import dream
 from dltool.filters.inverting import inversion, total_variation
-from dltool.graph.calls import calls
-from dltool.graph.unrolled import Unrolled, with_activation
+from dltool.graph.calls import Unrolled, calls, with_activation
 
 
 def net(side: int = 12, channels: int = 1) -> keras.Model:
@@ -47,7 +46,7 @@ def test_the_unrolled_graph_gives_the_model_s_values_in_the_order_of_calls() -> 
     graph = Unrolled(model)
     assert [step.path for step in graph.steps] == [call.path for call in calls(model)]
     np.testing.assert_allclose(graph.run(batch, [graph.output])[0], model(batch, training=False), rtol=1e-5)
-    place = graph.steps[graph.number("conv2d")].results[0]
+    place = graph.steps[graph.number("conv2d")].gives[0]
     assert graph.needed([place]) == {graph.number("conv2d")}
 
 
@@ -146,7 +145,7 @@ def test_a_dream_raises_the_layer_s_activation_within_the_range_of_the_pixels(la
     assert first.images.min() >= x.min() and first.images.max() <= x.max()
     assert (first.after > 1.05 * first.before).all()
     graph = Unrolled(model)
-    place = graph.steps[graph.number(layer)].results[0]
+    place = graph.steps[graph.number(layer)].gives[0]
     given = graph.run(first.images, [place])[0].numpy()
     np.testing.assert_allclose(first.after, (given**2).mean((1, 2, 3)), rtol=1e-4)
 

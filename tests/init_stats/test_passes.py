@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool.graph.layer_tree import check_selection, parts
+from dltool.graph.layer_tree import parts
 from dltool.init_stats.measurement import Measurement, measure
 from dltool.init_stats.passes import Passes
 from dltool.training.fusion import fused_recurrence
@@ -314,13 +314,6 @@ def test_separable_convolutions_vanish_as_others_do() -> None:
     found = measured(model, batch(6, 6, 3, outputs=(6, 6, 4)))
     assert found.model["first_to_last"] < 1e-6  # a sigmoid's slope is 1/4 at most
     assert found.model["verdict"] == "vanishing"
-
-
-def test_an_unknown_selection_names_what_is_near() -> None:
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="conv_first"), layers.Dense(3, name="last")])
-    check_selection(["conv*", "last"], parts(model))
-    with pytest.raises(ValueError, match="no layer matches 'konv_first'. Did you mean 'conv_first'"):
-        check_selection(["konv_first"], parts(model))
 
 
 def test_several_batches_are_pooled() -> None:

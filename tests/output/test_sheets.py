@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 
 from dltool.filters.given_images import read_images
-from dltool.graph.calls import Call
-from dltool.graph.layer_choice import choose_layers, choose_units
 from dltool.output.half_blocks import half_blocks
 from dltool.output.picture_files import gif, png
 from dltool.output.pixels import PixelRange, shown, signed, unsigned
@@ -100,42 +98,6 @@ def test_half_blocks_are_two_pixels_a_character() -> None:
 def test_pictures_wider_than_a_terminal_are_thinned() -> None:
     text = half_blocks([np.zeros((100, 100), np.uint8)] * 2, 40)
     assert max(line.count("▀") for line in text.splitlines()) <= 40
-
-
-def call(path: str) -> Call:
-    return Call(path, None, (), (), (), True)
-
-
-def test_layers_are_chosen_by_glob_in_the_model_s_order() -> None:
-    found = [call(path) for path in ("conv2d", "encoder/conv2d_1", "dense")]
-    assert [one.path for one in choose_layers(found, ["dense", "conv*"])] == ["conv2d", "encoder/conv2d_1", "dense"]
-    assert [one.path for one in choose_layers(found, ["encoder/*"])] == ["encoder/conv2d_1"]
-    with pytest.raises(ValueError, match=r"'conv3': no such layer. Did you mean 'conv2d'\? Layers: conv2d, enc"):
-        choose_layers(found, ["conv3", "dense"])
-
-
-@pytest.mark.parametrize(
-    ("text", "chosen"),
-    [("3", [3]), ("0:3", [0, 1, 2]), ("4:99", [4, 5]), (":2,5,1", [0, 1, 5]), ("4:", [4, 5]), (":", list(range(6)))],
-)
-def test_units_are_chosen_by_number_and_range(text: str, chosen: list[int]) -> None:
-    assert choose_units(text, "conv2d", 6) == chosen
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("6", "'6': layer conv2d has no such unit; it has 0 to 5"),
-        ("0,7:9", "'7:9': layer conv2d has no such"),
-        ("a", "write numbers and ranges"),
-        ("3:2", "no such unit"),
-        ("", "write numbers and ranges"),
-        ("-1", "write numbers and ranges"),
-    ],
-)
-def test_units_that_are_not_there_are_said(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        choose_units(text, "conv2d", 6)
 
 
 def save(path: Path, array: np.ndarray) -> Path:

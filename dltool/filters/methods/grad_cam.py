@@ -37,7 +37,7 @@ def grad_cam(classifier: ClassLogits, *, layer: str | None = None) -> Callable[[
     def maps(images: Any, targets: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            logits, features = classifier.and_features(images, [step.results[0]])
+            logits, features = classifier.and_features(images, [step.gives[0]])
             z = classifier.of_targets(logits, targets)
         weights = tf.reduce_mean(tape.gradient(z, features), axis=(1, 2), keepdims=True)  # (n, 1, 1, k)
         map_ = tf.nn.relu(tf.reduce_sum(tf.cast(weights * features, tf.float32), axis=-1, keepdims=True))

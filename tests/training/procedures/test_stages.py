@@ -342,7 +342,7 @@ def test_lr_schedule_shows_the_stages_as_training_logs_them(
     [
         ("fit.epochs=8", "", "fit.epochs: is 8, but the stages of the procedure have 4 epochs"),
         ("procedure.Stages.0.trainable=denes", "procedure.Stages[0]", "no layer with weights matches 'denes'"),
-        ("procedure.Stages.0.trainable=dropout", "procedure.Stages[0]", "It has: normalization, conv2d"),
+        ("procedure.Stages.0.trainable=dropout", "procedure.Stages[0]", "Layers: normalization, conv2d"),
         ("procedure.Stages.1.trainable=normalization", "procedure.Stages[1]", "nothing would learn"),
         ("procedure.Stages.1.epochs=0", "procedure.Stages", "stages[1]: The 'epochs' parameter of Stages must be"),
         ("procedure.Stages.0.rate=1", "procedure.Stages", "stages[0]: a stage has no 'rate'"),
