@@ -14,13 +14,13 @@ from dltool.library.schedules import _ranges as ranges
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.constant import Constant
 from dltool.lr_schedule import plateau
-from dltool.recipe import data_facts, keras_source, overrides, reading
+from dltool.recipe import build, catalogue, data_facts, module_outlines, overrides, reading
 from dltool.recipe import stages as stage_list
 from dltool.recipe.absent_data import stand_in
 from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, rows_of
-from dltool.recipe.keras_source import UNREADABLE, Outlined
 from dltool.recipe.reading import Recipe, Value
+from dltool.recipe.signatures import UNREADABLE, Outlined
 from dltool.runs import directory, opened, resume
 from dltool.runs.directory import RunDirectory
 from dltool.training.stage_plan import Stage, rate_of_all, stages_of
@@ -71,7 +71,7 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     total = steps * recipe.epochs
     epochs = recipe.get("fit", "epochs")
     builder = Builder(
-        _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, catalogue=keras_source
+        _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, find=catalogue.outline
     )
     if epochs is not None:
         builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
@@ -82,9 +82,9 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     stages = _stages(recipe, builder)
     builder.finish()
     if isinstance(optimizer, str):
-        optimizer = keras_source.spoken("optimizers", optimizer)()
+        optimizer = catalogue.of_word("optimizers", optimizer)()
     while (inner := optimizer.arguments.get("inner_optimizer")) is not None:
-        optimizer = keras_source.spoken("optimizers", inner)() if isinstance(inner, str) else inner
+        optimizer = catalogue.of_word("optimizers", inner)() if isinstance(inner, str) else inner
     schedules = _schedules(optimizer, value)
     if stages:
         schedules["learning_rate"] = rate_of_all(stages, schedules["learning_rate"], steps)
@@ -113,7 +113,7 @@ def of_schedule(
             value = overrides.apply(value, change, number)
         except RecipeError as error:
             problems += error.problems
-    builder = Builder({}, steps_per_epoch, catalogue=keras_source)
+    builder = Builder({}, steps_per_epoch, find=catalogue.outline)
     builder.problems += problems
     if steps_per_epoch is None:
         for path, one in value.walk():
@@ -158,11 +158,11 @@ def _recorded(recipe: Recipe, run: RunDirectory | None) -> dict[str, Any] | None
 
 def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
     """The recipe's dataset, None where it is not needed or fit.steps_per_epoch makes up for a missing file."""
-    builder = Builder(None, makers={"optimizers": _maker(1)}, catalogue=keras_source)
+    builder = Builder(None, makers={"optimizers": _maker(1)}, find=catalogue.outline)
     builder.problems += problems
     dataset = None
     if needs_data and (value := recipe.get("data", "dataset")) is not None:
-        found = Builder({}, catalogue=keras_source)
+        found = Builder({}, find=catalogue.outline)
         dataset = found.build("datasets", value, "data.dataset")
         absent = builder.attempt(lambda: stand_in(recipe, found.cause), value, "data.dataset")
         if absent is not None:
@@ -177,6 +177,11 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
         message = "is missing. Name one, such as Adam."
         builder.problem(recipe.section("compile").place, "compile.optimizer", message)
     _plateaus(recipe, builder)
+    if builder.problems:  # then all of the recipe's are reported, also those that no plan is about
+        others = Builder(None, find=catalogue.outline)
+        build.check_objects(others, recipe)
+        builder.problems += [problem for problem in others.problems if problem not in builder.problems]
+    module_outlines.keep()
     builder.finish()
     return dataset
 

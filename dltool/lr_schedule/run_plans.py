@@ -15,7 +15,7 @@ from dltool.library.schedules.constant import Constant
 from dltool.library.schedules.piecewise_constant_decay import PiecewiseConstantDecay
 from dltool.lr_schedule import plateau
 from dltool.lr_schedule.plan import Plan
-from dltool.recipe import keras_source
+from dltool.recipe import signatures
 from dltool.runs import directory
 from dltool.runs.directory import RunDirectory
 
@@ -143,7 +143,7 @@ def _mode(plan: Plan, found: dict[str, Any]) -> str:
     if found["mode"] in ("min", "max"):
         return str(found["mode"])
     name = str(found["monitor"]).removeprefix("val_")
-    known = keras_source.metric_modes()
+    known = signatures.metric_modes()
     if name == "loss" or name in known:
         return "min" if name == "loss" else known[name]
     message = f"it is not known whether '{found['monitor']}' is to fall or to rise: set its mode to min or max"

@@ -15,8 +15,8 @@ from dltool.recipe import (
     callback_paths,
     catalogue,
     feature_columns,
-    keras_source,
     layer_graph,
+    module_outlines,
     reading,
     wiring,
 )
@@ -43,7 +43,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: all problems at once.
     """
     builder = Builder(facts=None, makers={"optimizers": _optimizer(1), "layers": _layer})
-    _check_objects(builder, recipe)
+    check_objects(builder, recipe)
     if (policy := recipe.get("dtype_policy")) is not None:
         builder.attempt(lambda: _policy(policy.data), policy, "dtype_policy")
     builder.finish()
@@ -60,7 +60,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         DataError: the recipe is right, but its data cannot be read.
     """
     recipe, problems = reading.read(source, overrides)
-    builder = Builder(facts=None, catalogue=keras_source)
+    builder = Builder(facts=None, find=catalogue.outline)
     builder.problems += problems
     failure: DltoolError | None = None
     try:
@@ -70,7 +70,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
                 builder.problems += _names_of_wiring(recipe, dataset)
     except DltoolError as error:
         failure = error
-    _check_objects(builder, recipe)
+    check_objects(builder, recipe)
+    module_outlines.keep()
     builder.finish()
     if failure is not None:
         raise failure
@@ -93,7 +94,7 @@ def load_any(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return load(path if reading.holds(path.is_file) else source, overrides)
 
 
-def _check_objects(builder: Builder, recipe: Recipe) -> None:
+def check_objects(builder: Builder, recipe: Recipe) -> None:
     """Build everything that a recipe names, as far as its outer form allows; the builder keeps the problems."""
     model, procedure = recipe.get("model"), recipe.get("procedure")
     if model is not None and model.is_list:

@@ -10,8 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError, one_line, suggest, suggest_or_list
-from dltool.recipe import callback_paths
-from dltool.recipe import catalogue as names
+from dltool.recipe import callback_paths, catalogue
 from dltool.recipe.reading import Recipe, Value, join, object_name
 from dltool.recipe.values import OBJECT_NAME, shown
 from dltool.recipe.wiring import Entry
@@ -63,7 +62,6 @@ SUFFIXES = {
 }
 OUTPUT_ARGUMENTS = callback_paths.ARGUMENTS
 BY_OUTPUT = ("losses", "metrics")  # a mapping of output to its own
-METRIC_WORDS = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Model.compile resolves these by the loss
 UNKNOWN = object()  # stands for what depends on a fact of the data that is not known yet
 
 
@@ -75,7 +73,7 @@ class Builder:
         steps_per_epoch: what "epochs" of schedules multiply; None where unknown.
         directory: where callbacks write.
         makers: kind -> what makes an object of (class, **arguments), in place of the class itself.
-        catalogue: where names are looked up: `names`, or what answers in its place (`outlines`).
+        find: kind and name -> class: `catalogue.find`, or `catalogue.outline` to import nothing heavy.
     """
 
     def __init__(
@@ -84,10 +82,10 @@ class Builder:
         steps_per_epoch: int | None = None,
         directory: Path | None = None,
         makers: Mapping[str, Callable[..., Any]] | None = None,
-        catalogue: Any = names,
+        find: Callable[[str, str], Any] = catalogue.find,
     ) -> None:
         self.facts, self.steps_per_epoch, self.directory = facts, steps_per_epoch, directory
-        self.makers, self.catalogue = makers or {}, catalogue
+        self.makers, self.find = makers or {}, find
         self.problems: list[Problem] = []
         self.outputs: list[callback_paths.Output] = []  # where callbacks write
         self.cause: Exception | None = None  # of the first problem that an exception told of
@@ -155,11 +153,11 @@ class Builder:
         name = object_name(value)
         if name is None:
             return self._word(kind, value, path)
-        if kind == "layers" and not self.catalogue.has(kind, name) and self.catalogue.has("applications", name):
+        if kind == "layers" and not catalogue.has(kind, name) and catalogue.has("applications", name):
             kind = "applications"
         try:
-            target = self._application(name) if kind == "applications" else self.catalogue.find(kind, name)
-        except names.UnknownNameError as error:
+            target = self._application(name) if kind == "applications" else self.find(kind, name)
+        except catalogue.UnknownNameError as error:
             place = value.place if not value.is_mapping else value.data[name].key or value.place
             return self.problem(place, path, self._no_such(kind, name) if error.known else str(error))
         path = join(path, name)
@@ -175,7 +173,7 @@ class Builder:
 
     def _application(self, name: str) -> Any:
         """An architecture; one of Keras's brings the preprocessing that its weights need."""
-        target = self.catalogue.find("applications", name)
+        target = self.find("applications", name)
         if not target.__module__.startswith("keras."):
             return target
         from dltool.library.layers._application_base import with_preprocessing
@@ -186,9 +184,9 @@ class Builder:
         """A lower-case name: Keras's own, given to Keras untouched."""
         if not isinstance(value.data, str):
             return self.problem(value.place, path, self._not_an_object(kind, value))
-        if kind == "metrics" and value.data in METRIC_WORDS:
+        if kind == "metrics" and value.data in catalogue.METRIC_WORDS:
             return value.data
-        if self.catalogue.is_word(kind, value.data):
+        if catalogue.is_word(kind, value.data):
             return value.data
         return self.problem(value.place, path, self._no_such(kind, value.data))
 
@@ -198,7 +196,7 @@ class Builder:
         given: dict[str, Value] = {}
         if body is None or body.data is None:
             pass
-        elif is_keywords(kind, body, allowed, self.catalogue):
+        elif is_keywords(kind, body, allowed):
             for key, item in body.data.items():
                 if key in allowed:
                     given[key] = item
@@ -242,7 +240,7 @@ class Builder:
         if kind is not None and not (parent == "callbacks" and kind != "schedules"):
             return self._of_kind(kind, value, path)
         name = object_name(value) if value.is_mapping else None
-        if name is not None and parent in names.KERAS_NAMESPACES and self.catalogue.has(parent, name):
+        if name is not None and parent in catalogue.KERAS_NAMESPACES and catalogue.has(parent, name):
             return self.build(parent, value, path)
         if value.is_list:
             return [self._argument("", item, parent, f"{path}[{i}]") for i, item in enumerate(value.data)]
@@ -312,10 +310,10 @@ class Builder:
         return f"must name one of the {kind}, such as {EXAMPLES[kind]}. Got {shown(value)}."
 
     def _no_such(self, kind: str, name: Any) -> str:
-        words = self.catalogue.words(kind) if str(name).islower() else []
+        words = catalogue.taken(kind) if str(name).islower() else []
         words = [] if name in words else words  # known, but it takes no arguments: the class does
-        near = suggest(name, words) or suggest(name, self.catalogue.known(kind)) or f" One is {EXAMPLES[kind]}."
-        return f"no {names.singular(kind)} named '{name}'.{near}"
+        near = suggest(name, words) or suggest(name, catalogue.known(kind)) or f" One is {EXAMPLES[kind]}."
+        return f"no {catalogue.singular(kind)} named '{name}'.{near}"
 
 
 def _construct(make: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -327,12 +325,8 @@ def _construct(make: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         raise TypeError(f"an argument is of the wrong type ({one_line(error)}). Got {given}.") from error
 
 
-def is_keywords(kind: str, body: Value, allowed: Mapping[str, Any], catalogue: Any = names) -> bool:
-    """Whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument.
-
-    Args:
-        catalogue: `names`, or what answers in its place.
-    """
+def is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
+    """Return whether a body is {keyword: value}; a wrapped object ({LSTM: 8}) and all else is the first argument."""
     if not body.is_mapping:
         return False
     name = object_name(body)

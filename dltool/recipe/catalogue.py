@@ -1,4 +1,8 @@
-"""(kind, name) -> class or function: dltool's own folders first, then Keras."""
+"""What recipes may name: kind and name -> class or function, arguments and one line; dltool's own first, then Keras's.
+
+Everything but the classes themselves comes from their source (`signatures`), so that neither Keras nor TensorFlow is
+imported to find what a recipe has misspelt.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,14 @@ import functools
 import importlib
 import inspect
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from dltool.recipe import module_outlines, signatures
+from dltool.recipe.module_outlines import Argument
+from dltool.recipe.signatures import Outline
 
 PACKAGE = Path(__file__).parents[1]
 DEFINITION = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)  # of a module's own class or function
@@ -29,6 +39,12 @@ WITHOUT_USE = frozenset({  # base classes, and what does nothing in a recipe
     "Callback", "CallbackList", "Constraint", "Initializer", "InputSpec", "Layer", "LearningRateSchedule",
     "Loss", "Metric", "Optimizer", "Regularizer", "Wrapper",
 })  # fmt: skip
+KINDS = (*KERAS_NAMESPACES, "datasets", "procedures", "schedules")
+LIGHT = ("datasets", "schedules")  # kinds whose classes load without Keras
+WITH_WORDS = ("activations", "initializers", "losses", "metrics")  # kinds of which Keras lists lower-case names
+BY_WORD = (*WITH_WORDS, "regularizers", "constraints", "optimizers")  # kinds whose lower-case names Keras takes
+METRIC_WORDS = ("accuracy", "acc", "crossentropy", "ce")  # Model.compile resolves these by the loss
+NO_WORDS = frozenset({"Constant"})  # classes with defaults that Keras's `get` can't make all the same
 PLUMBING = frozenset({"deserialize", "get", "serialize"})
 KERAS_ELSEWHERE = {("layers", "FeatureSpace"): "keras.utils"}
 REFUSED = {
@@ -56,21 +72,58 @@ class UnknownNameError(LookupError):
         self.known = [] if reason else known
 
 
+@dataclass(frozen=True)
+class Word:
+    """What the catalogue says of a name.
+
+    Args:
+        kind: such as "layers".
+        name: the class's or function's.
+        module: where it can be imported from.
+        line: the first sentence of its docstring.
+        arguments: what a recipe may give it, by name.
+    """
+
+    kind: str
+    name: str
+    module: str
+    line: str
+    arguments: Mapping[str, Argument]
+
+
 def find(kind: str, name: str) -> Any:
-    """The class (or, for activations and applications, the function) of a kind and name.
+    """Return the class (or, for activations and applications, the function) of a kind and name.
 
     Raises:
         UnknownNameError: neither dltool nor Keras has it.
     """
-    if (kind, name) in REFUSED:
-        raise UnknownNameError(kind, name, [], f"{name} is not for recipes: {REFUSED[kind, name]}")
-    module = own(kind).get(name)
-    if module is not None:
-        return getattr(importlib.import_module(module), name)
-    found = _keras(kind).get(name)
-    if found is None:
-        raise UnknownNameError(kind, name, known(kind))
-    return found
+    return getattr(importlib.import_module(_module(kind, name)), name)
+
+
+def outline(kind: str, name: str) -> Any:
+    """Return as `find` does, but an `Outline` in the place of what would need Keras.
+
+    Raises:
+        UnknownNameError: neither dltool nor Keras has it.
+    """
+    module = _module(kind, name)
+    if kind in LIGHT:
+        return find(kind, name)
+    parameters = signatures.parameters(module, name)
+    if kind == "applications" and name not in own(kind):  # what `with_preprocessing` adds
+        parameters.append(inspect.Parameter("preprocessing", inspect.Parameter.KEYWORD_ONLY, default=None))
+    return Outline(name, inspect.Signature(parameters))
+
+
+def describe(kind: str, name: str) -> Word:
+    """Return what the catalogue says of a name.
+
+    Raises:
+        UnknownNameError: neither dltool nor Keras has it.
+    """
+    module = _module(kind, name)
+    arguments = signatures.arguments(module, name)
+    return Word(kind, name, module, signatures.first_line(module, name), arguments)
 
 
 def has(kind: str, name: str) -> bool:
@@ -84,23 +137,34 @@ def known(kind: str) -> list[str]:
 
 
 def words(kind: str) -> list[str]:
-    """Keras's lower-case names of a kind: relu, mean_squared_error, he_normal."""
-    if kind not in ("activations", "initializers", "losses", "metrics"):
+    """Return Keras's lower-case names of a kind: relu, mean_squared_error, he_normal."""
+    if kind not in WITH_WORDS:
         return []
-    wanted = inspect.isclass if kind == "initializers" else inspect.isfunction
-    found = vars(importlib.import_module(f"keras.{kind}"))
-    return sorted(name for name in found if wanted(found[name]) and name[0].islower() and name not in PLUMBING)
+    names = module_outlines.read(f"keras.{kind}").imports
+    return sorted(name for name in names if name[0].islower() and name not in PLUMBING)
+
+
+def taken(kind: str) -> list[str]:
+    """Return every lower-case word of a kind that a recipe may write."""
+    if kind == "metrics":
+        return [*words(kind), *METRIC_WORDS]
+    if kind == "optimizers":
+        return sorted(_classes_by_word(kind))
+    return words(kind) or sorted(word for word in (_words_taken(kind) if kind in BY_WORD else ()) if word.islower())
 
 
 def is_word(kind: str, word: str) -> bool:
-    """Whether Keras knows a lower-case word of a kind: adam, relu, he_normal."""
-    if kind not in ("activations", "initializers", "regularizers", "constraints", "losses", "metrics", "optimizers"):
-        return False
-    try:
-        importlib.import_module(f"keras.{kind}").get(word)
-    except Exception:  # ValueError, TypeError, of a class that needs arguments KeyError
-        return False
-    return True
+    """Return whether Keras knows a lower-case word of a kind: adam, relu, he_normal."""
+    if kind == "optimizers":
+        return word.lower() in _classes_by_word(kind)
+    return kind in BY_WORD and word in _words_taken(kind)
+
+
+def of_word(kind: str, word: str) -> Outline:
+    """Return the outline of the class that a lower-case word stands for."""
+    found = outline(kind, _classes_by_word(kind)[word.lower()])
+    assert isinstance(found, Outline)
+    return found
 
 
 def singular(kind: str) -> str:
@@ -133,18 +197,60 @@ def import_saved_objects() -> None:
             importlib.import_module(module)
 
 
+def _module(kind: str, name: str) -> str:
+    """Return the module that a name is imported from.
+
+    Raises:
+        UnknownNameError: neither dltool nor Keras has it.
+    """
+    if (kind, name) in REFUSED:
+        raise UnknownNameError(kind, name, [], f"{name} is not for recipes: {REFUSED[kind, name]}")
+    module = own(kind).get(name) or _keras(kind).get(name)
+    if module is None:
+        raise UnknownNameError(kind, name, known(kind))
+    return module
+
+
 @functools.cache
-def _keras(kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _keras(kind: str) -> dict[str, str]:
+    """Return Keras's capitalised name -> the module that gives it, of the namespaces of a kind."""
+    found: dict[str, str] = {}
     for namespace in KERAS_NAMESPACES.get(kind, ()):
-        module = importlib.import_module(namespace)
-        for name, value in vars(module).items():
-            fits = inspect.isclass(value) or (kind == "applications" and inspect.isfunction(value))
-            if namespace != KERAS_NAMESPACES[kind][0]:  # activations are also layers, but only some layers
-                fits = fits and value.__module__.startswith(f"keras.src.{namespace.split('.')[1]}.{kind}.")
-            if fits and name[0].isupper() and name not in found and name not in WITHOUT_USE:
-                found[name] = value
-    for (other, name), namespace in KERAS_ELSEWHERE.items():
-        if other == kind:
-            found[name] = getattr(importlib.import_module(namespace), name)
-    return found
+        further = namespace != KERAS_NAMESPACES[kind][0]  # activations are also layers, but only some layers
+        for name, (source, _) in module_outlines.read(namespace).imports.items():
+            if further and not source.startswith(f"keras.src.{namespace.split('.')[1]}.{kind}."):
+                continue
+            if name[0].isupper() and name not in WITHOUT_USE:
+                found.setdefault(name, namespace)
+    return found | {name: module for (other, name), module in KERAS_ELSEWHERE.items() if other == kind}
+
+
+@functools.cache
+def _words_taken(kind: str) -> frozenset[str]:
+    """Return what `keras.<kind>.get` takes: names of ALL_OBJECTS that need no argument, in snake case too, aliases."""
+    namespace = f"keras.src.{kind}"
+    module = module_outlines.read(namespace)
+    objects = {name for name in module.objects if name not in NO_WORDS and not _needs_arguments(namespace, name)}
+    in_snake_case = {_snake_case(name) for name in objects} if module.is_snake_case else set()
+    return frozenset(objects | {*module.words} | in_snake_case)
+
+
+def _needs_arguments(module: str, name: str) -> bool:
+    place = signatures.locate(module, name)
+    is_class = place is not None and place[1].is_class
+    return is_class and any(one.default is None for one in signatures.arguments(module, name).values())
+
+
+def _snake_case(name: str) -> str:
+    """Return a name as `keras.src.utils.naming.to_snake_case` writes it."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+@functools.cache
+def _classes_by_word(kind: str) -> dict[str, str]:
+    """Return lower-case word -> class, of the classes that Keras gathers in ALL_OBJECTS."""
+    namespace = f"keras.src.{kind}"
+    names = [name for name in module_outlines.read(namespace).objects if name not in WITHOUT_USE]
+    return {name.lower(): name for name in names if not _needs_arguments(namespace, name)}

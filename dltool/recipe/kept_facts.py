@@ -48,11 +48,10 @@ class Entry:
         """The facts kept, empty where there are none or the entry is damaged."""
         if self._name is None:
             return {}
+        text = kept_text(f"facts/{self._name}", LARGEST_ENTRY)
         try:
-            with (_folder() / self._name).open(encoding="ascii") as file:
-                checksum, _, text = file.read(2 * LARGEST_ENTRY).partition("\n")
-            facts = json.loads(text, object_hook=_unpacked) if checksum == _checksum(text) else {}
-        except (OSError, ValueError, RuntimeError):  # the last where there is no home, or lists nest too deep
+            facts = json.loads(text, object_hook=_unpacked) if text else {}
+        except (ValueError, RecursionError):  # the last where lists nest too deep
             return {}
         return facts if isinstance(facts, dict) else {}
 
@@ -64,14 +63,12 @@ class Entry:
         name, newest = self._state()
         if name is None or name != self._name or newest > time.time() - RECENT:
             return
-        with contextlib.suppress(OSError, TypeError, ValueError, RuntimeError):
-            text = json.dumps(_packed({**known, **facts}))
-            if len(text) <= LARGEST_ENTRY:
-                _replace(_folder() / name, f"{_checksum(text)}\n{text}")
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            keep_text(f"facts/{name}", json.dumps(_packed({**known, **facts})), LARGEST_ENTRY, MOST_ENTRIES)
 
     def _state(self) -> tuple[str | None, float]:
         """The entry's name as the files are now, None where nothing is kept, and the last change in seconds."""
-        if os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false"):
+        if is_off():
             return None, 0.0
         digest, newest = hashlib.sha256(), 0.0
         try:
@@ -84,6 +81,39 @@ class Entry:
         except (OSError, TypeError, ValueError):
             return None, 0.0
         return digest.hexdigest(), newest
+
+
+def is_off() -> bool:
+    """Return whether the user wants nothing to be kept."""
+    return os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false")
+
+
+def kept_text(name: str, largest: int) -> str:
+    """Return a text that `keep_text` has kept, empty if there is none or it is damaged.
+
+    Args:
+        name: a path below the cache folder.
+        largest: characters that it may have.
+    """
+    try:
+        with (cache_folder() / name).open(encoding="ascii") as file:
+            checksum, _, text = file.read(2 * largest).partition("\n")
+    except (OSError, ValueError, RuntimeError):  # the last if there is no home
+        return ""
+    return text if checksum == _checksum(text) else ""
+
+
+def keep_text(name: str, text: str, largest: int, most: int) -> None:
+    """Keep a text of ASCII if the cache folder can be written.
+
+    Args:
+        name: a path below the cache folder.
+        largest: characters that it may have.
+        most: files in its folder; the oldest are dropped.
+    """
+    if len(text) <= largest:
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            _replace(cache_folder() / name, f"{_checksum(text)}\n{text}", most)
 
 
 def _code() -> list[Path]:
@@ -108,10 +138,6 @@ def _stats(paths: Sequence[Path]) -> Iterator[tuple[float, bytes]]:
             seen.add((found.st_dev, found.st_ino))
             yield found.st_mtime, os.fsencode(f"{path}/\n")
             waiting += sorted((entry.path for entry in os.scandir(path)), reverse=True)
-
-
-def _folder() -> Path:
-    return cache_folder() / "facts"
 
 
 def _checksum(text: str) -> str:
@@ -139,7 +165,7 @@ def _unpacked(value: dict[str, Any]) -> Any:
     return tuple(value[TUPLE]) if set(value) == {TUPLE} else value
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str, most: int) -> None:
     """Write a file whole or not at all, and drop the oldest entries where there are too many."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, work = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
@@ -155,6 +181,6 @@ def _replace(path: Path, text: str) -> None:
     for entry in os.scandir(path.parent):
         with contextlib.suppress(OSError):  # another process drops entries too
             entries.append((entry.stat().st_mtime, entry.path))
-    for _, old in sorted(entries)[: max(len(entries) - MOST_ENTRIES, 0)]:
+    for _, old in sorted(entries)[: max(len(entries) - most, 0)]:
         with contextlib.suppress(OSError):
             Path(old).unlink()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dltool.data.formats import locate
 from dltool.errors import DataError, RecipeError, UsageError
 from dltool.errors.damage import undamaged
-from dltool.recipe import build, catalogue, keras_source, reading, run_files
+from dltool.recipe import build, catalogue, reading, run_files
 from dltool.recipe.data import Data, differing_fact
 from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.values import to_text
@@ -44,7 +44,7 @@ def _with_keywords(value: Value, kind: str) -> Any:
     name = reading.object_name(value)
     if name not in catalogue.own(kind) or not value.is_mapping or value[name].is_mapping or value[name].data is None:
         return value.plain()
-    first = next(iter(build.parameters(keras_source.find(kind, name))))
+    first = next(iter(catalogue.describe(kind, name).arguments))
     return {name: {first: value[name].plain()}}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dltool.errors import Mistakes, Place, Problem, RecipeError, UsageError
-from dltool.recipe import build, catalogue, keras_source, reading
+from dltool.recipe import build, catalogue, reading
 from dltool.recipe import builder as objects
 from tests.command_line import run, write_quick
 
@@ -92,41 +92,10 @@ def test_one_mistake_is_raised_as_it_is_and_several_as_one() -> None:
     assert str(raised.value) == "f:1:1: wrong\nsecond"
 
 
-# -- the outlines by which arguments are checked without Keras, against Keras itself ----------------------
-
-KINDS = [*catalogue.KERAS_NAMESPACES, "procedures"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_outlines_have_the_arguments_of_every_class(kind: str) -> None:
-    from dltool.library.layers._application_base import with_preprocessing
-
-    assert keras_source.known(kind) == catalogue.known(kind)
-    for name in catalogue.known(kind):
-        real = catalogue.find(kind, name)
-        if kind == "applications" and real.__module__.startswith("keras."):
-            real = with_preprocessing(real)
-        wanted = [(key, p.default is p.empty) for key, p in objects.parameters(real).items()]
-        outline = objects.parameters(keras_source.find(kind, name))
-        assert [(key, p.default is p.empty) for key, p in outline.items()] == wanted, name
-
-
-@pytest.mark.parametrize("kind", [*keras_source.SPOKEN, "optimizers"])
-def test_outlines_know_every_word_that_keras_takes(kind: str) -> None:
-    from importlib import import_module
-
-    taken = import_module(f"keras.src.{kind}").ALL_OBJECTS_DICT
-    words = [word for word in {*taken, *catalogue.words(kind)} if catalogue.is_word(kind, word)]
-    assert words
-    assert [word for word in words if not keras_source.is_word(kind, word)] == []
-    assert not keras_source.is_word(kind, "no_such_word")
-    assert keras_source.words(kind) == catalogue.words(kind)
-
-
 def test_every_bundled_recipe_is_without_a_problem() -> None:
     assert reading.bundled_names()
     for name in reading.bundled_names():
         loaded, problems = reading.read(name)
-        builder = objects.Builder(facts=None, catalogue=keras_source)
-        build._check_objects(builder, loaded)
+        builder = objects.Builder(facts=None, find=catalogue.outline)
+        build.check_objects(builder, loaded)
         assert (name, problems + builder.problems) == (name, [])
