@@ -126,10 +126,10 @@ class Builder:
     def takes_name(self, entry: Entry) -> bool:
         """Whether a layer takes Keras's argument `name`; composites do not."""
         name = object_name(entry.value)
-        kind = "layers" if name is None or self.catalogue.has("layers", name) else "applications"
-        if entry.name is None or name is None or not self.catalogue.has(kind, name):
+        kind = "layers" if name is None or catalogue.has("layers", name) else "applications"
+        if entry.name is None or name is None or not catalogue.has(kind, name):
             return True
-        return "name" in parameters(self.catalogue.find(kind, name))
+        return "name" in parameters(self.find(kind, name))
 
     def arguments_of_compile(self, recipe: Recipe) -> dict[str, Any]:
         value = recipe.root["compile"]
