@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check recipes data slow clean
+.PHONY: help run test bench check recipes data slow docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,10 @@ $(VENV)/.tested: $(VENV)/.installed
 
 $(VENV)/.developed: $(VENV)/.tested
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.documented: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 run: $(VENV)/.installed  ## install, train the embedded default (scikit-learn's digits), evaluate it
@@ -40,7 +44,7 @@ bench: $(VENV)/.tested  ## dltool train against a plain Keras script, in alterna
 	$(BIN)/python -m tests.benchmarks.training $(BENCH_ARGS)
 
 recipes: $(VENV)/.tested  ## train the quick recipes end to end and hold them to the figures in their headers
-	$(BIN)/python -m pytest -m 'recipes and not slow' -n auto --maxprocesses 4 --dist worksteal tests/test_recipes.py tests/test_readme.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'recipes and not slow' -n auto --maxprocesses 4 --dist worksteal tests/test_recipes.py tests/test_docs.py $(PYTEST_ARGS)
 
 data: $(VENV)/.tested  ## the tests of real data; needs DLTOOL_DATA
 	$(BIN)/python -m pytest -m 'data and not slow and not recipes' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
@@ -48,5 +52,9 @@ data: $(VENV)/.tested  ## the tests of real data; needs DLTOOL_DATA
 slow: $(VENV)/.tested  ## the tests that take minutes: long recipes, many nets; needs DLTOOL_DATA
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+docs: $(VENV)/.documented  ## draw the picture of the imports, build the book into site/; any broken link fails
+	$(BIN)/python docs/draw_imports.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean:  ## remove what make made, the virtual environment included
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist site
