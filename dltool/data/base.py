@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 PARTS = ("train", "validation", "test")
+SEVERAL = "several"  # the task of data with several targets an example
+
+Targets = np.ndarray | Mapping[str, np.ndarray]  # of several targets a mapping by their names
 
 
 @dataclass(frozen=True)
@@ -21,21 +24,25 @@ class Examples:
     """Examples in memory.
 
     Args:
-        x: inputs, an array (examples, ...), or a dict of column name to array (examples,).
-        y: targets, an array (examples,) or (examples, ...); class indices are int32.
+        x: inputs, an array (examples, ...), or a dict of column or array name to array (examples, ...).
+        y: targets, an array (examples,) or (examples, ...), or a dict of them; class indices are int32.
     """
 
     x: np.ndarray | Mapping[str, np.ndarray]
-    y: np.ndarray
+    y: Any  # `Targets`
 
     def __len__(self) -> int:
-        return len(self.y)
+        return len(next(iter(self.y.values())) if isinstance(self.y, Mapping) else self.y)
 
     def take(self, indices: np.ndarray) -> Examples:
         """The examples at `indices`, in that order."""
-        if isinstance(self.x, Mapping):
-            return Examples({name: column[indices] for name, column in self.x.items()}, self.y[indices])
-        return Examples(self.x[indices], self.y[indices])
+        return Examples(_take(self.x, indices), _take(self.y, indices))
+
+
+def _take(arrays: Targets, indices: np.ndarray) -> Targets:
+    if isinstance(arrays, Mapping):
+        return {name: array[indices] for name, array in arrays.items()}
+    return arrays[indices]
 
 
 class Dataset(ABC):
@@ -47,7 +54,7 @@ class Dataset(ABC):
     one line that names the file and the remedy.
     """
 
-    # or "regression", "language" or "translation"; an instance may set its own
+    # or "regression", "language", "translation" or `SEVERAL`; an instance may set its own
     task: ClassVar[str] = "classification"
     is_trained: bool = False  # whether it is read as the training data of a run were (`as_trained`)
 
@@ -73,7 +80,7 @@ class Dataset(ABC):
         return ()
 
     @abstractmethod
-    def labels(self, part: str) -> np.ndarray:
+    def labels(self, part: str) -> Targets:
         """Targets of a stored part, (examples,) or (examples, ...), without reading inputs if possible."""
 
     @abstractmethod

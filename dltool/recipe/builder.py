@@ -291,11 +291,20 @@ class Builder:
     def _fact(self, value: Value, path: str) -> Any:
         if self.facts is None:
             return UNKNOWN
-        name = value.reference or ""
-        if name not in self.facts:
-            known = [fact for fact in self.facts if self.facts[fact] is not None]
-            return self.problem(value.place, path, f"the data have no fact '{name}'. They have: {', '.join(known)}.")
-        return self.facts[name]
+        owner, _, name = (value.reference or "").rpartition(".")
+        facts: Mapping[str, Any] = self.facts
+        named = {**facts.get("inputs", {}), **facts.get("targets", {})}
+        if owner and owner not in named:
+            message = f"the data have no input or target '{owner}'.{suggest_or_list(owner, named, 'They have')}"
+            return self.problem(value.place, path, message)
+        facts = named[owner] if owner else facts
+        if name not in facts:
+            whose = [f"${{data.{one}.{name}}}" for one, its in named.items() if name in its and not owner]
+            if whose:
+                return self.problem(value.place, path, f"several have their own {name}: write {' or '.join(whose)}.")
+            known = ", ".join(fact for fact in facts if facts[fact] is not None)
+            return self.problem(value.place, path, f"the data have no fact '{value.reference}'. They have: {known}.")
+        return facts[name]
 
     def _not_an_object(self, kind: str, value: Value) -> str:
         """What to do about a value that should have named an object."""

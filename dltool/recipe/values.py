@@ -16,7 +16,7 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000  # aliases count each time they are used: a "billion laughs" file stops here
 MAX_DIGITS = 1_000  # of a whole number; Python itself reads at most 4,300
 
-REFERENCE = re.compile(r"\$\{data\.([A-Za-z_]\w*)\}")
+REFERENCE = re.compile(r"\$\{data\.((?:[^{}.]+\.)?[A-Za-z_]\w*)\}")  # a fact, or one of a named input or target
 OBJECT_NAME = re.compile(r"[A-Z]\w*")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -25,7 +26,8 @@ def count(model: Any) -> None:
     n_b being what loss_b is the mean over: tokens that are not masked, examples where there is one value an example,
     weights where the reduction divides by them. A loss with the reduction "sum" is the sum over all batches, and one
     with none the mean. Penalties of activities, which Keras divides by the examples of a batch, weigh those. Metrics
-    see tokens without their padding, as examples.
+    see tokens without their padding, as examples. The loss of several outputs is the weighted sum of theirs, each
+    counted by itself, and penalties.
 
     Args:
         model: compiled. What it is saved with stays the same.
@@ -59,6 +61,7 @@ class _Counts:
     def __init__(self, model: Any) -> None:
         self.model, self.tracker = model, model._loss_tracker
         self.last: _CountedLoss | None = None
+        self.outputs: _Outputs | None = None  # of a model that has several
         self.apart = _penalises_activity(model)  # whether penalties need a mean of their own
         self.tracker.update_state = self._update_loss
         if self.apart or _is_sum(model.loss):
@@ -85,6 +88,9 @@ class _Counts:
             held if isinstance(held.loss, _CountedLoss) else held._replace(loss=_CountedLoss(held.loss, self))
             for held in compiled._flat_losses
         ]
+        if len(compiled._flat_losses) > 1:
+            self.outputs = _Outputs(compiled)
+            self.tracker.result = self._result_of_outputs
 
     def _keep_apart(self) -> None:
         tracker = self.tracker
@@ -106,6 +112,12 @@ class _Counts:
 
     def _update_loss(self, loss: Any, sample_weight: Any = None) -> None:
         """As `keras.metrics.Mean.update_state`, weighing by what the loss has counted."""
+        if self.outputs is not None:
+            self.last = None
+            examples = ops.cast(1 if sample_weight is None else sample_weight, "float32")
+            self.tracker.total.assign_add((ops.cast(loss, "float32") - self.outputs.last()) * examples)
+            self.tracker.count.assign_add(examples)
+            return
         last, self.last = self.last, None
         examples = ops.cast(1 if sample_weight is None else sample_weight, "float32")
         number = examples if last is None else last.number
@@ -121,12 +133,53 @@ class _Counts:
         self.tracker.total.assign_add(loss if is_sum else loss * number)
         self.tracker.count.assign_add(number)
 
+    def _result_of_outputs(self) -> Any:
+        """Return the sum of the outputs' losses and, of the tracker, the mean of all else that was in the loss."""
+        assert self.outputs is not None
+        return self.outputs.result() + ops.divide_no_nan(self.tracker.total, self.tracker.count)
+
+
+class _Outputs:
+    """The losses of several outputs: each has a tracker of Keras, which now weighs by what that loss counts.
+
+    Args:
+        compiled: a built `CompileLoss` whose losses count.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self.parts = [
+            (held.loss, 1.0 if held.loss_weights is None else float(held.loss_weights), tracker)
+            for held, tracker in zip(compiled._flat_losses, compiled.metrics, strict=True)
+        ]
+        for loss, _, tracker in self.parts:
+            tracker.update_state = functools.partial(_update_part, loss, tracker)
+
+    def last(self) -> Any:
+        """Return the weighted sum of the losses of the last batch."""
+        return sum(weight * loss.value for loss, weight, _ in self.parts)
+
+    def result(self) -> Any:
+        """Return the weighted sum of the losses so far."""
+        return sum(weight * tracker.result() for _, weight, tracker in self.parts)
+
+
+def _update_part(loss: _CountedLoss, tracker: Any, value: Any, sample_weight: Any = None) -> None:
+    if loss.loss.reduction == "sum":
+        tracker.total.assign_add(ops.cast(value, "float32"))
+        tracker.count.assign(1.0)
+        return
+    value = ops.cast(value, "float32")
+    if value.shape.rank:  # the reduction is none: one value an example or token
+        value = ops.divide_no_nan(ops.sum(value), loss.number)
+    tracker.total.assign_add(value * loss.number)
+    tracker.count.assign_add(loss.number)
+
 
 class _CountedLoss:
     """A loss of Keras that remembers how many values its mean is over."""
 
     def __init__(self, loss: Any, counts: _Counts) -> None:
-        self.loss, self.counts, self.number = loss, counts, None
+        self.loss, self.counts, self.number, self.value = loss, counts, None, None
         self._values: Any = None
         call = loss.call
 
@@ -143,7 +196,7 @@ class _CountedLoss:
         own = getattr(values, "_keras_mask", None)
         mask = own if mask is None else mask if own is None else ops.logical_and(mask, own)
         self.number = _number(values, mask, sample_weight, self.loss.reduction)
-        self.counts.last = self
+        self.counts.last, self.value = self, found
         return found
 
 

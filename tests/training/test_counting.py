@@ -68,7 +68,7 @@ def nats(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(log_softmax(logits.astype(float), axis=-1), labels[..., None], axis=-1)[..., 0]
 
 
-def in_memory(x: Any, y: np.ndarray) -> Callable[[int], Pipeline]:
+def in_memory(x: Any, y: Any) -> Callable[[int], Pipeline]:
     return lambda size: InMemory(DeviceArrays(Examples(x, y)), None, size)
 
 
@@ -153,7 +153,27 @@ def of_translation() -> tuple[keras.Model, Callable[[int], Pipeline], dict[str, 
     return model, lambda size: Bucketed(DevicePairs(pairs), None, size), figures
 
 
-TASKS = [of_images, of_table, of_regression, of_masked, of_text, of_translation]
+def of_outputs() -> tuple[keras.Model, Callable[[int], Pipeline], dict[str, float]]:
+    """A class for each token that is not masked, and numbers of the whole, with a penalty."""
+    keras.utils.set_random_seed(7)
+    inputs = {"tokens": keras.Input((TIMES,), dtype="int32", name="tokens"), "more": keras.Input((3,), name="more")}
+    embedded = keras.layers.Embedding(VOCABULARY, 5, mask_zero=True)(inputs["tokens"])
+    tags = keras.layers.Dense(CLASSES, name="tags")(embedded)
+    amount = keras.layers.Dense(2, name="amount", kernel_regularizer=keras.regularizers.L2(0.1))(inputs["more"])
+    model = keras.Model(inputs, {"tags": tags, "amount": amount})
+    losses = {"tags": crossentropy(), "amount": "mean_squared_error"}
+    metrics, weights = {"amount": ["mae"]}, {"tags": 0.25, "amount": 2.0}
+    model.compile(keras.optimizers.SGD(0.0), losses, weights, metrics=metrics, jit_compile=False)
+    x, y = {"tokens": SEQUENCES, "more": NUMBERS}, {"tags": LABELS, "amount": NUMBERS[:, :2] + 1}
+    given = {name: np.asarray(value) for name, value in model(x).items()}
+    each, error = nats(given["tags"], LABELS)[SEQUENCES > 0], (given["amount"] - y["amount"]).astype(float)
+    figures = {"tags_loss": each.mean(), "amount_loss": np.square(error).mean(), "amount_mae": np.abs(error).mean()}
+    penalty = 0.1 * np.square(np.asarray(model.get_layer("amount").kernel)).sum()
+    figures["loss"] = 0.25 * figures["tags_loss"] + 2 * figures["amount_loss"] + penalty
+    return model, in_memory(x, y), figures
+
+
+TASKS = [of_images, of_outputs, of_table, of_regression, of_masked, of_text, of_translation]
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__.removeprefix("of_"))

@@ -19,11 +19,12 @@ class DeviceArrays:
     """One stored part as tensors; several pipelines (training and validation split) share it."""
 
     def __init__(self, examples: Examples) -> None:
-        arrays = tf.nest.flatten((dict(examples.x) if isinstance(examples.x, dict) else examples.x, examples.y))
+        arrays = tf.nest.flatten((examples.x, examples.y))
         large = sum(array.nbytes for array in arrays) > GPU_SHARE_BYTES
         with tf.device("CPU:0" if large else None):
             self.x = tf.nest.map_structure(tf.convert_to_tensor, examples.x)
-            self.y = tf.convert_to_tensor(examples.y)
+            self.y = tf.nest.map_structure(tf.convert_to_tensor, examples.y)
+        self.size = len(examples)
 
 
 class InMemory(Pipeline):
@@ -37,7 +38,7 @@ class InMemory(Pipeline):
 
     def __init__(self, arrays: DeviceArrays, indices: np.ndarray | None, batch_size: int) -> None:
         self.arrays, self.batch_size = arrays, batch_size
-        self.indices = np.arange(arrays.y.shape[0]) if indices is None else np.asarray(indices, np.int64)
+        self.indices = np.arange(arrays.size) if indices is None else np.asarray(indices, np.int64)
         self.size = len(self.indices)
 
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
@@ -66,7 +67,7 @@ class _GatheredEpoch(Epoch):
         return int(position), float(value)
 
 
-def _gather(x: Any, y: tf.Tensor, chosen: tf.Tensor) -> tuple[Any, tf.Tensor]:
+def _gather(x: Any, y: Any, chosen: tf.Tensor) -> tuple[Any, Any]:
     return tf.nest.map_structure(lambda array: tf.gather(array, chosen), (x, y))
 
 
@@ -75,7 +76,7 @@ def _loop(step: Step) -> Any:
     """The compiled loop of a step; one trace serves every pipeline over arrays of the same shape."""
 
     @tf.function(reduce_retracing=True)
-    def loop(x: Any, y: tf.Tensor, order: tf.Tensor, size: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
+    def loop(x: Any, y: Any, order: tf.Tensor, size: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
         def body(i: tf.Tensor) -> tf.Tensor:
             return step(*_gather(x, y, order[i * size : (i + 1) * size]))
 

@@ -1,6 +1,7 @@
 """Npz: names, kinds and lengths of arrays, and damage."""
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -167,3 +168,57 @@ def test_damage_within_an_array_is_named(tmp_path):
     assert dataset.sizes() == {"train": 50}
     with pytest.raises(ValueError, match="the array 'x' cannot be read"):
         dataset.read("train")
+
+
+def _two(folder, **others):
+    arrays = {"image_train": np.zeros((4, 2, 2)), "table_train": np.ones((4, 3)), "kind_train": np.array([0, 2, 1, 0])}
+    return {**arrays, "amount_train": np.array([0.5, 1, 2, 3]), **others}
+
+
+def test_several_inputs_and_targets_have_names(tmp_path):
+    _npz(tmp_path, **_two(tmp_path))
+    dataset = Npz(tmp_path / "a.npz", inputs=["image", "table"], targets=["kind", "amount"])
+    assert dataset.task == "several" and dataset.sizes() == {"train": 4}
+    assert dataset.facts() == {
+        "inputs": {"image": {"input_shape": (2, 2)}, "table": {"input_shape": (3,)}},
+        "targets": {
+            "kind": {"task": "classification", "num_classes": 3},
+            "amount": {"task": "regression", "num_targets": 1},
+        },
+    }
+    examples = dataset.read("train").take(np.array([1, 3]))
+    assert len(examples) == 2 and examples.x["table"].shape == (2, 3)
+    assert examples.y["kind"].tolist() == [2, 0] and examples.y["amount"].dtype == np.float32
+    assert (list(dataset.input_names()), list(dataset.target_names())) == (["image", "table"], ["kind", "amount"])
+
+
+def test_one_input_and_one_target_may_have_other_names(tmp_path):
+    _npz(tmp_path, **_two(tmp_path))
+    dataset = Npz(tmp_path / "a.npz", inputs="image", targets=["kind"])
+    assert dataset.facts() == {"input_shape": (2, 2), "num_classes": 3} and dataset.input_names() == ()
+    assert dataset.read("train").x.shape == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"amount_train": np.ones(3)}, "'image_train' has 4 examples but 'amount_train' has 3"),
+        ({"amount_train": np.array(["a"] * 4)}, "'amount_train' holds <U1 values, not numbers"),
+        ({"kind_test": np.array([1])}, "holds no array 'image_test' beside 'kind_test'"),
+        ({"kind_train": np.zeros(4, int)}, "'kind_train' shows one class only"),
+    ],
+)
+def test_several_arrays_are_checked_against_each_other(tmp_path, changed, message):
+    _npz(tmp_path, **_two(tmp_path, **changed))
+    dataset = Npz(tmp_path / "a.npz", inputs=["image", "table"], targets=["kind", "amount"])
+    with pytest.raises(ValueError, match=re.escape(message)):
+        dataset.sizes()
+        dataset.check_for_training()
+
+
+def test_names_are_given_once(tmp_path):
+    _npz(tmp_path, x=X, y=np.arange(6) % 3)
+    with pytest.raises(ValueError, match="'x' is named twice"):
+        Npz(tmp_path / "a.npz", inputs=["x", "y"], targets="x")
+    with pytest.raises(ValueError, match="'targets' parameter of Npz must be the name of an array, or several"):
+        Npz(tmp_path / "a.npz", targets=[])
