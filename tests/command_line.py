@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +51,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Done:
         app.main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+
+def text_of(command: Callable[..., None], *arguments: object, **options: object) -> str:
+    """Return what a command's function writes to stdout."""
+    with contextlib.redirect_stdout(io.StringIO()) as written:
+        command(*arguments, **options)
+    return written.getvalue()
 
 
 def trained(*arguments: object) -> None:

@@ -1,73 +1,98 @@
-"""dltool lr-schedule --find: a learning-rate range test of a recipe, as tables, a picture and a recipe fragment."""
+"""dltool lr-find: a learning-rate range test of a recipe, as tables, a picture and a recipe fragment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from dltool.errors import Mistakes, UsageError, suggest
-from dltool.lr_schedule.range_tests import RangeTest, peak
+import typer
+
+from dltool.cli.options import (
+    Device,
+    DeviceOption,
+    Format,
+    FormatOption,
+    OverridesArgument,
+    OverwriteOption,
+    PlotOption,
+    SourceArgument,
+)
+from dltool.errors import Mistakes, UsageError, messages
 from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
-from dltool.recipe import build, reading
-from dltool.recipe.reading import Recipe
-from dltool.runs import directory
-from dltool.runs.preparation import Preparation, prepare
-from dltool.training import backend
-from dltool.training.progress import TrainingProgress
 
-SPACINGS = ("exponential", "linear")
+if TYPE_CHECKING:
+    from dltool.lr_schedule.range_tests import RangeTest
+    from dltool.recipe.reading import Recipe
+    from dltool.runs.preparation import Preparation
+
 LEAST_STEPS = 20  # fewer leave no curve to read
 
 
-def run(
-    source: str,
-    overrides: Sequence[str],
-    *,
-    start: float = 1e-6,
-    stop: float = 10.0,
-    steps: int = 100,
-    spacing: str = "exponential",
-    seeds: int = 1,
-    rule: str = "minimum/10",
-    smoothing: float = 0.9,
-    validation: bool = False,
-    plot: Path | None = None,
-    patch: Path | None = None,
-    overwrite: bool = False,
-    form: str = "table",
-    device: str = "auto",
-    write: Callable[[str], None],
-) -> None:
-    """Sweep the rate, write what the rules suggest, and the picture and the fragment that were asked for.
+class Spacing(StrEnum):
+    """How the rates of a range test are spaced."""
 
-    Args:
-        start, stop: the lowest and the highest rate.
-        seeds: sweeps, each with an initialisation and a data order of its own; of a run, a data order alone.
-        rule: a key of `rate_rules.RULES`, whose rate goes into the fragment.
-        validation: measure a validation batch after each step; the rules then read its loss.
-        patch: where the fragment goes.
-    Raises:
-        UsageError: an option that cannot work; nothing was trained.
-        DltoolError: no rate can be suggested; the tables are written, the files are not.
+    exponential = "exponential"
+    linear = "linear"
+
+
+class Rule(StrEnum):
+    """How a rate is read off the curve of a range test."""
+
+    minimum = "minimum/10"
+    steepest = "steepest"
+    valley = "valley"
+    slide = "slide"
+
+
+def lr_find(
+    source: SourceArgument,
+    overrides: OverridesArgument = None,
+    start: Annotated[float, typer.Option("--from", help="The lowest rate.")] = 1e-6,
+    stop: Annotated[float, typer.Option("--to", help="The highest rate.")] = 10.0,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of a sweep.")] = 100,
+    spacing: Annotated[Spacing, typer.Option("--sweep", help="How the rate rises.")] = Spacing.exponential,
+    seeds: Annotated[
+        int,
+        typer.Option("--seeds", min=1, help="Sweeps, each with weights and an order of its own: a range of rates."),
+    ] = 1,
+    rule: Annotated[Rule, typer.Option("--rule", help="Whose rate --write takes.")] = Rule.minimum,
+    smoothing: Annotated[float, typer.Option("--smoothing", help="Share of the past in the smoothed loss.")] = 0.9,
+    validation: Annotated[bool, typer.Option("--validation", help="Read the loss of a validation batch.")] = False,
+    plot: PlotOption = None,
+    patch: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="PATCH.yaml", help="A recipe that extends this one with the rate."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Find a learning rate: train a little while the rate rises, and suggest one (range test, Smith 2017).
+
+    A run is tested with its trained weights. Where no rate can be suggested the tables are written, the files are not.
     """
+    from dltool.lr_schedule.range_tests import RangeTest
+    from dltool.recipe import build
+    from dltool.runs.preparation import prepare
+
     mistakes = Mistakes()
     with mistakes:
-        _check(start, stop, steps, spacing, seeds, smoothing)
+        _check(start, stop, steps, smoothing)
     with mistakes:
         check_target("--plot", plot, overwrite, PICTURES)
     with mistakes:
         read = _files(source) if overwrite and patch is not None and patch.exists() else []
         check_target("--write", patch, overwrite, (".yaml", ".yml"), read)
-    mistakes.finish(lambda: build.load_any(source, overrides))
-    prepared = prepare(source, overrides, device=device)
-    say = TrainingProgress().say
+    mistakes.finish(lambda: build.load_any(source, overrides or []))
+    prepared = prepare(source, overrides or [], device=device)
     test = RangeTest(prepared, source, start, stop, steps, spacing, smoothing, validation)
     if patch is not None:  # what cannot be written is known before the first sweep
         _fragment(patch, source, prepared, test, start, "")
     for number in range(seeds):
-        test.sweep(number, say)
-    write(tables.render(test.report(rule, form), form, "sweep"))
+        test.sweep(number)
+    messages.write(tables.render(test.report(rule, form), form, "sweep"))
     rate = test.suggested(rule)
     if plot is not None:
         test.draw(plot)
@@ -75,33 +100,31 @@ def run(
         _write_patch(patch, source, prepared, test, rule, rate)
     for path in (plot, patch):
         if path is not None:
-            say(f"wrote {path}")
+            messages.say(f"wrote {path}")
 
 
 def _files(source: str) -> list[Path]:
-    """The files of the recipe that is read, those that it extends included."""
+    """Return the files of the recipe that is read, those that it extends included."""
+    from dltool.recipe import reading
+    from dltool.runs import directory, opened
+
     own = Path(source) / directory.RECIPE
-    return reading.chain(reading.find(own if reading.holds(own.is_file) else source))
+    return reading.chain(reading.find(own if opened.is_run(source) else source))
 
 
-def _check(start: float, stop: float, steps: int, spacing: str, seeds: int, smoothing: float) -> None:
+def _check(start: float, stop: float, steps: int, smoothing: float) -> None:
     if not 0 < start < stop < float("inf"):
         raise UsageError(f"--from and --to: the rates must rise from a number > 0. Got {start:g} to {stop:g}.")
     if steps < LEAST_STEPS:
         raise UsageError(f"--steps: a sweep takes at least {LEAST_STEPS} steps. Got {steps}.")
-    if seeds < 1:
-        raise UsageError(f"--seeds: at least 1. Got {seeds}.")
     if not 0 <= smoothing < 1:
         raise UsageError(f"--smoothing: a number in [0, 1). Got {smoothing:g}.")
-    if spacing not in SPACINGS:
-        near = suggest(spacing, SPACINGS)
-        raise UsageError(f"--sweep: no '{spacing}'.{near} There are: {', '.join(SPACINGS)}.")
 
 
 def _fragment(
     path: Path, source: str, prepared: Preparation, test: RangeTest, rate: float, comment: str
 ) -> tuple[Recipe, str]:
-    """The recipe with a rate, and the text of the fragment that makes it."""
+    """Return the recipe with a rate, and the text of the fragment that makes it."""
     from dltool.lr_schedule import patch as patching
 
     optimizer = getattr(prepared.model.optimizer, "inner_optimizer", prepared.model.optimizer)
@@ -111,6 +134,10 @@ def _fragment(
 
 def _write_patch(path: Path, source: str, prepared: Preparation, test: RangeTest, rule: str, rate: float) -> None:
     """Write the fragment, once the recipe that it makes is built and its rate is the one suggested."""
+    from dltool.lr_schedule.range_tests import peak
+    from dltool.runs.preparation import Preparation
+    from dltool.training import backend
+
     seeds = f"{len(test.seeds)} seeds" if len(test.seeds) > 1 else "1 seed"
     comment = f"{prepared.recipe.name} with the learning rate {rate:g} of a range test ({rule}, {seeds})."
     changed, text = _fragment(path, source, prepared, test, rate, comment)

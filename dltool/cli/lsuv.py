@@ -1,102 +1,60 @@
-"""dltool init-stats --lsuv: a run directory whose weights are scaled to unit variance, and what was done."""
+"""dltool lsuv: a run directory whose weights are scaled to unit variance, with a table of what was scaled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-from dltool.errors import Mistakes, UsageError
-from dltool.output import tables
-from dltool.recipe import build
-from dltool.runs import opened, start
-from dltool.runs.preparation import Preparation, prepare
-from dltool.training.progress import TrainingProgress
+import typer
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-EXAMPLES = 1024  # of these many the variance is that of the data to a few percent
+from dltool.cli.options import Device, DeviceOption, Format, FormatOption, OverridesArgument, RecipeArgument
+from dltool.errors import Mistakes, UsageError, messages
 
 
-def run(
-    source: str,
-    overrides: Sequence[str],
-    *,
-    out: Path,
-    layers: Sequence[str] = ("*",),
-    batches: int | None = None,
-    tolerance: float = 0.01,
-    attempts: int = 10,
-    overwrite: bool = False,
-    form: str = "table",
-    device: str = "auto",
-    write: Callable[[str], None],
+def lsuv(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run directory to write and to start training from.")],
+    overrides: OverridesArgument = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", help="Only the layers that a glob matches: 'conv*'; may be repeated."),
+    ] = None,
+    batches: Annotated[
+        int | None,
+        typer.Option(
+            "--batches", min=1, help="Training batches whose variance is made one.", show_default="1,024 examples"
+        ),
+    ] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="|variance - 1| that is good enough.")] = 0.01,
+    attempts: Annotated[int, typer.Option("--attempts", min=1, help="Rescalings of a layer at most.")] = 10,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that dltool wrote.")] = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Write the run directory `out` to start from, and a row a layer.
+    """Scale a model's initial weights to unit variance, layer after layer; write a run to start from.
 
-    Args:
-        source: a recipe; not a run, whose trained weights would be lost.
-        layers: patterns of layer names.
-        batches: training batches whose variance is made one, at most half of an epoch; by default some 1,024 examples.
-        tolerance: |variance - 1| that is good enough.
-        attempts: rescalings of a layer at most.
-    Raises:
-        UsageError: an option that cannot work; nothing was written.
+    Layer-sequential unit variance (Mishkin & Matas, 2016): orthonormal kernels, then each is divided by the standard
+    deviation of its layer's output until the variance is one. Train with dltool train OUT --resume.
     """
-    mistakes = Mistakes()
+    from dltool.output import tables
+    from dltool.recipe import build
+    from dltool.runs import opened, start
+    from dltool.runs.preparation import prepare
+
+    mistakes, overrides = Mistakes(), overrides or []
     with mistakes:
-        if opened.is_run(source):
-            raise UsageError(f"--lsuv: {source} is a run, whose trained weights would be lost. Give its recipe.")
+        if opened.is_run(recipe):
+            raise UsageError(f"{recipe}: is a run, whose trained weights would be lost. Give its recipe.")
     with mistakes:
         if not 0 < tolerance < 1:
             raise UsageError(f"--tolerance: a number between 0 and 1. Got {tolerance:g}.")
     with mistakes:
         start.check_free(out, overwrite)
-    mistakes.finish(lambda: build.load_any(source, overrides))
-    prepared = prepare(source, overrides, device=device)
-    say = TrainingProgress(quiet=False).say
-    rows = repair(prepared, layers, batches, tolerance, attempts, say)
+    mistakes.finish(lambda: build.load_any(recipe, overrides))
+    prepared = prepare(recipe, overrides, device=device)
+    from dltool.init_stats.repair import repair, report
+
+    rows = repair(prepared, layers or ["*"], batches, tolerance, attempts)
     started = start.write_start(prepared, out, overwrite=overwrite, device=device)
-    write(tables.render({"lsuv": report(rows)}, form))
-    say(f"start from it with: dltool train {started} --resume")
-
-
-def repair(
-    prepared: Preparation,
-    layers: Sequence[str],
-    batches: int | None,
-    tolerance: float,
-    attempts: int,
-    say: Callable[[str], None],
-) -> list[dict[str, Any]]:
-    """Scale the model's kernels on its first training batches; rows of `lsuv.unit_variance`, and each layer's variance
-    on as many further batches, None where the data have no more.
-
-    Raises:
-        UsageError: a pattern matches no layer.
-    """
-    from dltool.init_stats import lsuv
-
-    with prepared.data.explained():
-        train, model = prepared.train, prepared.model
-        batches = min(batches or -(-EXAMPLES // train.batch_size), max(train.steps // 2, 1))
-        order = train.order(prepared.seed)  # stored order may have one class after the other
-        drawn = [x for x, _ in train.batches(2 * batches, order)]
-        try:
-            rows = lsuv.unit_variance(
-                model, drawn[:batches], list(layers), tolerance, attempts, seed=prepared.seed, say=say
-            )
-        except ValueError as error:
-            raise UsageError(f"--layers: {error}") from error
-        found = {layer.path: layer for layer in model._flatten_layers(include_self=False)}
-        measured = [found[row["layer"]] for row in rows if row["variance_after"] is not None]
-        fresh = lsuv.output_variances(model, drawn[batches:], measured) if len(drawn) > batches else {}
-    return [{**row, "variance_fresh": fresh.get(found[row["layer"]])} for row in rows]
-
-
-def report(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The rows as a table, the note last."""
-    import pandas as pd
-
-    return pd.DataFrame([{**{k: v for k, v in row.items() if k != "note"}, "note": row["note"]} for row in rows])
+    messages.write(tables.render({"lsuv": report(rows)}, form))
+    messages.say(f"start from it with: dltool train {started} --resume")

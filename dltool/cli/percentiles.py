@@ -3,63 +3,66 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from dltool.errors import DataError
+import typer
+
+from dltool.cli import completion
+from dltool.cli.options import Format, FormatOption, OverwriteOption
+from dltool.errors import DataError, messages
 from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
 from dltool.recipe import reading
-from dltool.recipe.values import Value
-from dltool.runs import directory as runs
+from dltool.runs import directory
 from dltool.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = runs.PERCENTILES[0]
+    from dltool.recipe.values import Value
+
+FILE = directory.PERCENTILES[0]
 
 Rows = list[dict[str, float]]
 
 
-def run(
-    paths: Sequence[Path],
-    *,
-    file: str,
-    plot: Path | None,
-    overwrite: bool,
-    form: str,
-    write: Callable[[str], None],
+def percentiles(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="Run directories whose recipe has ActivationPercentiles.",
+            autocompletion=completion.runs,
+        ),
+    ],
+    file: Annotated[str, typer.Option("--file", help="The callback's filename.")] = FILE,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the runs side by side: FILE.png or FILE.svg.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    form: FormatOption = Format.table,
 ) -> None:
-    """Write how far each percentile moved in each run; CSV and JSON have every row. Draw the runs side by side.
-
-    Args:
-        paths: run directories.
-        file: the callback's `filename`, below each.
-        plot: a PNG or SVG to draw.
-    Raises:
-        DataError: a run or its file is missing or damaged.
-        UsageError: the picture's name has another ending, or it is there already and not to be overwritten.
-    """
+    """Show how a layer's activations moved during training, as ActivationPercentiles recorded it; runs side by side."""
     check_target("--plot", plot, overwrite, PICTURES)
-    series = [(str(path), recorded(RunDirectory(path), file)) for path in paths]
+    series = [(str(path), recorded(RunDirectory(path), file)) for path in runs]
     if plot is not None:
-        _draw(plot, paths, series, file)
+        _draw(plot, runs, series, file)
     report = sections(series)
-    if form == "table":
+    if form == Format.table:
         del report["percentiles"]
-    write(tables.render(report, form, "percentiles"))
+    messages.write(tables.render(report, form, "percentiles"))
 
 
-def recorded(directory: RunDirectory, file: str = FILE) -> Rows:
-    """The rows that the callback wrote: step, then percentiles."""
-    directory.check_is_run()
-    path = directory / file
+def recorded(run: RunDirectory, file: str = FILE) -> Rows:
+    """Return the rows that the callback wrote: step, then percentiles."""
+    run.check_is_run()
+    path = run / file
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is no file of ActivationPercentiles.")
     absent = " Add ActivationPercentiles to the recipe's fit.callbacks and train again."
-    with directory.reading(file, absent), path.open(newline="", encoding="utf-8") as opened:
+    with run.reading(file, absent), path.open(newline="", encoding="utf-8") as opened:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(opened)]
         for row in rows:
             if "step" in row and not row["step"].is_integer():
@@ -70,7 +73,7 @@ def recorded(directory: RunDirectory, file: str = FILE) -> Rows:
 
 
 def sections(series: Sequence[tuple[str, Rows]]) -> dict[str, pd.DataFrame]:
-    """For each run and percentile its first and last value and the range between; and every row."""
+    """Return each run's and percentile's first and last value and range; and every row."""
     import pandas as pd
 
     moved: list[dict[str, Any]] = []
@@ -100,9 +103,9 @@ def _draw(plot: Path, paths: Sequence[Path], series: Sequence[tuple[str, Rows]],
         plot_percentiles(panels, drawn, measured.pop() if len(measured) == 1 else "", plot.suffix.lower().lstrip("."))
 
 
-def _measured(directory: RunDirectory, file: str) -> str:
-    """What a run's callback recorded into the file, in words."""
-    callbacks: Value | None = reading.load(directory / runs.RECIPE).get("fit", "callbacks")
+def _measured(run: RunDirectory, file: str) -> str:
+    """Return in words which signal a run's callback recorded into the file."""
+    callbacks: Value | None = reading.load(run / directory.RECIPE).get("fit", "callbacks")
     for callback in callbacks.plain() or () if callbacks is not None else ():
         body = callback.get("ActivationPercentiles") if isinstance(callback, Mapping) else None
         body = body if isinstance(body, Mapping) else {"layer": body}

@@ -1,38 +1,51 @@
-"""dltool recipes: the bundled recipes, listed or copied."""
+"""dltool recipes: the bundled recipes and the datasets, listed; a recipe copied."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from dltool.errors import UsageError, suggest
-from dltool.output import tables
-from dltool.output.files import is_below_file
+import typer
+
+from dltool.cli import completion
+from dltool.cli.options import Format, FormatOption
+from dltool.errors import UsageError, messages, suggest
 from dltool.output.tables import Rows
-from dltool.recipe import reading
-from dltool.runs import directory
 
 
-def list_bundled(*, form: str, write: Callable[[str], None]) -> None:
-    """Write the bundled recipes with their one-line purpose."""
-    write(tables.render({"recipes": listing()}, form))
+def recipes(
+    context: typer.Context,
+    datasets: Annotated[
+        bool, typer.Option("--datasets", help="List the datasets that a recipe may name, with their arguments.")
+    ] = False,
+    form: FormatOption = Format.table,
+) -> None:
+    """List the bundled recipes, or copy one to change it."""
+    from dltool.output import tables
+
+    if context.invoked_subcommand is not None:
+        return
+    if datasets:
+        from dltool.recipe import dataset_list
+
+        messages.write(tables.render(dataset_list.sections(), form, "arguments"))
+    else:
+        messages.write(tables.render({"recipes": listing()}, form))
 
 
-def listing() -> Rows:
-    """A row a bundled recipe: name and purpose."""
-    names = reading.bundled_names()
-    folder = reading.bundled()
-    purposes = [reading.purpose(folder / f"{name}.yaml") for name in names]
-    return Rows({"recipe": names, "purpose": purposes})
+def copy(
+    name: Annotated[
+        str, typer.Argument(help="A bundled recipe's name, such as cnn/lenet5.", autocompletion=completion.bundled)
+    ],
+    folder: Annotated[Path, typer.Argument(help="Where to copy it.")] = Path(),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a copy that nobody has edited.")] = False,
+) -> None:
+    """Copy a bundled recipe and what it extends; print the copy's path."""
+    from dltool.output.files import is_below_file
+    from dltool.recipe import reading
+    from dltool.runs import directory
 
-
-def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], None]) -> None:
-    """Copy a bundled recipe and the recipes that it extends, keeping their relative places.
-
-    Raises:
-        UsageError: there is no such recipe, `folder` is not one, or a file would be replaced.
-    """
     if is_below_file(folder / name) or (folder.suffix in (".yaml", ".yml") and not folder.exists()):
         raise UsageError(f"{folder}: give the folder to copy into")
     name = name.removesuffix(".yaml")
@@ -56,7 +69,20 @@ def copy(name: str, folder: Path, *, overwrite: bool, write: Callable[[str], Non
     for file, target in different.items():
         with directory.atomic(target) as copied:
             copied.write(file.read_bytes())
-    write(f"{targets[source]}\n")
+    messages.write(f"{targets[source]}\n")
+
+
+BELOW = (copy,)  # commands below this one
+
+
+def listing() -> Rows:
+    """Return a row a bundled recipe: name and purpose."""
+    from dltool.recipe import reading
+
+    names = reading.bundled_names()
+    folder = reading.bundled()
+    purposes = [reading.purpose(folder / f"{name}.yaml") for name in names]
+    return Rows({"recipe": names, "purpose": purposes})
 
 
 def _is_copy(file: Path, target: Path) -> bool:

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from dltool.errors import Mistakes, RecipeError, UsageError
-from dltool.output import tables
-from dltool.recipe import build, reading
-from dltool.recipe.reading import Recipe
-from dltool.runs import directory, opened, train
-from dltool.runs import resume as changes
-from dltool.runs.directory import RunDirectory
-from dltool.training.progress import TrainingProgress
+import typer
+
+from dltool.cli.options import Device, DeviceOption, Format, FormatOption, OverridesArgument, RecipeArgument
+from dltool.errors import Mistakes, RecipeError, UsageError, messages
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dltool.recipe.reading import Recipe
+    from dltool.runs.directory import RunDirectory
+    from dltool.runs.train import TrainedRun
 
-def run(
-    source: str,
-    overrides: Sequence[str],
-    *,
-    out: Path | None,
-    resume: bool,
-    overwrite: bool,
-    accept_changes: bool,
-    quiet: bool,
-    form: str,
-    device: str,
-    write: Callable[[str], None],
+
+def train(
+    recipe: RecipeArgument,
+    overrides: OverridesArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The run directory. Default: runs/NAME, numbered if taken."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's saved state.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that dltool wrote.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Resume although the recipe differs from the run's.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")] = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Train and write the figures, or under `quiet` the run directory alone."""
+    """Train a recipe's model into a run directory, and print its figures."""
+    from dltool.output import tables
+    from dltool.runs import directory, opened
+    from dltool.runs.train import train as train_run
+    from dltool.training.progress import TrainingProgress
+
     mistakes = Mistakes()
     with mistakes:
         if resume and overwrite:
@@ -41,15 +49,15 @@ def run(
     with mistakes:
         if accept_changes and not resume:
             raise UsageError("--accept-changes goes with --resume")
-    folder, name = Path(source), None
+    folder, name = Path(recipe), None
     if opened.is_run(folder):
-        source, name = str(folder / directory.RECIPE), folder.absolute().name
+        recipe, name = str(folder / directory.RECIPE), folder.absolute().name
         if out is None and (resume or overwrite):
             out = folder
     with mistakes:
-        loaded = _loaded(source, overrides, None if name is None else RunDirectory(folder))
+        loaded = _load(recipe, overrides or [], None if name is None else directory.RunDirectory(folder))
     mistakes.finish()
-    trained = train.train(
+    trained = train_run(
         loaded,
         out=out,
         name=name,
@@ -59,27 +67,28 @@ def run(
         device=device,
         progress=TrainingProgress(quiet),
     )
-    if quiet:
-        write(f"{trained.run}\n")
-        return
-    write(tables.render(report(trained), form))
-    if form == "table":
-        write(f"{trained.run}\n")
+    if not quiet:
+        messages.write(tables.render(report(trained), form))
+    if quiet or form == Format.table:
+        messages.write(f"{trained.run}\n")
 
 
-def _loaded(source: str, overrides: Sequence[str], run_: RunDirectory | None) -> Recipe:
-    """The recipe; of a run whose data are gone, that is the only thing wrong with it."""
+def _load(source: str, overrides: Sequence[str], run_: RunDirectory | None) -> Recipe:
+    """Return the recipe; of a run whose data are gone, that is the only mistake."""
+    from dltool.recipe import build, reading
+    from dltool.runs import resume
+
     try:
         return build.load(source, overrides)
     except RecipeError:
         if run_ is not None:
             with suppress(RecipeError):
-                changes.own_dataset(reading.load(source, overrides), run_)
+                resume.own_dataset(reading.load(source, overrides), run_)
         raise
 
 
-def report(trained: train.TrainedRun) -> dict[str, pd.DataFrame]:
-    """Figures of each split, of the run, and the weights of a very small model."""
+def report(trained: TrainedRun) -> dict[str, pd.DataFrame]:
+    """Return figures of each split and of the run, and the weights of a very small model."""
     import pandas as pd
 
     metrics = trained.metrics

@@ -1,140 +1,64 @@
-"""dltool visualize-augmentation: what a recipe's data.augment makes of its training images."""
+"""dltool visualize-augmentation: a recipe's training images and their augmentations, as a sheet and a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from dltool.errors import Mistakes, UsageError
-from dltool.output import tables
-from dltool.output.files import check_target, output
-from dltool.recipe import build, reading
-from dltool.recipe import overrides as overriding
-from dltool.recipe.data import Data
-from dltool.recipe.reading import Recipe
-from dltool.runs import directory
-from dltool.runs.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
-from dltool.training import backend
+import typer
 
-NAMED = 0.005  # the least share of a target that is told
+from dltool.cli import completion
+from dltool.cli.options import Device, DeviceOption, Format, FormatOption, OverwriteOption
+from dltool.errors import Mistakes, messages
 
 
-def run(
-    arguments: Sequence[str],
-    *,
-    out: Path,
-    examples: int,
-    draws: int,
-    overwrite: bool,
-    form: str,
-    device: str,
-    write: Callable[[str], None],
+def visualize_augmentation(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE|RUN [KEY=VALUE]...",
+            help="Recipes or runs, each followed by the values to replace in it.",
+            autocompletion=completion.sources_with_overrides,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture: FILE.png.")] = Path("augmentation.png"),
+    examples: Annotated[int, typer.Option("--examples", min=1, max=64, help="Training images to show.")] = 6,
+    draws: Annotated[int, typer.Option("--draws", min=1, max=20, help="Augmentations of each.")] = 6,
+    overwrite: OverwriteOption = False,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Write a sheet of the first training examples of an epoch, each augmented several times, and a row a draw.
+    """Draw training images beside what the recipe's data.augment makes of them, with their mixed targets.
 
-    Several recipes' sheets stand below each other in one picture.
-
-    Args:
-        arguments: recipes or runs, each followed by the overrides for it.
-        examples: how many are shown; they are mixed within a batch of the recipe's size.
-        draws: augmentations of each.
-    Raises:
-        UsageError: there is nothing to augment, or the data are no images.
+    The sheets of several recipes stand below each other in one picture.
     """
     import pandas as pd
 
+    from dltool.output import tables
+    from dltool.output.files import check_target, output
+    from dltool.recipe import build
+    from dltool.recipe import overrides as overriding
+    from dltool.runs import directory, opened
+    from dltool.runs.augmentation_sheet import augmentation_sheet
+
     check_target("--out", out, overwrite, (".png",))
-    sources = overriding.grouped(arguments)
+    grouped = overriding.grouped(sources)
     mistakes = Mistakes()
     recipes = []
-    for source, overrides in sources:
-        path = Path(source) / directory.RECIPE
+    for source, overrides in grouped:
+        path = str(Path(source) / directory.RECIPE) if opened.is_run(source) else source
         with mistakes:
-            recipes.append(build.load(str(path) if reading.holds(path.is_file) else source, overrides))
+            recipes.append(build.load(path, overrides))
     mistakes.finish()
     sheets: list[Any] = []
     rows: list[dict[str, Any]] = []
-    for (source, _), one in zip(sources, recipes, strict=True):
-        drawn, told = _sheet(source, one, examples, draws, device)
-        sheets.append(drawn)
-        rows += [{"recipe": one.name} | row for row in told] if len(sources) > 1 else told
+    for (source, _), recipe in zip(grouped, recipes, strict=True):
+        sheet, drawn = augmentation_sheet(source, recipe, examples, draws, device)
+        sheets.append(sheet)
+        rows += [{"recipe": recipe.name} | row for row in drawn] if len(grouped) > 1 else drawn
     from dltool.output.picture_files import png
     from dltool.output.sheet import stacked
 
     with output(out) as file:
         file.write(png(stacked(sheets)))
-    write(tables.render({"augmented": pd.DataFrame(rows)}, form))
-
-
-def _sheet(source: str, one: Recipe, examples: int, draws: int, device: str) -> tuple[Any, list[dict[str, Any]]]:
-    """Return one recipe's sheet, uint8 (rows, columns, 3), and a row a draw."""
-    dataset = build.dataset(one.section("data", "dataset"))
-    seed = one.setting("seed", default=DEFAULT_SEED)
-    backend.configure(device=device, seed=seed)
-    build.check(one)
-    data = Data.of(one, dataset)
-    backend.begin_anew(seed, one.setting("dtype_policy"))
-    train = data.pipeline("train", max(examples, one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)))
-    with data.explained():
-        augment = build.augmentation(one, data.facts, train.inputs)
-        if augment is None:
-            raise UsageError(f"{source}: has no data.augment: training images stay as they are.")
-        if len(data.facts["input_shape"]) != 3:
-            raise UsageError(f"{source}: its examples of shape {tuple(data.facts['input_shape'])} are no images.")
-        x, y = next(train.batches(1, train.order(seed)))
-    names = _names(y, data.facts)
-    plain, pictures, targets = _drawn(augment, x, names, draws)
-    count = min(examples, len(names))
-    rows = [
-        {"image": n + 1, "class": names[n], "draw": k + 1, "targets": targets[k][n] or names[n],
-         "mean_change": float(abs(pictures[k][n] - plain[n]).mean())}
-        for n in range(count)
-        for k in range(draws)
-    ]  # fmt: skip
-    from dltool.output.augmented_examples import augmented_sheet
-
-    layers = ", ".join(type(layer).__name__ for layer in augment.layers)
-    said = [[text.replace(" + ", "\n") for text in one_draw[:count]] for one_draw in targets]
-    drawn = augmented_sheet(
-        f"{one.name}: augmented training images", [layers], plain[:count], names[:count],
-        [one_draw[:count] for one_draw in pictures], said,
-    )  # fmt: skip
-    return drawn, rows
-
-
-def _drawn(augment: Any, x: Any, names: Sequence[str], draws: int) -> tuple[Any, list[Any], list[list[str]]]:
-    """A batch at inference; of each draw its images; of each draw what mixed examples count as, else ""."""
-    import numpy as np
-    import tensorflow as tf
-
-    from dltool.training.augmentation import augmented
-
-    plain = np.asarray(augment(tf.cast(x, tf.float32), training=False), np.float32)
-    pictures, targets = [], []
-    for _ in range(draws):
-        changed, mixture = augmented(augment, x)
-        pictures.append(np.asarray(changed, np.float32))
-        parts = [(np.asarray(share), np.asarray(index)) for share, index in mixture or ()]
-        targets.append([_target([(share[n], names[index[n]]) for share, index in parts]) for n in range(len(names))])
-    return plain, pictures, targets
-
-
-def _target(parts: Sequence[tuple[float, str]]) -> str:
-    """Shares of classes, the largest first: "0.73 of cat + 0.27 of dog"; "" of what is not mixed."""
-    shares: dict[str, float] = {}
-    for share, name in parts:
-        shares[name] = shares.get(name, 0.0) + float(share)
-    told = sorted((item for item in shares.items() if item[1] >= NAMED), key=lambda item: -item[1])
-    return " + ".join(f"{share:.2f} of {name}" for name, share in told)
-
-
-def _names(y: Any, facts: Mapping[str, Any]) -> list[str]:
-    """Each example's class by name, or its target as a number."""
-    import numpy as np
-
-    values = np.asarray(y)
-    if values.ndim > 1 and values.shape[-1] > 1:
-        values = values.argmax(axis=-1)
-    known = facts.get("class_names")
-    return [str(known[int(v)]) if known is not None else f"{v:g}" for v in values.reshape(len(values))]
+    messages.write(tables.render({"augmented": pd.DataFrame(rows)}, form))

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from dltool import filters
-from dltool.errors import UsageError
-from dltool.filters import narrow
+from dltool.cli.options import (
+    BatchSizeOption,
+    Device,
+    DeviceOption,
+    Format,
+    FormatOption,
+    OverwriteOption,
+    RunArgument,
+    take_fields,
+)
+from dltool.errors import UsageError, messages
 from dltool.filters.options import Options, Rows
-from dltool.filters.source import Source
-from dltool.output import picture_folder, tables
-from dltool.runs import directory as runs
-from dltool.runs.directory import RunDirectory
-from dltool.training.progress import TrainingProgress
+from dltool.output import tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dltool.filters.source import Source
     from dltool.output.picture import Picture
 
 INDEX = "index.html"
@@ -29,44 +39,91 @@ PICTURES_IN_TERMINAL = 64  # of each sheet
 TAKES = re.compile(r"^TAKES = ", re.MULTILINE)  # in the file of a mode
 
 
-def run(
-    path: Path,
-    mode: str,
-    options: Options,
-    *,
-    out: Path | None,
-    overwrite: bool,
-    terminal: bool,
-    batch_size: int | None,
-    form: str,
-    device: str,
-    write: Callable[[str], None],
+class Mode(StrEnum):
+    """The subject of visualize-filters."""
+
+    kernels = "kernels"
+    maximise = "maximise"
+    activations = "activations"
+    top = "top"
+    attribution = "attribution"
+    inversion = "inversion"
+    dream = "dream"
+
+
+def _taken() -> dict[str, Sequence[str]]:
+    """Return mode -> names of the options that it takes; a mode is a file of `dltool.filters` that states them."""
+    files = sorted(Path(filters.__path__[0]).glob("[!_]*.py"))
+    modes = [path.stem for path in files if TAKES.search(path.read_text(encoding="utf-8"))]
+    return {mode: _module(mode).TAKES for mode in modes}
+
+
+def _module(mode: str) -> Any:
+    return import_module(f"dltool.filters.{mode}")
+
+
+def _panels() -> dict[str, str]:
+    """Return option -> the panel of the help that it stands in: the modes that take it, if not all do."""
+    taken = _taken()
+    modes = {name: [mode for mode in taken if name in taken[mode]] for names in taken.values() for name in names}
+    return {name: f"--mode {', '.join(takers)}" for name, takers in modes.items() if len(takers) < len(taken)}
+
+
+@take_fields(_panels)
+def visualize_filters(
+    run: RunArgument,
+    more_images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="More images, as after --images.")
+    ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode",
+            help="kernels: the weights. maximise: images that units answer to most. activations: feature maps of "
+            "images. top: the training data's strongest patches of each unit. attribution: the pixels that count "
+            "for a class. inversion: images from a layer's features. dream: more of what a layer sees.",
+        ),
+    ] = Mode.kernels,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder. Default: RUN/filters/MODE.")] = None,
+    overwrite: OverwriteOption = False,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Also show small pictures in the terminal.")] = False,
+    options: Options = Options(),  # noqa: B008 - frozen
+    batch_size: BatchSizeOption = None,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Write the pictures, then the table of what they show."""
-    if terminal and form != "table":
+    """Draw what a run's filters are and answer to: PNG sheets, an index.html and a manifest, and a table."""
+    from dltool.filters import narrow
+    from dltool.filters.source import Source
+    from dltool.output import picture_folder
+    from dltool.runs import directory
+    from dltool.runs.directory import RunDirectory
+
+    options = replace(options, images=[*(options.images or ()), *(more_images or ())])
+    if terminal and form != Format.table:
         raise UsageError("--terminal goes with --format table")
     options.check_taken(mode, _taken())
-    directory = RunDirectory(path)
-    directory.check_is_run()
-    out = out or directory / runs.FILTERS / mode
+    opened = RunDirectory(run)
+    opened.check_is_run()
+    out = out or opened / directory.FILTERS / mode
     picture_folder.check_free(out, overwrite)
-    source = Source(path, device, options.seed, batch_size)
-    pictures, rows = _module(mode).show(source, options, TrainingProgress().say)
+    source = Source(run, device, options.seed, batch_size)
+    pictures, rows = _module(mode).show(source, options)
     report = {title: _frame(table) for title, table in rows.items()}
     _save(out, source, mode, options, pictures, report)
-    if form == "table":
+    if form == Format.table:
         rows = narrow.apart(rows, getattr(_module(mode), "APART", {}))
         report = {title: _frame(table) for title, table in rows.items()}
-    write(tables.render(report, form))
+    messages.write(tables.render(report, form))
     if terminal:
         for picture in pictures:
-            write(f"{picture.title}\n{_small(picture)}")
-    if form == "table":
-        write(f"{out / INDEX}\n")
+            messages.write(f"{picture.title}\n{_small(picture)}")
+    if form == Format.table:
+        messages.write(f"{out / INDEX}\n")
 
 
 def _frame(rows: Rows) -> pd.DataFrame:
-    """Numbers of units stay whole where some rows have none."""
+    """Return rows as a frame; numbers of units stay whole where some rows have none."""
     import pandas as pd
 
     frame = pd.DataFrame(rows)
@@ -77,17 +134,6 @@ def _frame(rows: Rows) -> pd.DataFrame:
     return frame
 
 
-def _taken() -> dict[str, Sequence[str]]:
-    """The options that each mode takes; a mode is a file of `dltool.filters` that says so."""
-    files = sorted(Path(filters.__path__[0]).glob("[!_]*.py"))
-    modes = [path.stem for path in files if TAKES.search(path.read_text(encoding="utf-8"))]
-    return {mode: _module(mode).TAKES for mode in modes}
-
-
-def _module(mode: str) -> Any:
-    return import_module(f"dltool.filters.{mode}")
-
-
 def _save(
     out: Path,
     source: Source,
@@ -96,6 +142,7 @@ def _save(
     pictures: Sequence[Picture],
     report: Mapping[str, pd.DataFrame],
 ) -> None:
+    from dltool.output import picture_folder
     from dltool.output.gallery import page
     from dltool.output.picture_files import gif, png
 

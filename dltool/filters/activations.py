@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dltool.filters import choice
-from dltool.filters.options import Options, Rows, Say, Shown, usable
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown, usable
+
+if TYPE_CHECKING:
+    from dltool.filters.source import Source
 
 TAKES = ("layers", "units", "images", "examples", "scaling")
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """A sheet an image and layer; a row a map."""
     import numpy as np
     import tensorflow as tf

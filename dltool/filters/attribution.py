@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dltool.errors import UsageError
+from dltool.errors import UsageError, messages
 from dltool.filters import choice
-from dltool.filters.options import Options, Rows, Say, Shown, usable
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown, usable
+
+if TYPE_CHECKING:
+    from dltool.filters.source import Source
 
 TAKES = ("images", "examples", "method", "target", "layers")
 APART = {"random-weights check in the literature": ("known",)}
@@ -17,7 +19,7 @@ KNOWN = {  # of that check, whatever it finds here
 }
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """A sheet of all images and methods; rows of the methods, of their random-weights checks, and of all images."""
     import numpy as np
 
@@ -43,11 +45,11 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     score = DeletionScore(source.model, baseline=source.pixels.low, seed=options.seed)
     maps, deletions = {}, {}
     for method in methods:
-        say(f"{method} of {len(images)} images")
+        messages.say(f"{method} of {len(images)} images")
         with usable():
             maps[method] = attribute(source.model, images, classes, method, **own.get(method, {}))
         deletions[method] = score(images, classes, maps[method])
-    say("the same with random weights")
+    messages.say("the same with random weights")
     with usable():
         checks = randomisation(source.model, images, classes, methods, seed=options.seed, options=own)
     true = choice.labels(source, options, len(images))

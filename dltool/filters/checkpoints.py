@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dltool.data.formats import saved_models
 from dltool.errors import DataError, UsageError
-from dltool.filters.source import Source
 from dltool.runs import directory
+
+if TYPE_CHECKING:
+    from dltool.filters.source import Source
 
 ENDINGS = (".keras", ".weights.h5")
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from dltool.errors import DataError, UsageError
 from dltool.filters.options import Options
-from dltool.filters.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from dltool.filters.source import Source
     from dltool.graph.calls import Call
 
 DEFAULT_UNITS = "0:64"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dltool.errors import messages
 from dltool.filters import choice
-from dltool.filters.options import Options, Rows, Say, Shown, usable
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown, usable
+
+if TYPE_CHECKING:
+    from dltool.filters.source import Source
 
 TAKES = ("layers", "units", "images", "examples", "steps", "rate", "jitter", "octaves")
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """A sheet with a column a layer, or a unit where --units names some; a row an image and column."""
     from dltool.filters.dreaming import dream
     from dltool.output.picture import Picture
@@ -26,7 +29,7 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     for call in choice.layers(source, options, choice.convolutions(source)[-1:]):
         units = choice.units(options, call.path, call.output_shapes[0][-1]) if options.units is not None else [None]
         for unit in units:
-            say(f"dreaming of {call.path}" + ("" if unit is None else f", unit {unit}"))
+            messages.say(f"dreaming of {call.path}" + ("" if unit is None else f", unit {unit}"))
             with usable():
                 found = dream(
                     source.model,

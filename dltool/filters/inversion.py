@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from dltool.errors import messages
 from dltool.filters import choice
-from dltool.filters.options import Options, Rows, Say, Shown, usable
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown, usable
+
+if TYPE_CHECKING:
+    from dltool.filters.source import Source
 
 TAKES = ("layers", "images", "examples", "steps", "rate", "total_variation")
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """A sheet with a column a layer, by default every convolution; a row an image and layer."""
     from dltool.filters.inverting import inversion
     from dltool.output.picture import Picture
@@ -23,7 +28,7 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     chosen = choice.layers(source, options, choice.convolutions(source))
     rows: Rows = []
     for call in chosen:
-        say(f"inverting {call.path} for {len(images)} images")
+        messages.say(f"inverting {call.path} for {len(images)} images")
         with usable():
             found = inversion(
                 source.model, images, call.path, value_range=(pixels.low, pixels.high), seed=options.seed, **own

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from dltool.errors import UsageError
 from dltool.filters import checkpoints, choice
-from dltool.filters.options import Options, Rows, Say, Shown
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown
 
 if TYPE_CHECKING:
     from dltool.filters.kernel_pictures import Kernels
+    from dltool.filters.source import Source
     from dltool.graph.calls import Call
 
 TAKES = ("layers", "units", "scaling", "sort", "checkpoints")
 APART = {"Gabor functions": ("orientation_degrees", "frequency_cycles_per_pixel", "gabor_r2")}
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """Sheets of kernels; a row a unit, a row a layer, and a row a dead filter or near-duplicate if there are any."""
     from dltool.filters.kernel_pictures import fits_gabor, kernel_film, kernel_flaws, kernel_picture, kernel_rows
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dltool.errors import UsageError
+from dltool.errors import UsageError, messages
 from dltool.filters import choice
-from dltool.filters.options import Options, Rows, Say, Shown, usable
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown, usable
 
 if TYPE_CHECKING:
     from dltool.filters.maximised_pictures import Climb, Target
+    from dltool.filters.source import Source
     from dltool.filters.strongest import Strongest
 
 CLIMBING = ("steps", "rate", "l2", "total_variation", "blur", "jitter", "rotation", "scale")
@@ -18,7 +18,7 @@ TAKES = ("layers", "units", "examples", *CLIMBING, "fourier", "bound", "objectiv
 TOP = 9
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """A sheet a layer; a row a unit with the training data's best beside it, and a row a layer."""
     from dltool.filters.maximised_pictures import maximised, maximised_picture
     from dltool.output.picture_files import can_write_gif
@@ -33,8 +33,8 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     pictures = []
     unit_rows: Rows = []
     layer_rows: Rows = []
-    for target, best in zip(chosen, strongest_of(source, chosen, options, say), strict=True):
-        say(f"maximising {len(target.units)} units of {target.path}, {climb.ascent.steps} steps")
+    for target, best in zip(chosen, strongest_of(source, chosen, options), strict=True):
+        messages.say(f"maximising {len(target.units)} units of {target.path}, {climb.ascent.steps} steps")
         with usable():
             found, seen = maximised(source.model, target, source.shape, source.pixels, climb, best)
         picture, rows = maximised_picture(found, seen, target, source.pixels, climb, best)
@@ -64,14 +64,14 @@ def targets(source: Source, options: Options) -> list[Target]:
     ]
 
 
-def strongest_of(source: Source, chosen: list[Target], options: Options, say: Say) -> list[Strongest]:
+def strongest_of(source: Source, chosen: list[Target], options: Options) -> list[Strongest]:
     """The training data's strongest answers in each layer."""
     from dltool.filters.activation_maps import Activations
     from dltool.filters.strongest import strongest
 
     shape, size = source.shape, source.data.splits["train"].size
     count = min(options.examples or size, size)
-    say(f"looking through {count:,} training examples of shape {' x '.join(map(str, shape))}")
+    messages.say(f"looking through {count:,} training examples of shape {' x '.join(map(str, shape))}")
     with usable():
         layers = Activations(source.model, [target.path for target in chosen])
         return strongest(layers, (x for x, _ in source.batches(count=count)), TOP)

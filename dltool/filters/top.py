@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dltool.errors import messages
 from dltool.filters.maximise import CLIMBING, climb_of, strongest_of, targets
-from dltool.filters.options import Options, Rows, Say, Shown, usable
-from dltool.filters.source import Source
+from dltool.filters.options import Options, Rows, Shown, usable
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from dltool.filters.source import Source
 
 TAKES = ("layers", "units", "examples", *CLIMBING, "fourier", "bound")
 APART = {"strongest examples": ("examples",)}
 
 
-def show(source: Source, options: Options, say: Say) -> Shown:
+def show(source: Source, options: Options) -> Shown:
     """A sheet a layer, a row of it and of the table a unit."""
     import numpy as np
 
@@ -26,8 +28,8 @@ def show(source: Source, options: Options, say: Say) -> Shown:
     chosen, climb = targets(source, options), climb_of(options)
     pictures = []
     rows: Rows = []
-    for target, best in zip(chosen, strongest_of(source, chosen, options, say), strict=True):
-        say(f"maximising {len(target.units)} units of {target.path}, {climb.ascent.steps} steps")
+    for target, best in zip(chosen, strongest_of(source, chosen, options), strict=True):
+        messages.say(f"maximising {len(target.units)} units of {target.path}, {climb.ascent.steps} steps")
         with usable():
             found, seen = maximised(source.model, target, source.shape, source.pixels, climb, best)
         made = [cropped(image[0], seen, source.pixels.mean) for image in found.images]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool.errors import DltoolError, UsageError
+from dltool.errors import DltoolError, UsageError, messages
 from dltool.output.files import output
 from dltool.runs import opened
 from dltool.runs.preparation import Preparation
@@ -58,7 +57,7 @@ class RangeTest:
         self.peak = peak(prepared)
         self._trained = opened.is_run(source)
 
-    def sweep(self, number: int, say: Callable[[str], None]) -> None:
+    def sweep(self, number: int) -> None:
         """Take the sweep of a further seed; the first is the recipe's own."""
         from dltool.lr_schedule import range_test
 
@@ -78,7 +77,7 @@ class RangeTest:
             except ValueError as error:
                 raise UsageError(f"{self.source}: {error}") from error
         ended = found.stopped or f"the last rate, {self.rates[-1]:.3g}, was reached"
-        say(f"seed {prepared.seed}: {len(found.losses)} of {len(self.rates)} steps; {ended}")
+        messages.say(f"seed {prepared.seed}: {len(found.losses)} of {len(self.rates)} steps; {ended}")
         self.seeds.append(prepared.seed)
         self.sweeps.append(found)
 

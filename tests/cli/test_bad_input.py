@@ -466,10 +466,10 @@ def test_a_name_too_long_for_a_file_is_bad_usage(
 def test_traceback_adds_to_stderr_and_changes_no_status(
     raised: BaseException, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(**options: object) -> None:
+    def fails() -> None:
         raise raised
 
-    monkeypatch.setattr(recipes, "list_bundled", fails)
+    monkeypatch.setattr(recipes, "listing", fails)
     plain, traced = (run(capsys, "recipes", *options) for options in ((), ("--traceback",)))
     assert (plain.status, traced.status) == (status, status)
     assert traced.err.startswith("Traceback") and traced.err.endswith(plain.err)

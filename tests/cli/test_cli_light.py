@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from dltool.cli import recipes
+from dltool.cli.app import find_commands
 from dltool.errors import UsageError
 from dltool.recipe import reading
+from tests.command_line import run, text_of
 
 HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "pydantic", "markdown_it")
-HELP_SECONDS, LIGHT_SECONDS = 0.7, 1.2  # twice what an idle machine takes and more: a loaded one must not fail
+HELP_SECONDS, LIGHT_SECONDS = 0.5, 1.2  # twice what an idle machine takes and more: a loaded one must not fail
 WATCHED = """
 import json, sys
 from dltool.cli import app
@@ -56,21 +58,7 @@ def watched(*arguments: str, limit: float, cwd: Path | None = None) -> tuple[int
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "--help",
-        "train --help",
-        "eval --help",
-        "recipes --help",
-        "recipes copy --help",
-        "init-stats --help",
-        "visualize-filters --help",
-        "lr-schedule --help",
-        "summary --help",
-        "percentiles --help",
-        "generate --help",
-        "--version",
-        "-h",
-    ],
+    ["--help", "-h", "--version", "recipes copy --help", *(f"{name} --help" for name in find_commands())],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     status, said, modules, seconds = watched(*command.split(), limit=HELP_SECONDS)
@@ -165,15 +153,9 @@ def test_a_reader_that_left_gets_no_traceback() -> None:
 # -- the command's own functions, in this process ------------------------------------------------------
 
 
-def said(function, *arguments: object, **options: object) -> str:
-    texts: list[str] = []
-    function(*arguments, **options, write=texts.append)
-    return "".join(texts)
-
-
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_every_format_lists_every_recipe(form: str) -> None:
-    text = said(recipes.list_bundled, form=form)
+def test_every_format_lists_every_recipe(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "recipes", "--format", form).out
     assert reading.bundled_names()
     assert all(name in text for name in reading.bundled_names())
     if form == "json":
@@ -187,7 +169,7 @@ def test_the_listing_is_a_row_a_recipe_with_its_purpose() -> None:
 
 
 def test_a_copy_is_the_same_text_and_prints_its_path(tmp_path: Path) -> None:
-    printed = said(recipes.copy, "mlp/digits", tmp_path / "new", overwrite=False)
+    printed = text_of(recipes.copy, "mlp/digits", tmp_path / "new", overwrite=False)
     copied = tmp_path / "new" / "digits.yaml"
     assert printed == f"{copied}\n"
     assert copied.read_bytes() == (reading.bundled() / "mlp/digits.yaml").read_bytes()
@@ -198,14 +180,14 @@ def test_a_copy_replaces_nothing_unasked(tmp_path: Path) -> None:
     target = tmp_path / "digits.yaml"
     target.write_text("mine")
     with pytest.raises(UsageError, match="exists already. Use --overwrite to replace it."):
-        said(recipes.copy, "mlp/digits", tmp_path, overwrite=False)
+        text_of(recipes.copy, "mlp/digits", tmp_path, overwrite=False)
     assert target.read_text() == "mine"
     with pytest.raises(UsageError, match="was edited since dltool copied it, so --overwrite leaves it alone"):
-        said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
+        text_of(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
     assert target.read_text() == "mine"
     target.unlink()
-    said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
-    said(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)  # what it copied itself
+    text_of(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)
+    text_of(recipes.copy, "mlp/digits.yaml", tmp_path, overwrite=True)  # what it copied itself
     assert "Digits" in target.read_text()
 
 
@@ -213,7 +195,7 @@ def test_a_copy_replaces_nothing_unasked(tmp_path: Path) -> None:
 def test_a_copy_goes_into_a_folder(tmp_path: Path, folder: str) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UsageError, match="give the folder to copy into"):
-        said(recipes.copy, "mlp/digits", tmp_path / folder, overwrite=True)
+        text_of(recipes.copy, "mlp/digits", tmp_path / folder, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
@@ -226,7 +208,7 @@ def test_a_copy_takes_what_it_extends_along(tmp_path: Path, base: str, monkeypat
     (shelf / "cnn/net.yaml").write_text(f"# Net.\nextends: ../{base}.yaml\nseed: 4\n")
     monkeypatch.setattr(reading, "bundled", lambda: shelf)
     wanted = reading.load("cnn/net").plain()
-    copied = Path(said(recipes.copy, "cnn/net", tmp_path / "new", overwrite=False).strip())
+    copied = Path(text_of(recipes.copy, "cnn/net", tmp_path / "new", overwrite=False).strip())
     copied.relative_to(tmp_path / "new")
     for path in shelf.rglob("*.yaml"):
         path.unlink()

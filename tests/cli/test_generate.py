@@ -114,7 +114,7 @@ def test_evaluation_and_scoring_compute_with_fused_layers(
     monkeypatch.setattr(fused_recurrence, "fuse", lambda model: fused.append(fuse(model)))
     (tmp_path / "some.txt").write_text(parts()[1])
     rows_of(capsys, "eval", trained)
-    rows_of(capsys, "generate", trained, "--score", tmp_path / "some.txt")
+    rows_of(capsys, "score", trained, tmp_path / "some.txt")
     assert fused == [2, 2]
 
 
@@ -134,7 +134,7 @@ def test_score_carries_the_state_through_the_whole_text(
 ) -> None:
     given = parts()[1] + parts()[2]  # more than two windows of scoring
     (tmp_path / "some.txt").write_text(given)
-    (row,) = rows_of(capsys, "generate", trained, "--score", tmp_path / "some.txt")
+    (row,) = rows_of(capsys, "score", trained, tmp_path / "some.txt")
     expected = twin.nats(encode(vocabulary, given)).mean()
     assert row["characters"] == row["tokens"] == len(given) - 1 > 512
     assert row["nats_per_character"] == pytest.approx(expected, rel=1e-4)
@@ -147,7 +147,7 @@ def test_score_reads_standard_input_and_counts_what_is_unknown(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("the \u00e9 cat\n".encode())))
-    (row,) = rows_of(capsys, "generate", trained, "--score", "-")
+    (row,) = rows_of(capsys, "score", trained, "-")
     assert (row["file"], row["characters"], row["unknown"]) == ("standard input", 9, 1)
 
 
@@ -164,7 +164,7 @@ def test_a_character_that_the_first_token_only_begins_counts(
     assert first and "the cat".startswith(first)
     for given, characters in {"\U0001f993": 1, "\U0001f993a\u00e9": 3, "the cat": 7 - len(first)}.items():
         (tmp_path / "some.txt").write_text(given)
-        (row,) = rows_of(capsys, "generate", tmp_path / "run", "--score", tmp_path / "some.txt")
+        (row,) = rows_of(capsys, "score", tmp_path / "run", tmp_path / "some.txt")
         assert row["characters"] == characters and row["tokens"] == len(tokenizer.encode(given)) - 1
         assert row["nats_per_character"] == pytest.approx(math.log(row["perplexity"]) * row["tokens"] / characters)
 
@@ -243,7 +243,6 @@ def test_text_streams_and_a_reader_may_leave(trained: Path) -> None:
         (("--temperature", "inf"), "--temperature inf: must be"),
         (("--temperature", "0", "--top-k", "3"), "--top-k 3: --temperature 0 takes the likeliest token"),
         (("--temperature", "0", "--top-p", "0.5"), "--top-p 0.5: --temperature 0 takes the likeliest token"),
-        (("--score", "x.txt", "--prompt", "a"), "--prompt does not go with --score"),
     ],
 )
 def test_what_cannot_be_written_is_one_line_and_status_2(
@@ -263,7 +262,7 @@ def test_a_text_that_cannot_be_scored_is_one_line_and_status_5(
     trained: Path, content: bytes, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.txt").write_bytes(content)
-    done = run(capsys, "generate", trained, "--score", tmp_path / "bad.txt")
+    done = run(capsys, "score", trained, tmp_path / "bad.txt")
     assert done.status == 5
     assert line in done.err
 
@@ -423,7 +422,7 @@ def test_scores_of_other_recurrent_layers_equal_the_model_on_the_whole_text(
     assert done.status == 0, done.err
     given = "the cat sat on a mat."
     (tmp_path / "some.txt").write_text(given)
-    (row,) = rows_of(capsys, "generate", tmp_path / "run", "--score", tmp_path / "some.txt")
+    (row,) = rows_of(capsys, "score", tmp_path / "run", tmp_path / "some.txt")
     model = RunDirectory(tmp_path / "run").load_model()
     tokens = encode(json.loads((tmp_path / "run" / "vocabulary" / "characters.json").read_text()), given)
     logits = np.asarray(model(np.tile(tokens[:-1], (4, 1))))[0].astype(np.float64)  # one call, from no state

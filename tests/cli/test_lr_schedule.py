@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import pytest
 
-from dltool.cli import lr_schedule
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.chain import Chain
 from dltool.library.schedules.constant import Constant
@@ -649,10 +648,9 @@ def test_a_source_has_one_mark_and_one_colour_in_all_panels(
     assert marks == [(sign, label) for sign, label in zip("•+x+x", [*labels, *labels[1:]], strict=True)]
 
 
-def test_every_format_is_given(capsys: pytest.CaptureFixture[str]) -> None:
-    texts: list[str] = []
-    options = dict.fromkeys(("steps", "epochs", "steps_per_epoch", "every", "metrics", "plot"))
-    lr_schedule.run([COSINE], **options, at=[], axis="steps", log=False, overwrite=False, form="table", width=60,
-                    write=texts.append, say=texts.append)  # fmt: skip
-    assert "schedules" in texts[1] and "key points" in texts[1]
-    assert max(map(len, texts[0].rstrip().splitlines()[:-1])) <= 60
+def test_a_drawing_keeps_to_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "62")
+    out = run(capsys, "lr-schedule", COSINE).out
+    drawn, titles, _ = out.partition("schedules\n")
+    assert titles and "key points" in out
+    assert max(map(len, drawn.rstrip().splitlines()[:-1])) <= 60

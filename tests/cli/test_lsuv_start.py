@@ -1,4 +1,4 @@
-"""init-stats --lsuv: the run directory that it writes is one that training starts from."""
+"""lsuv: the run directory that it writes is one that training starts from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from dltool.cli import lsuv
 from dltool.errors import UsageError
 from dltool.runs.preparation import prepare
-from tests.command_line import QUICK, run, write_quick
+from tests.command_line import QUICK, run, text_of, write_quick
 
 STILL = QUICK.replace("{Adam: {learning_rate: 5e-3}}", "{SGD: {learning_rate: 0.0}}").replace(
     "fit: {epochs: 2, batch_size: 64}", "fit: {epochs: 2, batch_size: 64, callbacks: [CSVLogger: log.csv]}"
@@ -24,10 +24,8 @@ STILL = QUICK.replace("{Adam: {learning_rate: 5e-3}}", "{SGD: {learning_rate: 0.
 @pytest.fixture
 def repair(tmp_path: Path) -> Callable[..., list[dict]]:
     def repaired(source: object, **options: Any) -> list[dict]:
-        written: list[str] = []
         options = {"out": tmp_path / "start", "form": "json", "device": "cpu", **options}
-        lsuv.run(str(source), (), write=written.append, **options)
-        return json.loads(written[0])["lsuv"]
+        return json.loads(text_of(lsuv.lsuv, str(source), **options))["lsuv"]
 
     return repaired
 

@@ -33,9 +33,9 @@ SHOWN = {  # arguments -> the lines, without the prefix
         "command line:1:6: seed: must be an int from 0 to 4294967295. Got 'x'.",
     ],
     "init-stats quick.yaml seed=x --steps y --require nothing>1 --widths z": None,
-    "lr-schedule quick.yaml --find --log --epochs 3": [
-        "--log does not go with --find",
-        "--epochs does not go with --find",
+    "lr-find quick.yaml --log --epochs 3": [
+        "No such option: --log (Possible options: --plot, --to). See 'dltool lr-find --help'.",
+        "No such option: --epochs (Possible options: --steps). See 'dltool lr-find --help'.",
     ],
     "generate nowhere --top-p 2 --temperature inf": [
         "--top-p 2: must lie above 0, up to 1",

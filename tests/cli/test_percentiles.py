@@ -8,6 +8,7 @@ import pytest
 
 from dltool.cli import percentiles
 from dltool.errors import DataError, UsageError
+from tests.command_line import text_of
 
 RECIPE = """\
 data: {dataset: Digits}
@@ -31,9 +32,7 @@ def run_directory(folder: Path, name: str, rows: str | None = ROWS) -> Path:
 
 
 def written(*paths: Path, plot: Path | None = None, overwrite: bool = False, form: str = "table") -> str:
-    out: list[str] = []
-    percentiles.run(paths, file="percentiles.csv", plot=plot, overwrite=overwrite, form=form, write=out.append)
-    return "".join(out)
+    return text_of(percentiles.percentiles, paths, plot=plot, overwrite=overwrite, form=form)
 
 
 def test_each_percentiles_first_lowest_highest_and_last_value(tmp_path: Path) -> None:

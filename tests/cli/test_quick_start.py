@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import typer
 
-from dltool.cli import app, quick_start
+from dltool.cli import quick_start
 from dltool.lr_schedule import tables
 from tests.command_line import run
 
@@ -54,23 +54,10 @@ def test_a_value_is_what_pydantic_makes_of_it(annotation: Any, options: dict[str
     assert looked_at or "parser" in options or "clamp" in options or annotation is Path
 
 
-@pytest.mark.parametrize("number", range(len(app.app.registered_commands)))
-def test_a_command_made_alone_is_the_one_of_the_whole_command_line(
-    number: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    info = app.app.registered_commands[number]
-    name = info.name or info.callback.__name__
-    alone = run(capsys, name, "--help")
-    app.app([name, "--help"], standalone_mode=False, prog_name="dltool")
-    assert (alone.status, alone.out) == (0, capsys.readouterr().out)
-    assert len(app._asked([name]).registered_commands) == 1
-    assert len(app.app.registered_commands) > 5
-
-
 def test_an_unknown_command_is_compared_with_all_others(capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "lr-schedul")
     assert done.status == 2 and "lr-schedule" in done.err
-    assert run(capsys, "evaluate").status == 2  # the function's name, not the command's
+    assert run(capsys, "evaluate").status == 2
 
 
 def test_help_is_imported_without_what_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def test_a_run_is_not_replaced_by_what_is_trained_from_it(
 def test_variance_scaling_replaces_no_base(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(here / "runs" / "wise")
     override = "model=[{Pretrained: runs/wise}, {Dense: 10}]"
-    done = run(capsys, "init-stats", "quick.yaml", override, "--lsuv", "runs/wise", "--overwrite")
+    done = run(capsys, "lsuv", "quick.yaml", override, "--out", "runs/wise", "--overwrite")
     assert done.status == 2, done.err
     assert "runs/wise, which this training replaces" in done.err
     assert contents(here / "runs" / "wise") == before

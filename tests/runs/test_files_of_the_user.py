@@ -51,11 +51,11 @@ def commands(target: object) -> list[list[object]]:
         ["train", "quick.yaml", "--out", target, "--overwrite"],
         ["train", "quick.yaml", "--out", target, "--resume", "--accept-changes"],
         ["train", "quick.yaml", "--out", target],
-        ["init-stats", "quick.yaml", "--lsuv", target, "--overwrite"],
+        ["lsuv", "quick.yaml", "--out", target, "--overwrite"],
         ["init-stats", "quick.yaml", "--plot", target, "--overwrite"],
         ["init-stats", "quick.yaml", "--plot", target],
-        ["lr-schedule", "--find", "quick.yaml", "--plot", target, "--overwrite"],
-        ["lr-schedule", "--find", "quick.yaml", "--write", target, "--overwrite"],
+        ["lr-find", "quick.yaml", "--plot", target, "--overwrite"],
+        ["lr-find", "quick.yaml", "--write", target, "--overwrite"],
         ["lr-schedule", SCHEDULE, "--plot", target, "--overwrite"],
         ["lr-schedule", SCHEDULE, "--plot", target],
         ["percentiles", "run", "--plot", target, "--overwrite"],
@@ -126,7 +126,7 @@ def test_a_project_folder_is_no_run(home: Path, capsys: pytest.CaptureFixture[st
                       [".", "fit.epochs=3", "--resume", "--accept-changes"]):  # fmt: skip
         done = run(capsys, "train", *arguments)
         assert done.status in (2, 5) and "is not a run directory" in done.err, done
-    assert run(capsys, "init-stats", "recipe.yaml", "--lsuv", ".", "--overwrite").status == 2
+    assert run(capsys, "lsuv", "recipe.yaml", "--out", ".", "--overwrite").status == 2
     assert snapshot(home) == before
 
 
@@ -251,7 +251,7 @@ def outputs(folder: Path) -> list[tuple[list[object], Path]]:
         (["lr-schedule", SCHEDULE, "--plot"], folder / "a.SVG"),
         (["summary", "quick.yaml", "--plot"], folder / "b.png"),
         (["eval", "run", "--predictions"], folder / "c.csv"),
-        (["lr-schedule", "--find", "quick.yaml", "--steps", "30", "--write"], folder / "d.yaml"),
+        (["lr-find", "quick.yaml", "--steps", "30", "--write"], folder / "d.yaml"),
     ]
 
 
@@ -281,10 +281,10 @@ def test_devices_are_written_to_and_not_replaced(home: Path, capfd: pytest.Captu
 
 
 def test_an_input_is_no_output(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    find = ["lr-schedule", "--find", "quick.yaml", "--steps", "30", "--write", "fragment.yaml"]
+    find = ["lr-find", "quick.yaml", "--steps", "30", "--write", "fragment.yaml"]
     assert run(capsys, *find).status == 0
     before = snapshot(home)
-    again = ["lr-schedule", "--find", "fragment.yaml", "--steps", "30", "--write", "fragment.yaml", "--overwrite"]
+    again = ["lr-find", "fragment.yaml", "--steps", "30", "--write", "fragment.yaml", "--overwrite"]
     done = run(capsys, *again)
     assert done.status == 2 and "is among what the command reads" in done.err
     assert snapshot(home) == before

@@ -128,7 +128,7 @@ def test_a_language_model_trained_in_bfloat16_learns_scores_and_writes(
     vocabulary = json.loads((tmp_path / "run" / "vocabulary" / "characters.json").read_text())
     given = text()[:300]
     (tmp_path / "some.txt").write_text(given)
-    done = run(capsys, "generate", tmp_path / "run", "--score", tmp_path / "some.txt", "--format", "json")
+    done = run(capsys, "score", tmp_path / "run", tmp_path / "some.txt", "--format", "json")
     assert done.status == 0, done.err
     (row,) = json.loads(done.out)["score"]
     twin = Twin(RunDirectory(tmp_path / "run").load_model())

@@ -16,7 +16,7 @@ class BinarySign(keras.layers.Layer):
     It stands before a binary layer, after a batch normalisation that brings its input near [-1, 1].
 
     Input shape: any.   Output shape: the same, values -1 and +1.
-    Limits: the gradient is not the derivative, which is 0: `init-stats --check-gradients` finds that they differ.
+    Limits: the gradient is not the derivative, which is 0: `dltool check-gradients` finds that they differ.
         Where |x| > 1 for all examples a unit no longer learns.
     Reference: Courbariaux et al., 2016, Binarized neural networks, arXiv:1602.02830, eq. 1 and 4.
     """

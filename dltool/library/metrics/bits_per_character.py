@@ -17,7 +17,7 @@ class BitsPerCharacter(Perplexity):
     Args:
         from_logits: whether predictions are logits rather than probabilities. Defaults to False.
     Shapes: targets (...), predictions (..., classes).
-    Limits: where tokens are words or pieces these are bits a token; `dltool generate RUN --score FILE` counts
+    Limits: where tokens are words or pieces these are bits a token; `dltool score RUN FILE` counts
         characters.
     Reference: Graves, 2013, arXiv:1308.0850, section 3.
     """

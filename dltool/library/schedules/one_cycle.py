@@ -34,7 +34,7 @@ class OneCycle(Schedule):
     Raises:
         ValueError: if an argument is out of its range.
     Limits: only the whole cycle pays: a run that is stopped early ends with a high rate. The maximum must be found
-        first (`dltool lr-schedule --find`).
+        first (`dltool lr-find`).
     Reference: Smith & Topin, 2019, arXiv:1708.07120, section 3 (three phases, linear); cosine as in fastai and PyTorch.
     """
 

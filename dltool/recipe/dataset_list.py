@@ -1,22 +1,15 @@
-"""dltool recipes --datasets: what a recipe may name as its dataset, and each one's arguments."""
+"""The datasets that a recipe may name, with their arguments, as tables."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from typing import Any
 
-from dltool.output import tables
 from dltool.output.tables import Rows
 from dltool.recipe import builder, catalogue
 
 ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): ")  # begins an entry of a docstring's Args
-
-
-def run(*, form: str, write: Callable[[str], None]) -> None:
-    """Write a row a dataset and a row an argument."""
-    write(tables.render(sections(), form, "arguments"))
 
 
 def sections() -> dict[str, Rows]:
@@ -36,7 +29,7 @@ def sections() -> dict[str, Rows]:
 
 
 def _meanings(dataset: Any) -> dict[str, str]:
-    """Return argument -> what the docstrings of a class and its parents say of it."""
+    """Return argument -> its meaning by the docstrings of a class and its parents."""
     meanings: dict[str, str] = {}
     for parent in dataset.__mro__:
         entry: tuple[str, ...] = ()

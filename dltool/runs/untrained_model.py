@@ -1,0 +1,81 @@
+"""The model of a recipe or a run as it is built, with as little of the data as that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dltool.data.texts import TextDataset
+from dltool.data.translation import TranslationDataset
+from dltool.errors import DltoolError, RecipeError, UsageError
+from dltool.recipe import absent_data, build, data, data_facts, reading
+from dltool.recipe.data import DEFAULT_BATCH_SIZE
+from dltool.recipe.reading import Recipe
+from dltool.runs import opened
+from dltool.runs.directory import RECIPE
+from dltool.runs.opened import OpenedRun
+from dltool.runs.preparation import DEFAULT_SEED, Preparation
+from dltool.training import backend
+
+
+def untrained_model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tuple[Any, int]:
+    """Return a recipe's model, nothing adapted or trained, or a run's own, and the recipe's batch size.
+
+    Args:
+        given: facts in place of the data's, which are then not read.
+    """
+    is_run = opened.is_run(source)
+    if is_run and not overrides and not given:
+        run = OpenedRun(source)
+        opened.configure([run], "auto")
+        return run.model, run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    path = str(Path(source) / RECIPE) if is_run else source
+    one = reading.load(path, overrides) if given or _is_declared(path, overrides) else build.load(path, overrides)
+    facts = given or _facts_of_data(one)
+    if "features" in facts:  # of a table: its encoding has no shape before it is adapted
+        prepared = Preparation.of(one)
+        return prepared.model, prepared.batch_size
+    backend.configure(dtype_policy=one.setting("dtype_policy"))
+    build.check(one)
+    backend.begin_anew(one.setting("seed", default=DEFAULT_SEED), one.setting("dtype_policy"))
+    try:
+        return _outline(one, facts), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+    except RecipeError as error:
+        if not given or " no fact " not in str(error):
+            raise
+        remedy = "leave out --input-shape" if "num_classes" in given else "give --classes, or leave out --input-shape"
+        raise UsageError(f"{error} To have it, {remedy}.") from error
+
+
+def _is_declared(path: str, overrides: Sequence[str]) -> bool:
+    """Return whether the recipe declares facts of its data, which then need not be there."""
+    return reading.read(path, overrides)[0].setting("data", "declared") is not None
+
+
+def _outline(one: Recipe, facts: dict[str, Any]) -> Any:
+    """Return the model, its weights of known shapes but without values: those of VGG-19 would take 575 MB."""
+    import keras
+
+    if "rows" in facts:  # the states of recurrent layers are variables that can't be made without values
+        return build.model(one, facts, None)
+    with keras.StatelessScope(initialize_variables=False):
+        return build.model(one, facts, None)
+
+
+def _facts_of_data(one: Recipe) -> dict[str, Any]:
+    dataset = data_facts.dataset_of(one)
+    try:
+        if isinstance(dataset, TranslationDataset):  # whose vocabulary is that of the training split
+            return data_facts.facts(one, dataset)
+        if isinstance(dataset, TextDataset):  # counted for a window
+            facts = data_facts.facts(one, dataset)
+            return facts | {"input_shape": (facts["sequence_length"],)}
+        with data.reading():
+            absent_data.check(one, dataset)
+            return dict(data.selected(one, dataset).facts())
+    except RecipeError:
+        raise
+    except DltoolError as error:
+        remedy = "Or give --input-shape and --classes, which need no data."
+        raise type(error)(f"{error} {remedy}") from error
