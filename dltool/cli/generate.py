@@ -114,10 +114,10 @@ def score(path: Path, file: str, *, form: str, device: str, write: Callable[[str
     if not characters:
         raise DataError(f"{_name(file)}: has no character after the first token, which is given")
     model = _model(directory, device)
-    from dltool.tasks import scoring
+    from dltool.tasks import _scoring
 
     with _token_by_token(directory):
-        nats = scoring.nats(model, tokens)
+        nats = _scoring.nats(model, tokens)
     total = float(nats.sum(dtype="float64"))
     row = {
         "run": str(directory),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -13,7 +13,10 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from dltool.data.pipelines.base import Pipeline
+
 PARTS = ("train", "validation", "test")
+EVALUATION_BATCH = 512  # examples, for evaluation of arrays in memory; results do not depend on it
 SEVERAL = "several"  # the task of data with several targets an example
 
 Targets = np.ndarray | Mapping[str, np.ndarray]  # of several targets a mapping by their names
@@ -45,6 +48,25 @@ def _take(arrays: Targets, indices: np.ndarray) -> Targets:
     return arrays[indices]
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How examples are put into batches.
+
+    Args:
+        size: examples a batch.
+        training: whether the batches are to train on: of a text then windows of equal length, cut elsewhere each epoch.
+        rows: of a text, how many parts of it a model with a state reads side by side; None: it has no state.
+        tokens: of translations, target tokens in a batch to train on; None: batches are counted in sentences.
+        shared: of each stored part what its pipelines share, such as its tensors.
+    """
+
+    size: int
+    training: bool = False
+    rows: int | None = None
+    tokens: int | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
 class Dataset(ABC):
     """A dataset: parts ("train", and "validation" or "test" where the source has them) and facts.
 
@@ -54,9 +76,13 @@ class Dataset(ABC):
     one line that names the file and the remedy.
     """
 
-    # or "regression", "language", "translation" or `SEVERAL`; an instance may set its own
-    task: ClassVar[str] = "classification"
+    task: ClassVar[str] = "classification"  # the kind of problem, a file of `dltool.tasks`; an instance may set its own
     is_trained: bool = False  # whether it is read as the training data of a run were (`as_trained`)
+    is_absent: ClassVar[bool] = False  # whether only what a recipe declares of it is there
+    is_streamed: ClassVar[bool] = False  # whether examples are read while training runs
+    # whether examples follow each other as in one text, cut in order, so that a model may carry its state over batches
+    is_continuous: ClassVar[bool] = False
+    learns_vocabulary: ClassVar[bool] = False  # whether facts depend on what is split off the training part
 
     @property
     def title(self) -> str:
@@ -86,6 +112,44 @@ class Dataset(ABC):
     @abstractmethod
     def read(self, part: str) -> Examples:
         """A stored part as arrays in memory, in stored order."""
+
+    @property
+    def vocabulary(self) -> Any:
+        """What text is read in, a `Vocabulary`; None of other data."""
+        return None
+
+    def with_vocabulary(self, vocabulary: Any) -> Dataset:
+        """The dataset in the tokens of a vocabulary that is there already."""
+        return self
+
+    def pipeline(self, part: str, indices: np.ndarray | None, batching: Batching) -> Pipeline:
+        """Return batches of the examples at `indices` of a stored part, None for all of it."""
+        from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
+
+        if part not in batching.shared:
+            batching.shared[part] = DeviceArrays(self.read(part))
+        return InMemory(batching.shared[part], indices, batching.size)
+
+    def evaluation_batch(self, batch_size: int) -> int:
+        """Return how many examples to take at a time where nothing is trained."""
+        return max(batch_size, EVALUATION_BATCH)
+
+    def problem_of_batch_tokens(self) -> str | None:
+        """Return why batches can't be counted in tokens, None where they can."""
+        return "counts the tokens of translations, which these data are not. Use batch_size."
+
+    def batches_by_tokens(self, part: str, batch_tokens: int) -> int:
+        """Return how many batches of so many tokens a part has."""
+        raise ValueError(f"{self.title}: {self.problem_of_batch_tokens()}")
+
+    @property
+    def redrawn_by(self) -> str | None:
+        """The argument by which examples are drawn anew each epoch, None where they stay the same."""
+        return None
+
+    def unreadable(self, part: str) -> str | None:
+        """One line on the first example of a part that cannot be read, or None; for after a failed training."""
+        return None
 
     def files(self) -> list[Path] | None:
         """Files and folders that everything is read from; None where facts are not worth being kept."""
@@ -150,6 +214,8 @@ class Vocabulary(Protocol):
 class TokenDataset(Dataset):
     """Text in tokens of a vocabulary that is learned from the training part, unless one is given."""
 
+    learns_vocabulary = True
+
     @property
     @abstractmethod
     def vocabulary(self) -> Any:
@@ -159,9 +225,14 @@ class TokenDataset(Dataset):
     def with_vocabulary(self, vocabulary: Any) -> TokenDataset:
         """The text in the tokens of a vocabulary that is there already."""
 
+    def evaluation_batch(self, batch_size: int) -> int:
+        return batch_size  # outputs of tokens are large
+
 
 class StreamedDataset(Dataset):
     """A dataset that need not fit in memory: single examples, read while training runs."""
+
+    is_streamed = True
 
     @abstractmethod
     def stream(self, part: str, order: np.ndarray) -> tf.data.Dataset:
@@ -170,3 +241,11 @@ class StreamedDataset(Dataset):
     @abstractmethod
     def unreadable(self, part: str) -> str | None:
         """One line on the first example of a part that cannot be read, or None; for after a failed stream."""
+
+    def pipeline(self, part: str, indices: np.ndarray | None, batching: Batching) -> Pipeline:
+        from dltool.data.pipelines.streamed import Streamed
+
+        return Streamed(self, part, indices, batching.size)
+
+    def evaluation_batch(self, batch_size: int) -> int:
+        return batch_size

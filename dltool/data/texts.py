@@ -8,14 +8,17 @@ import inspect
 import math
 from abc import abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dltool.data import arguments
-from dltool.data.base import PARTS, Examples, TokenDataset
+from dltool.data.base import PARTS, Batching, Examples, TokenDataset
 from dltool.data.tokenizers import base
 from dltool.data.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from dltool.data.pipelines.base import Pipeline
 
 TEST_SPLIT = 0.1  # share of a text that is held out at its end
 
@@ -34,6 +37,7 @@ class TextDataset(TokenDataset):
     """
 
     task = "language"
+    is_continuous = True
 
     def __init__(
         self,
@@ -137,6 +141,17 @@ class TextDataset(TokenDataset):
         size = windows * self.sequence_length
         shape = (windows, self.sequence_length)
         return Examples(tokens[:size].reshape(shape), tokens[1 : size + 1].reshape(shape))
+
+    def pipeline(self, part: str, indices: np.ndarray | None, batching: Batching) -> Pipeline:
+        from dltool.data.pipelines.windows import Rows, Windows, on_device
+
+        if part not in batching.shared:
+            batching.shared[part] = on_device(self.encoded(part))
+        kind = Windows if batching.rows is None else Rows
+        try:
+            return kind(batching.shared[part], self.sequence_length, batching.size, batching.training)
+        except ValueError as error:
+            raise ValueError(f"{self.source}: the {part} split has {error}") from error
 
     @property
     def _parts(self) -> list[str]:

@@ -9,17 +9,20 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dltool.data import arguments
-from dltool.data.base import PARTS, TokenDataset
+from dltool.data.base import PARTS, Batching, TokenDataset
 from dltool.data.bpe_dropout import DrawnPairs, DrawnSentences, Segmenter
 from dltool.data.splits import TEST_SPLIT
-from dltool.data.token_pairs import Pairs, Ragged
+from dltool.data.token_pairs import Pairs, Ragged, batch_edges
 from dltool.data.tokenizers import sentence_pieces
 from dltool.data.tokenizers.sentence_pieces import BEGIN, END, Vocabularies, Vocabulary
+
+if TYPE_CHECKING:
+    from dltool.data.pipelines.base import Pipeline
 
 DEFAULT_PIECES = 8000
 
@@ -228,6 +231,31 @@ class TranslationDataset(TokenDataset):
             )
         return DrawnPairs(sides, self.read(part))
 
+    def pipeline(self, part: str, indices: np.ndarray | None, batching: Batching) -> Pipeline:
+        drawn = self.drawn(part) if batching.training else None
+        if drawn is not None:
+            from dltool.data.pipelines.bucketed import Redrawn
+
+            return Redrawn(drawn, batching.size)
+        return _bucketed(part, self.read(part), batching)
+
+    def pipeline_of_direction(self, part: str, direction: str, batching: Batching) -> Pipeline:
+        """Return the batches of a part in one direction, such as en-de."""
+        return _bucketed(f"{part} {direction}", self.pairs(part, direction), batching)
+
+    def problem_of_batch_tokens(self) -> str | None:
+        if not self.bpe_dropout:
+            return None
+        return "needs sentences of the same length each epoch, which 'bpe_dropout' changes. Use batch_size."
+
+    def batches_by_tokens(self, part: str, batch_tokens: int) -> int:
+        lengths = self.read(part).target.lengths
+        return len(batch_edges(lengths[lengths.argsort()[::-1]] - 1, batch_tokens)) - 1
+
+    @property
+    def redrawn_by(self) -> str | None:
+        return "bpe_dropout" if self.bpe_dropout else None
+
     def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
         pairs = self.read(part)
         tokens = np.concatenate([pairs.source.tokens, pairs.target.tokens])
@@ -333,3 +361,11 @@ class TranslationDataset(TokenDataset):
             vars(twin).pop(name, None)
         vars(twin).update(attributes)
         return twin
+
+
+def _bucketed(key: str, pairs: Pairs, batching: Batching) -> Pipeline:
+    from dltool.data.pipelines.bucketed import Bucketed, DevicePairs
+
+    if key not in batching.shared:
+        batching.shared[key] = DevicePairs(pairs)
+    return Bucketed(batching.shared[key], None, batching.size, batching.tokens if batching.training else None)

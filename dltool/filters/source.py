@@ -12,6 +12,7 @@ from dltool.errors.control_characters import visible
 from dltool.recipe.data import Data
 from dltool.runs import opened
 from dltool.runs.opened import OpenedRun
+from dltool.tasks import base as tasks
 from dltool.training import backend
 
 if TYPE_CHECKING:
@@ -132,13 +133,8 @@ class Source:
         """Targets in words, None where they are no classes."""
         import numpy as np
 
-        count = self.facts.get("num_classes")
-        if not count:
-            return None
-        names = np.array([visible(str(name)) for name in self.facts.get("class_names") or range(count)])
-        indices = targets.reshape(len(targets), -1)
-        indices = indices.argmax(axis=1) if indices.shape[1] > 1 else indices[:, 0]
-        return names[indices.astype(int)]
+        words = tasks.of(self.facts).words(targets, self.facts)
+        return None if words is None else np.array(words)
 
     def _check(self, x: Any) -> None:
         if not hasattr(x, "shape") or tuple(x.shape[1:]) != self.shape:

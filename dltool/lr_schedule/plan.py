@@ -18,7 +18,7 @@ from dltool.recipe import build, catalogue, data_facts, module_outlines, overrid
 from dltool.recipe import stages as stage_list
 from dltool.recipe.absent_data import stand_in
 from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
-from dltool.recipe.data import DEFAULT_BATCH_SIZE, rows_of
+from dltool.recipe.data import DEFAULT_BATCH_SIZE
 from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.signatures import UNREADABLE, Outlined
 from dltool.runs import directory, opened, resume
@@ -228,12 +228,11 @@ def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> i
     if recorded is not None and "train_batches" in recorded:
         return int(recorded["train_batches"])
     if recorded is not None:
-        size, is_text = int(recorded["train_size"]), "sequence_length" in recorded
+        size = int(recorded["train_size"])
     else:
         return None
-    rows = rows_of(recipe) if is_text else None
-    if rows is not None:
-        return max(size // rows, 1)  # each row has as many windows
+    if recorded.get("rows") is not None:
+        return max(size // int(recorded["rows"]), 1)  # each row has as many windows
     return -(-size // recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE))
 
 

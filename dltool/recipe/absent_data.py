@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from dltool.data.base import Dataset, Examples, TokenDataset
+from dltool.data.base import Dataset, Examples
 from dltool.errors import Problem, RecipeError, one_line
 from dltool.recipe import catalogue, declared_facts
 from dltool.recipe.builder import parameters
 from dltool.recipe.reading import Recipe
 from dltool.recipe.values import Value, object_name
+from dltool.tasks import base as tasks
 
 
 class AbsentDataset(Dataset):
@@ -21,13 +22,17 @@ class AbsentDataset(Dataset):
         title: the name of the dataset that is not there.
         facts: those declared; `sizes` are those of its parts.
         missing: what to raise where more is asked for.
+        task: the dataset's, where it does not depend on its files.
     """
 
-    def __init__(self, title: str, facts: dict[str, Any], missing: FileNotFoundError) -> None:
+    is_absent = True
+
+    def __init__(self, title: str, facts: dict[str, Any], missing: FileNotFoundError, task: Any = None) -> None:
         self._title, self._missing = title, missing
         self._facts = {key: value for key, value in facts.items() if key != "sizes"}
         self._sizes: dict[str, int] = facts.get("sizes", {})
-        self.task = "regression" if "num_targets" in facts else "classification"  # type: ignore[misc]
+        depends = not isinstance(task, str) or task == tasks.DEFAULT
+        self.task = tasks.of(facts).name if depends else task  # type: ignore[misc]
 
     @property
     def title(self) -> str:
@@ -64,22 +69,22 @@ def stand_in(recipe: Recipe, error: BaseException | None) -> AbsentDataset | Non
     value = recipe.section("data", "dataset")
     name = object_name(value) or ""
     target = catalogue.find("datasets", name)
-    _refuse_text(recipe, issubclass(target, TokenDataset))
+    _refuse_text(recipe, target.learns_vocabulary)
     try:
         known = target.facts_of_arguments(**_arguments(target, value, name))
     except (ValueError, TypeError) as other:
         body = value[name] if value.is_mapping else value
         raise RecipeError([Problem(body.key or body.place, f"data.dataset.{name}", one_line(other))]) from other
     _compare(recipe, facts, known)
-    return AbsentDataset(name, known | facts, error)
+    return AbsentDataset(name, known | facts, error, target.task)
 
 
 def check(recipe: Recipe, dataset: Dataset) -> None:
     """Raise `RecipeError` if a recipe declares other facts of its data than the dataset gives."""
     facts = declared_facts.declared(recipe.root)
-    if not facts or isinstance(dataset, AbsentDataset):
+    if not facts or dataset.is_absent:
         return
-    _refuse_text(recipe, isinstance(dataset, TokenDataset))
+    _refuse_text(recipe, dataset.learns_vocabulary)
     _compare(recipe, facts, {**dataset.facts(), "sizes": dataset.sizes()}, whole=True)
 
 

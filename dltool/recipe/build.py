@@ -22,6 +22,7 @@ from dltool.recipe import (
 )
 from dltool.recipe.builder import Builder, parameters
 from dltool.recipe.reading import Recipe, Value, join, object_name
+from dltool.tasks import base as tasks
 
 __all__ = [
     "augmentation",
@@ -142,9 +143,8 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         inputs = keras.Input(facts["input_shape"])
         built = keras.Model(inputs, built(inputs), name=name)
     shape = facts.get("input_shape")
-    if ("directions" in facts) != hasattr(built, "encode"):
-        are = "pairs of sentences" if "directions" in facts else "no sentences and translations"
-        message = f"takes other inputs: the data are {are}. Name another model or other data."
+    if (problem := tasks.of(facts).problem_of_architecture(built)) is not None:
+        message = f"takes other inputs: {problem}. Name another model or other data."
         raise RecipeError([Problem(value.place, "model", message)])
     if shape is not None and tuple(built.inputs[0].shape[1:]) != tuple(shape):
         message = f"takes inputs of shape {tuple(built.inputs[0].shape[1:])}, the data have {tuple(shape)}"
@@ -167,12 +167,8 @@ def augmentation(
     if value is None or not value.data:
         return None
     builder = Builder(facts)
-    if facts.get("input_shape") is None:
-        are = "sentences" if "directions" in facts else "columns of a table"
+    if (are := tasks.of(facts).problem_of_augmentation(facts)) is not None:
         builder.problem(value.place, "data.augment", f"the data are {are}, which layers can't augment")
-        builder.finish()
-    if "sequence_length" in facts:
-        builder.problem(value.place, "data.augment", "the data are the tokens of a text, which layers can't augment")
         builder.finish()
     layers = builder.listed("layers", value, "data.augment")
     builder.finish()

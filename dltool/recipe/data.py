@@ -8,24 +8,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dltool.data import splits
-from dltool.data.base import Dataset, StreamedDataset, TokenDataset
+from dltool.data.base import Batching, Dataset
 from dltool.data.class_selection import with_classes
-from dltool.data.texts import TextDataset
-from dltool.data.translation import TranslationDataset
 from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError, messages, one_line
 from dltool.errors.damage import DamagedFileError
 from dltool.recipe import absent_data
 from dltool.recipe.reading import Recipe
+from dltool.tasks import base as tasks
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dltool.data.base import Vocabulary
     from dltool.data.pipelines.base import Pipeline
-    from dltool.data.token_pairs import Pairs
+    from dltool.tasks.base import Task
 
 DEFAULT_BATCH_SIZE = 32  # as keras.Model.fit
-EVALUATION_BATCH = 512  # examples, for evaluation of arrays in memory; results do not depend on it
 SPLIT_ARGUMENTS = {  # key of the recipe's data section -> argument of splits.split
     "validation_split": "validation_split",
     "test_split": "test_split",
@@ -56,7 +54,7 @@ class Data:
     ) -> None:
         drawn = {key: value for key, value in split_arguments.items() if key != "examples_per_class"}
         with reading():
-            if vocabulary is not None and isinstance(dataset, TokenDataset):
+            if vocabulary is not None:
                 dataset = dataset.with_vocabulary(vocabulary)
             self.dataset = dataset.divided(**drawn) or dataset
             self.splits = splits.split(self.dataset, **split_arguments)
@@ -76,25 +74,20 @@ class Data:
             absent_data.check(recipe, dataset)
         dataset = selected(recipe, dataset)
         section = recipe.section("data")
-        if isinstance(dataset, TextDataset) and "split_seed" in section.data:
+        if dataset.is_continuous and "split_seed" in section.data:
             message = "a text is cut in order, nothing is drawn. Remove it."
             raise RecipeError([Problem(section["split_seed"].place, "data.split_seed", message)])
         batch_tokens = recipe.get("fit", "batch_tokens")
         if batch_tokens is not None and batch_tokens.data is not None:
-            message = ""
-            if not isinstance(dataset, TranslationDataset):
-                message = "counts the tokens of translations, which these data are not. Use batch_size."
-            elif dataset.bpe_dropout:
-                message = "needs sentences of the same length each epoch, which 'bpe_dropout' changes. Use batch_size."
-            if message:
-                raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", message)])
+            problem = dataset.problem_of_batch_tokens()
+            if problem is not None:
+                raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", problem)])
         shuffle = recipe.get("fit", "shuffle")
-        drawn = isinstance(dataset, TranslationDataset) and bool(dataset.bpe_dropout)
-        if shuffle is not None and shuffle.data is False and drawn:
-            message = "false leaves every epoch the same, which 'bpe_dropout' draws anew. Remove one of them."
+        if shuffle is not None and shuffle.data is False and (argument := dataset.redrawn_by) is not None:
+            message = f"false leaves every epoch the same, which '{argument}' draws anew. Remove one of them."
             raise RecipeError([Problem(shuffle.key or shuffle.place, "fit.shuffle", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
-        rows = rows_of(recipe) if isinstance(dataset, TextDataset) else None
+        rows = rows_of(recipe) if dataset.is_continuous else None
         with reading():
             dataset.sizes()  # what is wrong with the files is not about the section's fractions
             dataset.check_for_training()
@@ -110,7 +103,7 @@ class Data:
     def facts(self) -> dict[str, Any]:
         """Facts of the dataset, and of each split its size."""
         with reading():
-            facts = dict(self.dataset.facts())
+            facts = {**self.dataset.facts(), "task": self.dataset.task}
         if self._each is not None:
             facts["examples_per_class"] = self._each
         if self.rows is not None:
@@ -122,27 +115,20 @@ class Data:
     @cached_property
     def train_batches(self) -> int | None:
         """Batches of an epoch where they are counted by tokens, None where by examples."""
-        if self.batch_tokens is None or not isinstance(self.dataset, TranslationDataset):
+        if self.batch_tokens is None:
             return None
-        from dltool.data.token_pairs import batch_edges
-
         with reading():
-            lengths = self.dataset.read(self.splits["train"].part).target.lengths
-        return len(batch_edges(lengths[lengths.argsort()[::-1]] - 1, self.batch_tokens)) - 1
+            return self.dataset.batches_by_tokens(self.splits["train"].part, self.batch_tokens)
 
     @property
-    def is_text(self) -> bool:
-        return isinstance(self.dataset, TextDataset)
-
-    @property
-    def is_translation(self) -> bool:
-        return isinstance(self.dataset, TranslationDataset)
+    def task(self) -> Task:
+        """The kind of problem that the data pose."""
+        with reading():
+            return tasks.find(self.dataset.task)
 
     @property
     def vocabulary(self) -> Vocabulary | None:
         """Of text, None of other data."""
-        if not isinstance(self.dataset, TokenDataset):
-            return None
         with reading():
             return self.dataset.vocabulary
 
@@ -195,64 +181,15 @@ class Data:
                 f"a batch size of {batch_size} does not fit: the model keeps the state of {self.rows} rows."
             )
         with reading():
-            if isinstance(self.dataset, TextDataset):
-                return self._windows(self.dataset, split.part, batch_size, training)
-            indices = split.indices()
-            if isinstance(self.dataset, TranslationDataset):
-                drawn = self.dataset.drawn(split.part) if training else None
-                if drawn is not None:
-                    from dltool.data.pipelines.bucketed import Redrawn
+            return self.dataset.pipeline(split.part, split.indices(), self.batching(batch_size, training))
 
-                    return Redrawn(drawn, batch_size)
-                pairs = self.dataset.read(split.part)
-                return self._bucketed(split.part, pairs, batch_size, self.batch_tokens if training else None)
-            if isinstance(self.dataset, StreamedDataset):
-                from dltool.data.pipelines.streamed import Streamed
-
-                return Streamed(self.dataset, split.part, indices, batch_size)
-            from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
-
-            if split.part not in self._arrays:
-                self._arrays[split.part] = DeviceArrays(self.dataset.read(split.part))
-            return InMemory(self._arrays[split.part], indices, batch_size)
-
-    def direction(self, name: str, direction: str, batch_size: int) -> Pipeline:
-        """The batches of a split of sentences in one direction, such as en-de."""
-        assert isinstance(self.dataset, TranslationDataset)
-        part = self.splits[name].part
-        with reading():
-            return self._bucketed(f"{part} {direction}", self.dataset.pairs(part, direction), batch_size)
-
-    def sentences(self, name: str, direction: str) -> tuple[list[str], list[str], str | None]:
-        """Of a split of sentences those to translate, their translations, and the language where it has to be told."""
-        assert isinstance(self.dataset, TranslationDataset)
-        source, target = direction.split("-")
-        with reading():
-            lines = self.dataset.lines(self.splits[name].part)
-        return lines[source], lines[target], self.dataset.told(target)
-
-    def _bucketed(self, key: str, pairs: Pairs, batch_size: int, batch_tokens: int | None = None) -> Pipeline:
-        from dltool.data.pipelines.bucketed import Bucketed, DevicePairs
-
-        if key not in self._arrays:
-            self._arrays[key] = DevicePairs(pairs)
-        return Bucketed(self._arrays[key], None, batch_size, batch_tokens)
-
-    def _windows(self, text: TextDataset, part: str, batch_size: int, training: bool) -> Pipeline:
-        from dltool.data.pipelines.windows import Rows, Windows, on_device
-
-        if part not in self._arrays:
-            self._arrays[part] = on_device(text.encoded(part))
-        kind = Windows if self.rows is None else Rows
-        try:
-            return kind(self._arrays[part], text.sequence_length, batch_size, training)
-        except ValueError as error:
-            raise ValueError(f"{text.source}: the {part} split has {error}") from error
+    def batching(self, batch_size: int, training: bool = False) -> Batching:
+        """How the data's examples are put into batches of this size."""
+        return Batching(batch_size, training, self.rows, self.batch_tokens, self._arrays)
 
     def evaluation_batch(self, batch_size: int) -> int:
         """Examples at a time where nothing is trained."""
-        as_trained = isinstance(self.dataset, StreamedDataset | TokenDataset)  # outputs of tokens are large
-        return batch_size if as_trained else max(batch_size, EVALUATION_BATCH)
+        return self.dataset.evaluation_batch(batch_size)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -267,10 +204,9 @@ class Data:
     def _explanation(self, error: Exception) -> DltoolError:
         import tensorflow as tf
 
-        if isinstance(self.dataset, StreamedDataset):
-            for part in dict.fromkeys(split.part for split in self.splits.values()):
-                if (line := self.dataset.unreadable(part)) is not None:
-                    return DataError(line)
+        for part in dict.fromkeys(split.part for split in self.splits.values()):
+            if (line := self.dataset.unreadable(part)) is not None:
+                return DataError(line)
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return DltoolError("out of memory: lower the batch size or the model's size")
         return DataError(f"TensorFlow stopped: {one_line(error)}")

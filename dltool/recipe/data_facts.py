@@ -8,7 +8,7 @@ from typing import Any
 from dltool.data.base import Dataset
 from dltool.errors import DataError, RecipeError
 from dltool.recipe import build
-from dltool.recipe.absent_data import AbsentDataset, stand_in
+from dltool.recipe.absent_data import stand_in
 from dltool.recipe.data import Data, rows_of
 from dltool.recipe.kept_facts import Entry
 from dltool.recipe.reading import Recipe
@@ -17,7 +17,7 @@ UNRELATED = ("dataset", "augment")  # keys of the data section on which no fact 
 
 
 def counted(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Return what steps are counted by: train_size, sequence_length of a text, train_batches if counted by tokens.
+    """Return what steps are counted by: train_size, rows of a model with a state, train_batches if counted by tokens.
 
     Raises:
         RecipeError, DataError: as `Data.of`.
@@ -27,7 +27,7 @@ def counted(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     if "counted" not in kept:
         data = _data(recipe, dataset)
         kept = _measured(data, dataset)
-        if isinstance(data.dataset, AbsentDataset):
+        if data.dataset.is_absent:
             return kept["counted"]
         if entry is not None:
             entry.write(kept)
@@ -45,7 +45,7 @@ def facts(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     if "facts" not in kept:
         data = _data(recipe, dataset)
         kept = {"facts": data.facts}
-        if isinstance(data.dataset, AbsentDataset):
+        if data.dataset.is_absent:
             return data.facts
         if entry is not None:
             entry.write(kept)
@@ -109,8 +109,8 @@ def keep(entry: Entry | None, data: Data, dataset: Dataset) -> None:
 
 def _measured(data: Data, dataset: Dataset) -> dict[str, Any]:
     count: dict[str, Any] = {"train_size": data.splits["train"].size}
-    if data.is_text:
-        count["sequence_length"] = data.dataset.sequence_length  # type: ignore[attr-defined]
+    if data.rows is not None:
+        count["rows"] = data.rows
     if data.train_batches is not None:
         count["train_batches"] = data.train_batches
     sizes = {"sizes": dataset.sizes()} if hasattr(dataset, "remember_sizes") else {}

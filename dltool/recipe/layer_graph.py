@@ -13,6 +13,7 @@ from dltool.recipe import adaptation, feature_columns, wiring
 from dltool.recipe.builder import Builder
 from dltool.recipe.values import Value, join, object_name
 from dltool.recipe.wiring import INPUT, Entry
+from dltool.tasks import base as tasks
 
 FEATURE_SPACE = "FeatureSpace"
 NUMERIC, TEXT, WHOLE = "float32", "string", "int64"
@@ -33,8 +34,7 @@ def build(builder: Builder, root: Value, facts: Mapping[str, Any], batches: Call
     entries = wiring.entries(value)
     layers = builder.layers(entries)
     builder.finish()
-    if "directions" in facts:
-        message = "the data are sentences and their translations: name an architecture for them, such as Seq2Seq"
+    if (message := tasks.of(facts).problem_of_layers()) is not None:
         raise RecipeError([Problem(value.place, "model", message)])
     builder.problems += wiring.check_names(root, input_names(facts), list(facts.get("targets", ())))
     builder.finish()

@@ -10,6 +10,7 @@ from dltool.recipe import build
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
 from dltool.runs.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
+from dltool.tasks import base as tasks
 from dltool.training import backend
 
 NAMED = 0.005  # the least share of a target that is named
@@ -88,11 +89,10 @@ def _target(parts: Sequence[tuple[float, str]]) -> str:
 
 
 def _names(y: Any, facts: Mapping[str, Any]) -> list[str]:
-    """Return each example's class by name, or its target as a number."""
+    """Return each example's class by name, or its target as a number; empty texts where it has neither."""
     import numpy as np
 
-    values = np.asarray(y)
-    if values.ndim > 1 and values.shape[-1] > 1:
-        values = values.argmax(axis=-1)
-    known = facts.get("class_names")
-    return [str(known[int(v)]) if known is not None else f"{v:g}" for v in values.reshape(len(values))]
+    if (words := tasks.of(facts).words(y, facts)) is not None:
+        return words
+    values = np.asarray(y).reshape(len(y), -1)
+    return [f"{row[0]:g}" if len(row) == 1 else "" for row in values]

@@ -13,8 +13,7 @@ from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.values import to_text
 from dltool.runs import resume
 from dltool.runs.directory import DATA, RunDirectory
-
-TEXT = ("tokens", "sequence_length", "directions", "zero_shot", "max_length")  # facts of text
+from dltool.tasks import base as tasks
 
 
 def facts_of(run: RunDirectory, one: Recipe, model: Any) -> dict[str, Any]:
@@ -77,8 +76,7 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: Mapping[str, Any]) -
         "numeric": [column for column, kind in kinds.items() if kind.startswith("float")],
         "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
         "target": facts.get("target"),
-        **{fact: facts[fact] for fact in TEXT if fact in facts and "tokens" in facts},
-        **{fact: facts[fact] for fact in ("vocabulary_size",) if facts.get("tokens") == "pieces"},
+        **tasks.of(facts).arguments(facts),
         **_of_images(facts.get("input_shape")),
     }
     own = resume.dataset_arguments(one.section("data", "dataset"))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dltool.data.base import TokenDataset
 from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages, one_line
 from dltool.recipe import build, reading
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, opened, resume
 from dltool.runs.opened import OpenedRun
-from dltool.training import backend, metric_readings, predictions
+from dltool.training import backend, metric_readings, outputs
 
 if TYPE_CHECKING:
     from dltool.data.base import Dataset, Vocabulary
@@ -161,7 +160,7 @@ class Preparation:
         model = self.model
         count(model)
         x, y = next(self.train.batches(1))
-        predicted = predictions.every_output(model, x)
+        predicted = outputs.every_output(model, x)
         self._fitting("loss", lambda: model.compute_loss(x, y, predicted, None, training=False), predicted, y)
         self._fitting("metrics", lambda: model.compute_metrics(x, y, predicted, None), predicted, y)
         self._check_metrics()
@@ -194,7 +193,7 @@ class Preparation:
             raise RecipeError(problems)
 
     def _check_outputs(self) -> None:
-        problem = predictions.outputs_problem(self.model, self.data.facts.get("num_classes"))
+        problem = self.data.task.problem_of_outputs(self.model, self.data.facts)
         if problem is not None:
             value = self.recipe.section("model")
             last = len(value.data) - 1 if value.is_list else None
@@ -207,8 +206,7 @@ class Preparation:
         value = self.recipe.get("fit", "class_weight")
         if value is None or value.data is None:
             return None
-        if isinstance(self.data.dataset, TokenDataset):
-            message = "weighs classes of examples; of text each token is one. Remove it."
+        if (message := self.data.task.problem_of_class_weight()) is not None:
             raise RecipeError([Problem(value.place, "fit.class_weight", message)])
         weights, facts = value.plain(), self.data.facts
         try:

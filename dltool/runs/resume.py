@@ -15,6 +15,7 @@ from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.values import to_text
 from dltool.runs import bases, directory
 from dltool.runs.directory import RunDirectory
+from dltool.tasks import base as tasks
 
 if TYPE_CHECKING:
     from dltool.data.base import Dataset, Vocabulary
@@ -142,25 +143,12 @@ def own_vocabulary(run: RunDirectory) -> Vocabulary | None:
         DataError: it is missing or damaged.
     """
     facts = run.read_json(directory.DATA) if (run / directory.DATA).is_file() else {}
-    if "directions" not in facts and "sequence_length" not in facts:
+    task = tasks.of(facts)
+    if not task.has_vocabulary:
         return None
     files = run.read_vocabulary()
     with undamaged(f"{run / directory.VOCABULARY}:", directory.AGAIN, "the run's vocabulary can't be read"):
-        if "directions" in facts:
-            from dltool.data.tokenizers.sentence_pieces import Vocabularies
-
-            both = Vocabularies.load(files)
-            sizes = {"source_vocabulary_size": both.source.size, "target_vocabulary_size": both.target.size}
-            found: Any = both
-        else:
-            from dltool.data.tokenizers import base
-
-            found = base.find(facts["tokens"]).load(files)
-            sizes = {"vocabulary_size": found.size}
-        for name, size in sizes.items():
-            if size != facts.get(name, size):
-                raise ValueError(f"it has {size} tokens, {directory.DATA} says {facts[name]}")
-        return found
+        return task.vocabulary(files, facts)
 
 
 def check_same_data(run: RunDirectory, data: Data) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool.data.base import StreamedDataset
 from dltool.errors import (
     DivergedError,
     DltoolError,
@@ -104,7 +103,7 @@ def train(
     seed = recipe.setting("seed", default=DEFAULT_SEED)
     backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
     build.check(recipe)
-    kept = None if resume or isinstance(dataset, StreamedDataset) else data_facts.entry_of(recipe, dataset)
+    kept = None if resume or dataset.is_streamed else data_facts.entry_of(recipe, dataset)
     data_facts.remember(kept, dataset)
     data = Data.of(recipe, dataset, changes.own_vocabulary(run) if resume else None)
     for hint in () if resume else data.hints():
@@ -346,8 +345,7 @@ class _Training:
             "seconds": seconds,
             "examples": {name: split.size for name, split in self.data.splits.items()},
         }
-        if self.data.is_text:
-            metrics["tokens"] = {name: self.data.facts[f"{name}_tokens"] for name in self.data.splits}
+        metrics |= self.data.task.counts(self.data.facts, [*self.data.splits])
         if self.model.count_params() <= FEW_WEIGHTS:
             metrics["weights"] = {w.path: w.numpy().tolist() for w in self.model.weights}
         self._save(history, selected)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dltool.data.texts import TextDataset
-from dltool.data.translation import TranslationDataset
 from dltool.errors import DltoolError, RecipeError, UsageError
 from dltool.recipe import absent_data, build, data, data_facts, reading
 from dltool.recipe.data import DEFAULT_BATCH_SIZE
@@ -16,6 +14,7 @@ from dltool.runs import opened
 from dltool.runs.directory import RECIPE
 from dltool.runs.opened import OpenedRun
 from dltool.runs.preparation import DEFAULT_SEED, Preparation
+from dltool.tasks import base as tasks
 from dltool.training import backend
 
 
@@ -44,7 +43,7 @@ def untrained_model(source: str, overrides: Sequence[str], given: dict[str, Any]
     except RecipeError as error:
         if not given or " no fact " not in str(error):
             raise
-        remedy = "leave out --input-shape" if "num_classes" in given else "give --classes, or leave out --input-shape"
+        remedy = "leave out --input-shape" if given.get("num_classes") else "give --classes, or leave out --input-shape"
         raise UsageError(f"{error} To have it, {remedy}.") from error
 
 
@@ -66,14 +65,13 @@ def _outline(one: Recipe, facts: dict[str, Any]) -> Any:
 def _facts_of_data(one: Recipe) -> dict[str, Any]:
     dataset = data_facts.dataset_of(one)
     try:
-        if isinstance(dataset, TranslationDataset):  # whose vocabulary is that of the training split
-            return data_facts.facts(one, dataset)
-        if isinstance(dataset, TextDataset):  # counted for a window
+        if dataset.learns_vocabulary:  # that of the training split
             facts = data_facts.facts(one, dataset)
-            return facts | {"input_shape": (facts["sequence_length"],)}
-        with data.reading():
-            absent_data.check(one, dataset)
-            return dict(data.selected(one, dataset).facts())
+        else:
+            with data.reading():
+                absent_data.check(one, dataset)
+                facts = {**data.selected(one, dataset).facts(), "task": dataset.task}
+        return tasks.of(facts).facts_of_outline(facts)
     except RecipeError:
         raise
     except DltoolError as error:

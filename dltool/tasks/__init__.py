@@ -1,1 +1,1 @@
-"""Kinds of problems, one a file: how a split is judged, how new inputs are read and answers written."""
+"""Kinds of problem, one a file: which facts data give, how a model is checked and judged, how answers are written."""

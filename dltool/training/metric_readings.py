@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dltool.training.predictions import BINARY, PROBABLE, coding, cross_entropy, last_activation
+from dltool.training.outputs import BINARY, PROBABLE, coding, cross_entropy, last_activation
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
 OF_ONE_HOT = (  # metrics of Keras whose targets are a column a class

@@ -474,7 +474,7 @@ def test_evaluation_is_compiled() -> None:
 
     from dltool.data.base import Examples
     from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
-    from dltool.training.predictions import evaluate
+    from dltool.tasks._outputs import evaluate
 
     model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(512, "relu"), keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

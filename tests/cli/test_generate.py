@@ -20,7 +20,7 @@ from dltool.cli import app
 from dltool.runs import resume
 from dltool.runs.directory import RunDirectory
 from dltool.runs.keeper import Keeper
-from dltool.tasks import scoring
+from dltool.tasks import _scoring
 from dltool.training.fusion import fused_recurrence
 from tests.command_line import Done, run
 from tests.language_model import RECIPE, Twin, text, write
@@ -124,8 +124,8 @@ def test_scores_depend_on_the_window_by_rounding_alone(
     tokens = encode(vocabulary, parts()[1])
     found = []
     for window in (7, 256):
-        monkeypatch.setattr(scoring, "WINDOW", window)
-        found.append(scoring.nats(RunDirectory(trained).load_model(), tokens))
+        monkeypatch.setattr(_scoring, "WINDOW", window)
+        found.append(_scoring.nats(RunDirectory(trained).load_model(), tokens))
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 

@@ -125,7 +125,8 @@ def test_eval_gives_the_same_figures(
     directory = RunDirectory(run_)
     one = reading.load(run_ / runs.RECIPE)
     data = Data.of(one, build.dataset(one.section("data", "dataset")), resume.own_vocabulary(directory))
-    sources, references, language = data.sentences("test", "fr-en")
+    lines = data.dataset.lines("test")
+    sources, references, language = lines["fr"], lines["en"], data.dataset.told("en")
     (tmp_path / "ref").write_text("".join(f"{line}\n" for line in references))
     done = translate(
         run_, "--to", language, "--reference", tmp_path / "ref", "--format", "json", lines="\n".join(sources)

@@ -19,9 +19,9 @@ from dltool.data.pipelines.windows import Windows
 from dltool.data.token_pairs import Pairs, Ragged
 from dltool.library.metrics.perplexity import Perplexity
 from dltool.library.metrics.token_accuracy import TokenAccuracy
+from dltool.tasks._outputs import average, evaluate
 from dltool.training.counting import count
 from dltool.training.evaluation import Evaluation
-from dltool.training.predictions import average, evaluate
 from dltool.training.procedures.gradient_descent import GradientDescent
 from tests.test_recipes import write_example_table
 
@@ -286,6 +286,6 @@ def test_bundled_recipes_have_the_same_figures_at_every_batch_size(
     expected = run.metrics[split]
     for size in SIZES:
         assert evaluation.run(data.pipeline(split, size)) == pytest.approx(expected, rel=1e-4), size
-        if not data.is_translation:
+        if data.task.name != "translation":
             kept = evaluate(model, data.pipeline(split, size), "run", split, data.facts.get("features"))
             assert kept.figures == pytest.approx(expected, rel=1e-4), size

@@ -181,13 +181,14 @@ def test_training_says_at_once_what_differs(two: np.ndarray, capsys: pytest.Capt
 
 
 def test_macro_figures_count_classes_that_are_only_predicted() -> None:
-    from dltool.training.predictions import Evaluated, classification
+    from dltool.tasks._figures import of_classes
+    from dltool.tasks._outputs import Evaluated
 
     true, predicted = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 2, 1, 1, 2, 0])
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
     model.compile("sgd", LOGITS)
-    one = Evaluated("run", "test", true, 9.0 * np.eye(4)[predicted], {}, model, 4)
-    summary, table, _ = classification(one, ["a", "b", "c", "d"])
+    one = Evaluated("run", "test", true, 9.0 * np.eye(4)[predicted], {}, model, 4, class_names=["a", "b", "c", "d"])
+    summary, table, _ = of_classes(one)
     for name, score in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
         assert summary[f"macro_{name}"] == pytest.approx(score(true, predicted, average="macro", zero_division=0))
     # class 2 is predicted twice and never true: (0.8 + 0.8 + 0) / 3, not (0.8 + 0.8) / 2

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from dltool.library.applications.multi_column import MultiColumn
 from dltool.library.layers.width_normalization import WidthNormalization
 from dltool.recipe import build, reading
-from dltool.training import predictions
+from dltool.tasks import base as tasks
 from tests.command_line import run
 
 RECIPE = """\
@@ -181,7 +181,7 @@ def test_a_recipe_s_columns_are_in_the_history_and_in_eval_s_table(
     assert float(rows[chosen - 1]["val_accuracy_2"]) == max(float(row["val_accuracy_2"]) for row in rows)
     assert run(capsys, "train", tmp_path / "columns.yaml", "seed=3", "--out", two, "-q").status == 0
     found = json.loads(run(capsys, "eval", one, two, "--format", "json").out)["scores"]
-    assert [row["run"] for row in found] == [str(one), str(two), predictions.AVERAGE]
+    assert [row["run"] for row in found] == [str(one), str(two), tasks.AVERAGE]
     model = keras.models.load_model(one / "model.keras")
     examples = build.dataset(reading.load(one / "recipe.yaml").get("data", "dataset")).read("train")
     assert model.predict(examples.x[:4], verbose=0).shape == (4, 10)

@@ -1,52 +1,25 @@
-"""What models give on data, and figures of it."""
+"""What a model gives for each example of a split, the mean of several models, and tables of both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dltool.errors import UsageError
+from dltool.tasks.base import AVERAGE
+from dltool.training.outputs import BINARY, PROBABLE, CrossEntropy, cross_entropy, every_output, last_activation
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dltool.data.pipelines.base import Pipeline
 
-AVERAGE = "average"
 AVERAGE_BATCH = 1024  # examples
 EPSILON = 1e-7  # as keras.config.epsilon(): probabilities are kept off 0 and 1 before a logarithm
-PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
-SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
-
-
-@dataclass
-class Measured:
-    """A run's figures on text, whose outputs, a number for each token that could follow, are not kept.
-
-    Args:
-        run: the run's path.
-        split: the split's name.
-        counted: what it was measured on: "tokens", or "examples", pairs of sentences.
-        figures: loss and compiled metrics, of sentences over all trained directions.
-        directions: of sentences a row a direction, with the zero-shot ones: direction, zero_shot, examples, figures.
-    """
-
-    run: str
-    split: str
-    counted: dict[str, int]
-    figures: dict[str, float]
-    directions: list[dict[str, Any]] = field(default_factory=list)
-
-
-class CrossEntropy(NamedTuple):
-    """What a cross-entropy makes of outputs: how targets are coded, and whether outputs are logits."""
-
-    targets: str
-    from_logits: bool
 
 
 @dataclass
@@ -63,6 +36,7 @@ class Evaluated:
         classes: how many the run's data have, None where targets are numbers.
         origin: "file" or "row", and which each example is, (examples,).
         mask: of sequences whether each token counts, bool (examples, tokens); None where all do.
+        class_names: of the run's data, None where they have none.
     """
 
     run: str
@@ -74,6 +48,7 @@ class Evaluated:
     classes: int | None = None
     origin: tuple[str, Sequence[Any]] | None = None
     mask: np.ndarray | None = None
+    class_names: Sequence[Any] | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray | None:
@@ -99,6 +74,15 @@ class Evaluated:
         return self.probabilities if self.probabilities is not None or not self._is_scored else self.outputs
 
     @property
+    def names(self) -> list[str]:
+        """The classes' names, by default their numbers; empty where outputs are no classes."""
+        if self.class_names is not None:
+            return [str(name) for name in self.class_names]
+        if self.scores is None or not self.is_classification:
+            return []
+        return [str(number) for number in range(self.scores.shape[-1])]
+
+    @property
     def is_classification(self) -> bool:
         """Whether there is one class an example."""
         return self.scores is not None and self.scores.ndim == 2
@@ -116,85 +100,13 @@ class Evaluated:
 
     @cached_property
     def _is_scored(self) -> bool:
-        """Whether targets are classes, as indices or one-hot, and outputs a column each; of other losses."""
+        """Whether the model is a classifier although its loss is no cross-entropy: an output column per class."""
         if cross_entropy(self.model) is not None or self.outputs.ndim != 2 or self.outputs.shape[1] < 2:
             return False
         if self.targets.size == len(self.targets):
             return self.classes == self.outputs.shape[1]
         one_hot = np.isin(self.targets, (0, 1)).all() and (self.targets.sum(axis=-1) == 1).all()
         return self.targets.shape == self.outputs.shape and bool(one_hot)
-
-
-def cross_entropy(model: Any) -> CrossEntropy | None:
-    """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
-    return coding(model.loss)
-
-
-def coding(loss: Any) -> CrossEntropy | None:
-    """How a loss reads outputs, None where it is no cross-entropy."""
-    from keras import losses
-
-    from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
-
-    loss = losses.get(loss) if isinstance(loss, str) else loss
-    kinds = {
-        SPARSE: (losses.SparseCategoricalCrossentropy, losses.sparse_categorical_crossentropy),
-        ONE_HOT: (
-            losses.CategoricalCrossentropy,
-            losses.CategoricalFocalCrossentropy,
-            losses.categorical_crossentropy,
-            losses.categorical_focal_crossentropy,
-        ),
-        BINARY: (
-            losses.BinaryCrossentropy,
-            losses.BinaryFocalCrossentropy,
-            losses.binary_crossentropy,
-            losses.binary_focal_crossentropy,
-        ),
-    }
-    for targets, known in kinds.items():
-        if any(isinstance(loss, one) if isinstance(one, type) else loss is one for one in known):
-            return CrossEntropy(targets, bool(getattr(loss, "from_logits", False)))
-    return CrossEntropy(SPARSE, True) if isinstance(loss, LabelSmoothedCrossentropy) else None
-
-
-def last_activation(model: Any) -> str | None:
-    """The name of the activation that a model's outputs come from, None where there is none."""
-    from keras import layers
-
-    last = model.layers[-1]
-    if isinstance(last, layers.Softmax):
-        return "softmax"
-    return getattr(getattr(last, "activation", None), "__name__", None)
-
-
-def outputs_problem(model: Any, classes: int | None) -> str | None:
-    """What is wrong with a model's outputs for so many classes: kernels would read beyond their end."""
-    loss = cross_entropy(model)
-    shape = getattr(model, "output_shape", None)
-    shape = shape[0] if isinstance(shape, list) else shape  # the main output comes first
-    if loss is None or not classes or not isinstance(shape, tuple) or not isinstance(shape[-1], int):
-        return None
-    if loss.targets == SPARSE and shape[-1] < classes:
-        return f"gives {shape[-1]} outputs, the data have {classes} classes. Use ${{data.num_classes}}."
-    if loss.targets == BINARY and shape[-1] == 1 and classes > 2:
-        return (
-            f"gives 1 output, the data have {classes} classes. Use ${{data.num_classes}} outputs "
-            "and SparseCategoricalCrossentropy."
-        )
-    return None
-
-
-def every_output(model: Any, x: Any) -> Any:
-    """What a model gives at inference for the metrics to judge: a committee also says what each member gives."""
-    return getattr(model, "every_output", model)(x, training=False)
-
-
-def measure(model: Any, pipeline: Pipeline) -> dict[str, float]:
-    """Loss and compiled metrics of one pass over a split, as training evaluates it."""
-    from dltool.training.evaluation import Evaluation
-
-    return Evaluation(model).run(pipeline)
 
 
 def evaluate(
@@ -281,46 +193,39 @@ def _figures_of(model: Any, targets: np.ndarray, outputs: np.ndarray, mask: np.n
     return _figures(model)
 
 
-def classification(one: Evaluated, names: Sequence[str]) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
-    """Return macro averages, figures a class, and the confusion matrix (rows: truth).
+def answers(evaluated: Evaluated) -> pd.DataFrame:
+    """Return a row an example: where it comes from, target and prediction, and of a classifier a probability a class.
 
-    Macro averages are over the classes that occur, as truth or as prediction, as scikit-learn's are by default.
+    Columns: `index`, from 0 in the split; `file`, or `row`, from 0 in the file or the arrays that the split lies in;
+    `target` and `prediction`, by class names where the data have them; `probability_NAME` of each class, or
+    `score_NAME` where outputs are no probabilities. Of other outputs `target` and `prediction`, or `target_0`, ... of
+    several.
     """
     import pandas as pd
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    labels = list(range(len(names)))
-    true, predicted = one.labels(), one.predicted()
-    scores = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
-    precision, recall, f1, support = scores
-    present = np.isin(labels, np.concatenate([true, predicted]))
-    summary = {
-        "macro_precision": float(precision[present].mean()),
-        "macro_recall": float(recall[present].mean()),
-        "macro_f1": float(f1[present].mean()),
-    }
-    columns = {"class": list(names), "precision": precision, "recall": recall, "f1": f1, "examples": support}
-    matrix = pd.DataFrame(confusion_matrix(true, predicted, labels=labels), columns=list(names))
-    matrix.insert(0, "class", list(names), allow_duplicates=True)
-    return summary, pd.DataFrame(columns), matrix
+    if evaluated.is_classification and evaluated.scores is not None:
+        classes, outputs = evaluated.names, evaluated.scores
+        word = "score" if evaluated.probabilities is None else "probability"
+        count = outputs.shape[1]
+        names = [*classes[:count], *map(str, range(len(classes), count))]
+        columns: dict[str, Any] = {"target": _named(evaluated.labels(), names)}
+        columns["prediction"] = _named(evaluated.predicted(), names)
+        columns |= {f"{word}_{name}": outputs[:, i] for i, name in enumerate(names)}
+    else:
+        targets = evaluated.targets.reshape(len(evaluated.targets), -1)
+        outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
+        columns = {_numbered("target", i, targets): targets[:, i] for i in range(targets.shape[1])}
+        columns |= {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
+    word, places = evaluated.origin or ("row", range(len(outputs)))
+    return pd.DataFrame({"index": np.arange(len(outputs)), word: list(places), **columns})
 
 
-def regression(one: Evaluated) -> dict[str, float]:
-    """Mean absolute error and root mean squared error over all outputs, and the mean R2 of the outputs."""
-    from sklearn.metrics import r2_score
+def _named(labels: Any, names: Sequence[str]) -> list[str]:
+    return [names[label] if 0 <= label < len(names) else str(label) for label in labels.tolist()]
 
-    true, predicted = one.targets, one.outputs
-    if one.mask is not None and true.shape[: one.mask.ndim] == one.mask.shape:
-        true, predicted = true[one.mask], predicted[one.mask]
-    true = true.reshape(len(true), -1).astype(float)
-    predicted = predicted.reshape(len(predicted), -1).astype(float)
-    if true.shape != predicted.shape:
-        return {}
-    return {
-        "mae": float(np.abs(true - predicted).mean()),
-        "rmse": float(np.sqrt(np.square(true - predicted).mean())),
-        "r2": float(r2_score(true, predicted)) if len(true) > 1 else float("nan"),
-    }
+
+def _numbered(word: str, index: int, array: Any) -> str:
+    return f"{word}_{index}" if array.shape[1] > 1 else word
 
 
 def _figures(model: Any) -> dict[str, float]:

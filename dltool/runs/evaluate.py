@@ -1,0 +1,190 @@
+"""Runs judged on a split of their own or of other data, and the mean of their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool.errors import DataError, UsageError, messages, one_line
+from dltool.recipe.data import Data, differing_fact, reading, selected
+from dltool.recipe.reading import Recipe
+from dltool.recipe.values import to_text
+from dltool.runs import directory, opened, other_data
+from dltool.runs.opened import OpenedRun
+from dltool.runs.other_data import other_dataset
+from dltool.runs.preparation import DEFAULT_BATCH_SIZE
+from dltool.tasks import base as tasks
+from dltool.tasks.base import Judgement, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "validation", "test", "all")
+READ_BY = ("features", "fill_values", "categories", "classes", "num_classes")  # facts by which runs read tables
+ON_REQUEST = ("confusion",)  # tables that are large
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What runs are judged on.
+
+    Args:
+        split: train, validation, test or all; by default test where there is one.
+        data: other data than the runs' own, as in a recipe.
+        batch_size: examples at a time.
+        device: "auto", "cpu" or "gpu".
+        say: takes a line for the user, such as on categories that training never saw.
+    """
+
+    split: str | None = None
+    data: str | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+    say: Callable[[str], None] = messages.say
+
+    def judge(self, paths: Sequence[Path]) -> list[Judgement]:
+        """Return a judgement a run, then that of their mean where outputs of several are kept.
+
+        Raises:
+            UsageError, DataError: there is no such run or split, or the data do not fit a run.
+        """
+        runs = _finished([OpenedRun(path) for path in paths], self.say)
+        for run in runs:
+            run.recipe, run.facts  # noqa: B018 - damaged files are reported before TensorFlow is loaded
+        if self.data is not None:  # what is wrong with it likewise
+            other_dataset(self.data, runs[0].recipe, runs[0].facts)
+        opened.configure(runs, self.device)
+        sources: dict[str, tuple[Data, str]] = {}
+        judgements = [self._judged(run, sources) for run in runs]
+        if len(judgements) > 1 and all(one.outcome is not None for one in judgements):
+            mean = judgements[0].task.average(judgements)
+            judgements += [] if mean is None else [mean]
+        return judgements
+
+    def _judged(self, run: OpenedRun, sources: dict[str, tuple[Data, str]]) -> Judgement:
+        """Return how a run does; runs of the same data share what is read of them, in `sources`."""
+        from dltool.training.fusion import fused_recurrence
+
+        facts = other_data.facts_of(run.directory, run.recipe, run.model)
+        fused_recurrence.fuse(run.model)
+        key = to_text([run.recipe.setting("data"), {fact: facts.get(fact) for fact in READ_BY}])
+        key += str(run) if (run.directory / directory.VOCABULARY).is_dir() else ""
+        if key not in sources:
+            sources[key] = self._source(run, facts)
+        source, name = sources[key]
+        _check_fits(run, facts, source.facts)
+        usual = run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
+        size = self.batch_size or source.evaluation_batch(usual)
+        whole = source.splits.keys() == {"train"} and (self.split == "all" or self.data is not None)
+        split = Split(source, name, size, str(run), "all" if whole else name, facts)
+        split.pipeline()  # whose errors are not about the model
+        messages.status(f"evaluating {run} on the {name} split ...")
+        with source.explained(), _fitting(run):
+            return source.task.judge(run.model, split)
+
+    def _source(self, run: OpenedRun, facts: Mapping[str, Any]) -> tuple[Data, str]:
+        """Return a run's own or other data, and the split of them to judge on."""
+        read = {"rows": facts.get("rows"), "vocabulary": run.vocabulary}
+        if self.data is None:
+            source, name = _of_recipe(run.recipe, run.dataset.as_trained(facts), self.split, read)
+        else:
+            source, name = _of_other(other_dataset(self.data, run.recipe, facts), self.split, read)
+        is_new = self.data is not None or (name != "train" and source.vocabulary is None)
+        if is_new and (line := source.unseen(name)) is not None:
+            self.say(line)
+        return source, name
+
+
+def report(judgements: Sequence[Judgement], wanted: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+    """Return tables of judgements: `scores`, a row a run, and the tasks' own, whose first column is the run.
+
+    Args:
+        wanted: names of large tables to be there too, such as confusion.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for one in judgements:
+        rows.append({"run": one.run, "split": one.split, **one.counted, **one.figures})
+        for name, table in one.tables.items():
+            if name not in ON_REQUEST or name in wanted:
+                named = table.copy()
+                named.insert(0, "run", one.run, allow_duplicates=True)
+                tables.setdefault(name, []).append(named)
+    ordered = sorted(tables, key=ON_REQUEST.__contains__)  # large ones last
+    return {"scores": pd.DataFrame(rows)} | {name: pd.concat(tables[name], ignore_index=True) for name in ordered}
+
+
+def _finished(runs: Sequence[OpenedRun], say: Callable[[str], None]) -> list[OpenedRun]:
+    """Return the runs that have a model; a line names each other, unless none has."""
+    finished = [run for run in runs if (run.directory / directory.MODEL).exists()]
+    if not finished:
+        return list(runs)  # the first says what is missing
+    for run in runs:
+        if run not in finished:
+            say(f"{run}: has no model: its training failed, diverged or has not ended. It is left out.")
+    return finished
+
+
+def _of_recipe(one: Recipe, dataset: Any, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
+    """The data of a run's recipe and the split to evaluate; `read`: how text is read, as `Data` takes it."""
+    if split == "all":
+        return _whole(selected(one, dataset), read), "train"
+    return _split_of(Data.of(one, dataset, read["vocabulary"]), split)
+
+
+def _of_other(dataset: Any, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:
+    """Other data and the split to evaluate: by default their test part, or all where they have none."""
+    with reading():
+        parts = dataset.sizes()
+    if split == "all" or (split is None and "test" not in parts):
+        return _whole(dataset, read), "train"
+    return _split_of(Data(dataset, **read), split)
+
+
+def _split_of(source: Data, split: str | None) -> tuple[Data, str]:
+    name = split or ("test" if "test" in source.splits else "train")
+    if name not in source.splits:
+        raise UsageError(f"--split {name}: the data have no such split. They have: {', '.join(source.splits)}.")
+    return source, name
+
+
+def _whole(dataset: Any, read: Mapping[str, Any]) -> Data:
+    """Everything as one split."""
+    with reading():
+        parts = dataset.sizes()
+    if set(parts) != {"train"}:
+        raise UsageError(f"--split all: the data come in parts; choose one of {', '.join(parts)}")
+    return Data(dataset, **read, test_split=0.0)
+
+
+def _check_fits(run: OpenedRun, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise if the data are not of the kind that the run was trained on."""
+    if not run.model.compiled or run.model.loss is None:
+        raise DataError(f"{run.directory / directory.MODEL}: has no loss to evaluate. Train again.")
+    task, other = tasks.of(old), tasks.of(new)
+    if task is not other:
+        message = f"targets differ in kind (the run's and the data's: {task.targets} and {other.targets})"
+        raise DataError(f"{run}: {message}")
+    other_data.check_has_columns(run.directory, old, new)
+    name = differing_fact(old, new, ("input_shape", "num_targets", "class_names"))
+    if name is not None:
+        raise DataError(f"{run}: was trained on data of {name} {old.get(name)}, these have {new.get(name)}")
+    classes = new.get("num_classes")
+    if classes is not None and classes > old["num_classes"]:
+        raise DataError(f"{run}: was trained on {old['num_classes']} classes, the data have {classes}")
+    if (problem := task.problem_of_outputs(run.model, new)) is not None:
+        raise DataError(f"{run.directory / directory.MODEL}: {problem}")
+
+
+@contextmanager
+def _fitting(run: OpenedRun) -> Iterator[None]:
+    """What Keras says of a model that does not take these data, in one line."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{run.directory / directory.MODEL}: does not fit the data: {one_line(error)}") from error

@@ -1,0 +1,50 @@
+"""What classification and regression share: an array of outputs, a row an example, kept while it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dltool.tasks import _figures, _outputs
+from dltool.tasks._outputs import Evaluated
+from dltool.tasks.base import Judgement, Split, Task
+from dltool.training.outputs import cross_entropy
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import pandas as pd
+
+
+class ArrayTask(Task):
+    """Outputs are classes or numbers as the loss and the last activation read them, whichever the targets are.
+
+    Figures: macro averages over classes of precision, recall and F1, where outputs are one class an example; where
+    they are no classes and the loss is no cross-entropy `mae`, `rmse` and `r2`.
+    Tables: `classes`, `confusion` (rows: truth).
+    """
+
+    def judge(self, model: Any, split: Split) -> Judgement:
+        columns, classes = split.trained.get("features"), split.trained.get("num_classes")
+        evaluated = _outputs.evaluate(model, split.pipeline(), split.run, split.shown, columns, classes)
+        evaluated.origin = split.data.origins(split.name)
+        evaluated.class_names = split.trained.get("class_names")
+        return self._judged(evaluated)
+
+    def average(self, judgements: Sequence[Judgement]) -> Judgement | None:
+        return self._judged(_outputs.average([judgement.outcome for judgement in judgements]))
+
+    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+        return _outputs.answers(judgement.outcome)
+
+    def _judged(self, evaluated: Evaluated) -> Judgement:
+        counted = {"examples": len(evaluated.targets)}
+        judgement = Judgement(evaluated.run, evaluated.split, counted, dict(evaluated.figures), self, {}, evaluated)
+        if evaluated.is_classification:
+            figures, classes, confusion = _figures.of_classes(evaluated)
+            tables = {"classes": classes, "confusion": confusion}
+            return replace(judgement, figures=judgement.figures | figures, tables=tables)
+        if cross_entropy(evaluated.model) is None:
+            judgement.figures |= _figures.of_numbers(evaluated)
+        return judgement

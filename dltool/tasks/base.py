@@ -1,0 +1,188 @@
+"""The base class of tasks, and how a task is found by its name or by facts of data."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltool.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = Path(__file__).parent
+AVERAGE = "average"  # in place of a run's path: the mean of several models' outputs
+DEFAULT = "classification"  # of facts that no task recognises
+
+
+@dataclass
+class Judgement:
+    """How a run does on a split.
+
+    Args:
+        run: the run's path, or "average".
+        split: the split's name.
+        counted: what was measured, such as {"examples": 360} or {"tokens": 12000}.
+        figures: loss, compiled metrics and the task's own figures, which --require may name.
+        task: what made it.
+        tables: name -> rows, such as those of each class.
+        outcome: what the task keeps for `Task.average` and `Task.table_of_answers`.
+    """
+
+    run: str
+    split: str
+    counted: dict[str, int]
+    figures: dict[str, float]
+    task: Task
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    outcome: Any = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split of a run's data to be judged on.
+
+    Args:
+        data: the data in splits, `dltool.recipe.data.Data`.
+        name: the split's.
+        batch_size: examples at a time.
+        run, shown: what the judgement calls the run and the split.
+        trained: facts of the data that the run was trained on.
+    """
+
+    data: Any
+    name: str
+    batch_size: int
+    run: str
+    shown: str
+    trained: Mapping[str, Any]
+
+    def pipeline(self) -> Any:
+        """Return the split's batches."""
+        return self.data.pipeline(self.name, self.batch_size)
+
+
+class Task(ABC):
+    """A kind of problem that data pose.
+
+    A subclass stands in the file of its name, without the underscores of helpers; a dataset names it (`Dataset.task`).
+    What this class does by default suits examples that are arrays or columns of a table.
+    """
+
+    targets: str  # what the targets are, in a word of messages
+
+    @property
+    def name(self) -> str:
+        """The task's name, which datasets and facts of data hold: that of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
+    # -- facts of data ---------------------------------------------------------------------------------
+
+    def recognises(self, facts: Mapping[str, Any]) -> bool:
+        """Return whether facts that name no task, of a run made before facts did, are of this one."""
+        return False
+
+    def facts_of_outline(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the facts by which a model is built that is only looked at."""
+        return dict(facts)
+
+    def arguments(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments of a dataset that other data of a run take from the run's facts."""
+        return {}
+
+    def vocabulary(self, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> Any:
+        """Return the vocabulary that a run's files hold.
+
+        Raises:
+            ValueError, KeyError: the files are damaged, or contradict the facts.
+        """
+        raise ValueError(f"runs of {self.name} keep no vocabulary")
+
+    has_vocabulary = False
+
+    def counts(self, facts: Mapping[str, Any], splits: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Return what a run's results count beside examples: a word -> split -> number."""
+        return {}
+
+    # -- what fits, checked before training ------------------------------------------------------------
+
+    def problem_of_layers(self) -> str | None:
+        """Return why a list of layers is no model for the data, None where it may be one."""
+        return None
+
+    def problem_of_architecture(self, model: Any) -> str | None:
+        """Return why an architecture is no model for the data, None where it may be one."""
+        return "the data are no sentences and translations" if hasattr(model, "encode") else None
+
+    def problem_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with a compiled model's outputs for the data."""
+        return None
+
+    def problem_of_augmentation(self, facts: Mapping[str, Any]) -> str | None:
+        """Return what the data are where layers can't augment them, else None."""
+        return None if facts.get("input_shape") is not None else "columns of a table"
+
+    def problem_of_class_weight(self) -> str | None:
+        """Return why classes can't be weighed, None where they can."""
+        return None
+
+    # -- judging ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def judge(self, model: Any, split: Split) -> Judgement:
+        """Return how a compiled model does on a split."""
+
+    def average(self, judgements: Sequence[Judgement]) -> Judgement | None:
+        """Return how the mean of several models' outputs does, None where outputs are not kept.
+
+        Raises:
+            UsageError: the outputs do not go together.
+        """
+        return None
+
+    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+        """Return a row an example of a judged split: where it comes from, target and answer.
+
+        Raises:
+            UsageError: outputs are not kept.
+        """
+        raise UsageError(f"--predictions: outputs of {self.name} are not kept. Leave it away.")
+
+    def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
+        """Return targets (examples, ...) in words, None where they have none."""
+        return None
+
+
+def names() -> list[str]:
+    """Return the names of all tasks, found by scanning the folder."""
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "base")
+
+
+@functools.cache
+def find(name: str) -> Task:
+    """Return the task of a name.
+
+    Raises:
+        LookupError: there is none.
+    """
+    if name not in names():
+        raise LookupError(f"no task named '{name}'. Known: {', '.join(names())}.")
+    module = importlib.import_module(f"{__package__}.{name}")
+    kind = getattr(module, "".join(map(str.capitalize, name.split("_"))))
+    return kind()
+
+
+def of(facts: Mapping[str, Any]) -> Task:
+    """Return the task of data with these facts; facts of runs made before they named it are recognised."""
+    if (name := facts.get("task")) is not None:
+        return find(name)
+    return next((task for task in _all() if task.recognises(facts)), find(DEFAULT))
+
+
+def _all() -> Iterator[Task]:
+    return (find(name) for name in names())

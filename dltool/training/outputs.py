@@ -1,0 +1,80 @@
+"""How a compiled model's outputs are read: as logits or probabilities of classes, by its loss and last activation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
+SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
+
+
+class CrossEntropy(NamedTuple):
+    """What a cross-entropy makes of outputs: how targets are coded, and whether outputs are logits."""
+
+    targets: str
+    from_logits: bool
+
+
+def cross_entropy(model: Any) -> CrossEntropy | None:
+    """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
+    return coding(model.loss)
+
+
+def coding(loss: Any) -> CrossEntropy | None:
+    """How a loss reads outputs, None where it is no cross-entropy."""
+    from keras import losses
+
+    from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
+
+    loss = losses.get(loss) if isinstance(loss, str) else loss
+    kinds = {
+        SPARSE: (losses.SparseCategoricalCrossentropy, losses.sparse_categorical_crossentropy),
+        ONE_HOT: (
+            losses.CategoricalCrossentropy,
+            losses.CategoricalFocalCrossentropy,
+            losses.categorical_crossentropy,
+            losses.categorical_focal_crossentropy,
+        ),
+        BINARY: (
+            losses.BinaryCrossentropy,
+            losses.BinaryFocalCrossentropy,
+            losses.binary_crossentropy,
+            losses.binary_focal_crossentropy,
+        ),
+    }
+    for targets, known in kinds.items():
+        if any(isinstance(loss, one) if isinstance(one, type) else loss is one for one in known):
+            return CrossEntropy(targets, bool(getattr(loss, "from_logits", False)))
+    return CrossEntropy(SPARSE, True) if isinstance(loss, LabelSmoothedCrossentropy) else None
+
+
+def last_activation(model: Any) -> str | None:
+    """The name of the activation that a model's outputs come from, None where there is none."""
+    from keras import layers
+
+    last = model.layers[-1]
+    if isinstance(last, layers.Softmax):
+        return "softmax"
+    return getattr(getattr(last, "activation", None), "__name__", None)
+
+
+def every_output(model: Any, x: Any) -> Any:
+    """What a model gives at inference for the metrics to judge: a committee also says what each member gives."""
+    return getattr(model, "every_output", model)(x, training=False)
+
+
+def outputs_problem(model: Any, classes: int | None) -> str | None:
+    """What is wrong with a model's outputs for so many classes: kernels would read beyond their end."""
+    loss = cross_entropy(model)
+    shape = getattr(model, "output_shape", None)
+    shape = shape[0] if isinstance(shape, list) else shape  # the main output comes first
+    if loss is None or not classes or not isinstance(shape, tuple) or not isinstance(shape[-1], int):
+        return None
+    if loss.targets == SPARSE and shape[-1] < classes:
+        return f"gives {shape[-1]} outputs, the data have {classes} classes. Use ${{data.num_classes}}."
+    if loss.targets == BINARY and shape[-1] == 1 and classes > 2:
+        return (
+            f"gives 1 output, the data have {classes} classes. Use ${{data.num_classes}} outputs "
+            "and SparseCategoricalCrossentropy."
+        )
+    return None
