@@ -131,7 +131,7 @@ def test_kept_facts_are_those_counted_anew(kind: str, tmp_path: Path, no_reading
         assert {key: type(value) for key, value in kept.items()} == {key: type(v) for key, v in anew.facts.items()}
     assert expected.items() <= counts.items()
     assert ("train_batches" in counts) == bool(tokens)
-    assert ("sequence_length" in counts) == (kind in ("TextFile", "PythonDocs"))
+    assert "rows" not in counts and facts["task"] == data.task
     assert plan.of_recipe(str(path), [], "x").steps_per_epoch >= 1
 
 
