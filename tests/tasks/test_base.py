@@ -13,9 +13,8 @@ from dltool.tasks import base
 from dltool.tasks.base import Task
 
 PACKAGE = Path(dltool.__file__).parent
-PROBES = re.compile(
-    r'"(directions|sequence_length|(source_|target_)?vocabulary_size)" (not )?in|isinstance\(.*Dataset\b'
-)
+FACTS = "(directions|sequence_length|(source_|target_)?vocabulary_size)"
+PROBES = re.compile(rf'"{FACTS}" (not )?in|isinstance\(.*Dataset\b')
 WITH_KINDS = ("tasks/", "data/", "library/datasets/")
 
 
