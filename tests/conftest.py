@@ -83,7 +83,7 @@ def quick_trainings() -> Iterator[None]:
     The picture of the history is one pixel, and recurrent layers are traced for one processor. Commands in processes of
     their own do both in full.
     """
-    from dltool.ops import parallel
+    from dltool.ops import devices
 
     def one_pixel(rows: object, file: Any, *rest: object) -> None:
         from PIL import Image
@@ -92,7 +92,7 @@ def quick_trainings() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "plot_history", one_pixel)
-        patch.setattr(parallel, "processors", lambda: 1)
+        patch.setattr(devices, "processors", lambda: 1)
         yield
 
 

@@ -125,9 +125,10 @@ def _fragment(
     path: Path, source: str, prepared: Preparation, test: RangeTest, rate: float, comment: str
 ) -> tuple[Recipe, str]:
     """Return the recipe with a rate, and the text of the fragment that makes it."""
+    from dltool.graph.keras_internals import inner_optimizer
     from dltool.lr_schedule import patch as patching
 
-    optimizer = getattr(prepared.model.optimizer, "inner_optimizer", prepared.model.optimizer)
+    optimizer = inner_optimizer(prepared.model.optimizer)
     changed = patching.with_rate(prepared.recipe, rate, test.peak, type(optimizer).__name__)
     return changed, patching.fragment(source, changed, path, comment)
 

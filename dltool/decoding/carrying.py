@@ -44,16 +44,16 @@ def check(model: Any, twin: Any, rows: int) -> None:
     Raises:
         ValueError: it does not: some layer looks ahead, or back without a state.
     """
-    from dltool.ops.recurrence import state
+    from dltool.graph import recurrent_state
 
     own_rows, size = model.inputs[0].shape[0] or 1, model.output_shape[-1]
     probe = np.arange(1, PROBE + 1, dtype=np.int32) % size
-    state.reset(model)
+    recurrent_state.reset(model)
     expected = np.asarray(model(np.tile(probe, (own_rows, 1)), training=False), np.float32)[0]
-    state.reset(model)
-    state.reset(twin)
+    recurrent_state.reset(model)
+    recurrent_state.reset(twin)
     calls = [np.asarray(twin(np.full((rows, 1), token), training=False), np.float32)[0, 0] for token in probe]
-    state.reset(twin)
+    recurrent_state.reset(twin)
     if not np.allclose(calls, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max()):
         raise ValueError(
             "its layers give something else token by token than for a whole text: only recurrent layers may look "

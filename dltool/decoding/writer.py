@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dltool.decoding.carrying import carrying, check
 from dltool.decoding.sampling import Draw
-from dltool.ops.recurrence import state
+from dltool.graph import recurrent_state
 
 
 class Writer:
@@ -37,7 +37,7 @@ class Writer:
 
     def read(self, tokens: np.ndarray) -> None:
         """Begin with a text, int (tokens,), at least one, the same for all rows."""
-        state.reset(self._step)
+        recurrent_state.reset(self._step)
         self._read(tf.constant(tokens[:-1], tf.int32))
         self._last.assign(tf.fill([self._rows], tf.constant(tokens[-1], tf.int32)))
         self._written = 0

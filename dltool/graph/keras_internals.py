@@ -10,20 +10,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
-from keras.src.layers.convolutional.base_conv import BaseConv as Convolution
-from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose as TransposedConvolution
-from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv as DepthwiseConvolution
-from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv as SeparableConvolution
+from keras.src.layers.convolutional import base_conv, base_conv_transpose, base_depthwise_conv, base_separable_conv
 
-__all__ = [  # the classes are of all ranks: Conv1D, Conv2D and Conv3D are each a Convolution
-    "Convolution", "DepthwiseConvolution", "SeparableConvolution", "TransposedConvolution", "attention_projections",
-    "autocast_weights", "average_pairs", "batch_counter", "clear_losses", "compiled_loss", "compiled_metrics",
-    "cudnn_kernel", "direction_of", "drop_swapped_mark", "flat_losses", "flat_metrics", "global_seed_generator",
-    "graph_of", "in_stateless_scope", "inner_layers", "inner_optimizer", "is_activation_layer", "learning_rate",
-    "loss_tracker", "mask_of", "metric_function", "moments", "node_of", "nodes", "operations", "options_of",
-    "rename_tensor", "set_compiled_optimizer", "set_computing_type", "set_cudnn_kernel", "set_flat_losses",
-    "set_global_seed_generator", "set_learning_rate", "set_mask", "takes_training", "uncompiled_loss",
-]  # fmt: skip
+# The classes of all ranks: Conv1D, Conv2D and Conv3D are each a Convolution.
+Convolution = base_conv.BaseConv
+TransposedConvolution = base_conv_transpose.BaseConvTranspose
+DepthwiseConvolution = base_depthwise_conv.BaseDepthwiseConv
+SeparableConvolution = base_separable_conv.BaseSeparableConv
 
 # -- models and layers -------------------------------------------------------------------------------------
 
@@ -72,7 +65,10 @@ def inner_layers(layer: Any, recursive: bool = True, include_self: bool = False)
 
 
 def takes_training(layer: Any) -> bool:
-    """Return whether a layer's `call` has the argument `training`. Relies on `_call_context_args` of layers."""
+    """Return whether a call may be given `training`: layers take it, keras.ops nodes don't.
+
+    Relies on `_call_context_args` of layers.
+    """
     return "training" in getattr(layer, "_call_context_args", {})
 
 
@@ -109,7 +105,7 @@ def set_mask(tensor: Any, mask: Any) -> None:
 # -- what a model is compiled with -------------------------------------------------------------------------
 
 
-def compiled_loss(model: Any) -> Any | None:
+def compiled_loss(model: Any) -> Any:
     """Return the CompileLoss of a compiled model, None without a loss. Relies on `_compile_loss`."""
     return getattr(model, "_compile_loss", None)
 
@@ -133,13 +129,13 @@ def set_flat_losses(compiled: Any, losses: Sequence[Any]) -> None:
     compiled._flat_losses = list(losses)
 
 
-def compiled_metrics(model: Any) -> Any | None:
+def compiled_metrics(model: Any) -> Any:
     """Return the CompileMetrics of a compiled model, None without metrics. Relies on `_compile_metrics`."""
     return getattr(model, "_compile_metrics", None)
 
 
 def flat_metrics(compiled: Any) -> tuple[list[Any], list[Any]]:
-    """Return the metrics and the weighted metrics, objects or None, of a built CompileMetrics.
+    """Return the lists of metrics and of weighted metrics, or None, of a built CompileMetrics.
 
     Relies on `_flat_metrics` and `_flat_weighted_metrics`.
     """
@@ -149,6 +145,11 @@ def flat_metrics(compiled: Any) -> tuple[list[Any], list[Any]]:
 def loss_tracker(model: Any) -> Any:
     """Return the metric that means the loss over batches. Relies on `_loss_tracker`."""
     return model._loss_tracker
+
+
+def compute_loss(model: Any, **arguments: Any) -> Any:
+    """Return what `compute_loss` gives, whether or not a model's own takes `training`. Relies on `_compute_loss`."""
+    return model._compute_loss(**arguments)
 
 
 def clear_losses(model: Any) -> None:
@@ -164,6 +165,15 @@ def set_compiled_optimizer(model: Any, optimizer: Any) -> None:
 def options_of(part: Any) -> dict[str, Any]:
     """Return what a loss or metric that wraps a function calls it with. Relies on `_fn_kwargs`."""
     return dict(getattr(part, "_fn_kwargs", {}))
+
+
+def settings_of(metric: Any) -> dict[str, Any]:
+    """Return a metric's attributes and what it calls its function with, by name.
+
+    Relies on `_fn_kwargs` and on `_from_logits` of AUC, which is given as `from_logits`.
+    """
+    settings = {**vars(metric), **options_of(metric)}
+    return {"from_logits": settings.get("_from_logits"), **settings}
 
 
 def metric_function(metric: Any) -> Any | None:

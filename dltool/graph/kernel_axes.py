@@ -6,22 +6,20 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.layers.convolutional.base_conv import BaseConv
-from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
-from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
-from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 
-LINEAR = (keras.layers.Dense, keras.layers.EinsumDense, BaseConv, BaseConvTranspose, BaseDepthwiseConv,
-          BaseSeparableConv)  # fmt: skip
+from dltool.graph.keras_internals import Convolution, DepthwiseConvolution, SeparableConvolution, TransposedConvolution
+
+LINEAR = (keras.layers.Dense, keras.layers.EinsumDense, Convolution, TransposedConvolution, DepthwiseConvolution,
+          SeparableConvolution)  # fmt: skip
 
 
 def kernels(layer: Any) -> list[tuple[Any, list[int], list[int]]]:
     """A linear layer's kernels, each with its axes of inputs and of outputs; the last makes the layer's output."""
-    if isinstance(layer, BaseSeparableConv):
+    if isinstance(layer, SeparableConvolution):
         return [_depthwise(layer.depthwise_kernel), _by_last_axis(layer.pointwise_kernel)]
-    if isinstance(layer, BaseDepthwiseConv):
+    if isinstance(layer, DepthwiseConvolution):
         return [_depthwise(layer.kernel)]
-    if isinstance(layer, BaseConvTranspose):  # (*window, filters, channels)
+    if isinstance(layer, TransposedConvolution):  # (*window, filters, channels)
         rank = len(layer.kernel.shape)
         return [(layer.kernel, [*range(rank - 2), rank - 1], [rank - 2])]
     if isinstance(layer, keras.layers.EinsumDense):

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from dltool.graph import keras_internals
+
 Shape = tuple[int | None, ...]
 PRODUCTS = ("Conv", "ConvTranspose", "DepthwiseConv", "Dot", "Einsum", "Inner", "Outer", "SeparableConv", "Tensordot")
 
@@ -110,12 +112,12 @@ def _multi_head(layer: Any, inputs: Any, output: Any) -> int:
     """Projections of queries, keys and values, scores, their weighted sum, and the projection of the output."""
     queries, keys = output[1:-1], _keys(inputs, output)
     sides = {True: math.prod(queries), False: math.prod(keys)}
-    projections = {"_query_dense": True, "_gate_dense": True, "_key_dense": False, "_value_dense": False,
-                   "_output_dense": True}  # fmt: skip
-    found = [(getattr(layer, name, None), ours) for name, ours in projections.items()]
-    weights = sum(sides[ours] * math.prod(dense.kernel.shape) for dense, ours in found if dense is not None)
-    heads, key_size = layer._query_dense.kernel.shape[-2:]
-    return weights + sides[True] * sides[False] * heads * (key_size + layer._value_dense.kernel.shape[-1])
+    projections = keras_internals.attention_projections(layer)
+    weights = sum(
+        sides[name not in ("key", "value")] * math.prod(dense.kernel.shape) for name, dense in projections.items()
+    )
+    heads, key_size = projections["query"].kernel.shape[-2:]
+    return weights + sides[True] * sides[False] * heads * (key_size + projections["value"].kernel.shape[-1])
 
 
 def _keys(inputs: Any, output: Any) -> Any:

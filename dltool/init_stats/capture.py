@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltool.graph import keras_internals
 from dltool.graph.layer_tree import CELL, COMPOSITE, LEAF, LOOP, MODEL, OPERATION, Part, parts
 
 ROLES = ("input", "before", "after", "gate_before", "gate_after", "output")
-ACTIVATION_LAYERS = "keras.src.layers.activations."  # layers whose input is a pre-activation
 
 
 @dataclass(eq=False)
@@ -149,7 +149,7 @@ class Recorder:
             signal.values["input"] += inputs[:1]
             signal.values["output"].append(floats[0])
             unseen_yet = len(signal.values["before"]) < len(signal.values["output"])
-            if type(part.layer).__module__.startswith(ACTIVATION_LAYERS) and inputs and unseen_yet:
+            if keras_internals.is_activation_layer(part.layer) and inputs and unseen_yet:
                 signal.values["before"].append(inputs[0])
                 signal.values["after"].append(floats[0])
                 signal.function = call

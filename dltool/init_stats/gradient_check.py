@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltool.graph import keras_internals
+
 STEP = np.finfo(np.float64).eps ** (1 / 3)  # 6.1e-6: balances rounding, eps / h, and truncation, h^2
 FORWARD_TOLERANCE = 1e-8  # both modes are exact to rounding
 DIFFERENCE_TOLERANCE = 1e-5  # a central difference in float64 has 1e-10 of the loss, more of a small gradient
@@ -110,13 +112,13 @@ def float64_twin(model: Any, x: Any) -> Any:
     if not twin.built:
         twin(_float64(x))
     twin.set_weights(model.get_weights())
-    for layer in twin._flatten_layers(include_self=False):
+    for layer in keras_internals.inner_layers(twin):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with copies of its variables
         if isinstance(layer, keras.layers.RNN):
             layer.unroll = True  # TensorFlow has no forward mode of a loop's tensor lists
-    compiled = model._compile_loss
-    twin.compile(loss=tf.nest.map_structure(_loss, compiled._user_loss), loss_weights=compiled._user_loss_weights)
+    given = keras_internals.uncompiled_loss(model)
+    twin.compile(loss=tf.nest.map_structure(_loss, given["loss"]), loss_weights=given["loss_weights"])
     expected, got = (tf.nest.flatten(one(given, training=False)) for one, given in ((model, x), (twin, _float64(x))))
     for a, b in zip(expected, got, strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -142,7 +144,7 @@ def _loss(loss: Any) -> Any:
     if not isinstance(loss, keras.losses.Loss):
         return loss
     twin = copy.copy(loss)
-    twin._dtype_policy, twin._dtype = keras.config.dtype_policy(), "float64"
+    keras_internals.set_computing_type(twin, "float64")
     return twin
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dltool.graph import keras_internals
 from dltool.init_stats.capture import ROLES, Capture, Recorder, Signal
-from dltool.ops.cudnn import compute_in_float32
 from dltool.training.augmentation import augmented, sharing
+from dltool.training.cudnn import compute_in_float32
 from dltool.training.training_state import variables
 
 
@@ -64,7 +65,7 @@ class Passes:
         finally:
             for variable, value in zip(own, kept, strict=True):
                 variable.assign(value)
-            self.model._clear_losses()
+            keras_internals.clear_losses(self.model)
 
     def _run(self, x: Any, y: Any, sample_weight: Any, mixture: Any) -> Any:
         model, recorder = self.model, self.recorder
@@ -92,7 +93,7 @@ class Passes:
             return [tf.zeros(weight.shape) for weight in weights]
         state = [*weights, *optimizer.variables]
         kept = [tf.identity(variable.value) for variable in state]
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        inner = keras_internals.inner_optimizer(optimizer)
         for _ in range(getattr(inner, "gradient_accumulation_steps", None) or 1):
             optimizer.apply(list(slopes), weights)
         after = [tf.identity(weight.value) for weight in weights]

@@ -29,6 +29,7 @@ def repair(
     Raises:
         UsageError: a pattern matches no layer.
     """
+    from dltool.graph import keras_internals
     from dltool.init_stats import lsuv
 
     with prepared.data.explained():
@@ -42,7 +43,7 @@ def repair(
             )
         except ValueError as error:
             raise UsageError(f"--layers: {error}") from error
-        found = {layer.path: layer for layer in model._flatten_layers(include_self=False)}
+        found = {layer.path: layer for layer in keras_internals.inner_layers(model)}
         measured = [found[row["layer"]] for row in rows if row["variance_after"] is not None]
         fresh = lsuv.output_variances(model, drawn[batches:], measured) if len(drawn) > batches else {}
     return [{**row, "variance_fresh": fresh.get(found[row["layer"]])} for row in rows]

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from dltool.data.pipelines.base import Pipeline, Step
 from dltool.data.pipelines.repeated import Repeated
+from dltool.graph import keras_internals
 from dltool.lr_schedule.smoothing import SMOOTHING, first_step, smooth
 from dltool.training.fusion.fusion import fuse
 from dltool.training.procedures.gradient_descent import training_step
@@ -193,14 +194,14 @@ def _record(
     model: Any, learning_rates: np.ndarray, validation: Pipeline | None, smoothing: float, divergence: float
 ) -> Iterator[_Record]:
     """A record whose rates the optimizer uses while the block runs."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if not hasattr(optimizer, "_learning_rate"):
+    optimizer = keras_internals.inner_optimizer(model.optimizer)
+    rate = keras_internals.learning_rate(optimizer)
+    if rate is None:
         raise ValueError(f"{type(optimizer).__name__} has no one learning rate to sweep")
     batch = None if validation is None else next(validation.batches(1))
     record = _Record(model, learning_rates, batch, smoothing, divergence)
-    held = {name: vars(optimizer).get(name) for name in ("_learning_rate", "apply")}
-    # not through the property: its setter refuses what is not a number, and forgets the variable of one
-    optimizer._learning_rate = _Swept(record)
+    apply = vars(optimizer).get("apply")
+    keras_internals.set_learning_rate(optimizer, _Swept(record))
     scheduled = {name: table for name, table in schedules_of(optimizer).items() if name != "learning_rate"}
     if scheduled:  # a sweep may outlast the training that the schedules are for
         vars(optimizer).pop("apply")  # which would set them to their values at the step; the class's does not
@@ -210,17 +211,17 @@ def _record(
     try:
         yield record
     finally:
-        optimizer._learning_rate = held["_learning_rate"]
+        keras_internals.set_learning_rate(optimizer, rate)
         for name, number in numbers.items():
             setattr(optimizer, name, number)
         if scheduled:
-            optimizer.apply = held["apply"]
+            optimizer.apply = apply
 
 
 @contextmanager
 def _untouched(model: Any, augment: Any | None, fused: bool) -> Iterator[None]:
     """Put back every variable of training, and random state, when the block ends."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = keras_internals.inner_optimizer(model.optimizer)
     own: Callable[..., Any] | None = vars(optimizer).get("update_step")
     with kept_random_state():
         saved = [(variable, np.array(variable)) for variable in variables(model, augment).values()]

@@ -218,8 +218,9 @@ class RangeTest:
 
 def peak(prepared: Preparation) -> float:
     """The recipe's learning rate; of a schedule, its highest value over training."""
+    from dltool.graph.keras_internals import inner_optimizer
     from dltool.training.scheduled_optimizer import schedules_of
 
-    optimizer = getattr(prepared.model.optimizer, "inner_optimizer", prepared.model.optimizer)
+    optimizer = inner_optimizer(prepared.model.optimizer)
     table = schedules_of(optimizer).get("learning_rate")
     return float(optimizer.learning_rate) if table is None else float(table.peak)

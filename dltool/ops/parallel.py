@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from dltool.ops import devices
 
 ROWS = 32  # of a batch, at least, in a loop of its own: a step of few is mostly overhead
 MOST = 4  # loops: each is traced anew, and has its own gradient of every weight
@@ -20,9 +21,9 @@ def in_parts(loop: Callable[..., Any], *batches: tf.Tensor, loops: int | None = 
 
     Args:
         batches: (batch, ...) each.
-        loops: at most so many. Defaults to `processors()`.
+        loops: at most so many. Defaults to `devices.processors()`.
     """
-    sizes = shares(batches[0], processors() if loops is None else loops)
+    sizes = shares(batches[0], devices.processors() if loops is None else loops)
     if len(sizes) == 1:
         return [loop(*batches)]
     return [loop(*parts) for parts in zip(*(tf.split(batch, sizes) for batch in batches), strict=True)]
@@ -43,12 +44,3 @@ def shares(batch: tf.Tensor, loops: int) -> list[Any]:
     rows = tf.shape(batch)[0]
     size = tf.maximum(ROWS, -(-rows // loops))
     return [tf.clip_by_value(rows - number * size, 0, size) for number in range(loops)]
-
-
-def processors() -> int:
-    """Those that this process may use; 1 where there is a GPU, which shares out itself."""
-    if tf.config.get_visible_devices("GPU"):
-        return 1
-    if hasattr(os, "sched_getaffinity"):  # which not every system has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -60,7 +60,9 @@ def feature_space(make: Callable[..., Any], features: Any = None, crosses: Any =
 
 def _rename(tensor: Any, name: str) -> None:
     """Give a model's input another name."""
-    tensor._keras_history.operation.name = tensor.name = name
+    from dltool.graph import keras_internals
+
+    keras_internals.rename_tensor(tensor, name)
 
 
 def _crosses(crosses: Any, names: Mapping[str, str]) -> Any:

@@ -135,6 +135,8 @@ class _Graph:
         """Return what the model gives: a tensor, or a dict by the names of the layers that give them."""
         import keras
 
+        from dltool.graph import keras_internals
+
         if names is None:
             return self.last
         tensors = {}
@@ -143,7 +145,7 @@ class _Graph:
             if not isinstance(tensor, keras.KerasTensor):
                 entry = next(one for one in self.entries if one.name == name)
                 self._fail(entry, "gives several tensors, and an output is one. Name another layer.")
-            if tensor._keras_history.operation.name != name:  # a nested model, say
+            if keras_internals.node_of(tensor).operation.name != name:  # a nested model, say
                 tensor = keras.layers.Identity(name=f"{name}_output")(tensor)
             tensors[name] = tensor
         return tensors if len(tensors) > 1 else tensors[names[0]]

@@ -98,16 +98,13 @@ class EpochChoice:
 
     def _direction(self, monitor: str, place: Place, path: str, remedy: str) -> str:
         """Return how Keras's own callbacks judge a figure: "min" or "max"."""
-        import keras
+        from dltool.graph import keras_internals
 
-        judge = keras.callbacks.EarlyStopping(monitor=monitor)
-        judge.set_model(self.model)
         try:
-            judge._set_monitor_op()
+            return keras_internals.direction_of(monitor, self.model)
         except ValueError:
             message = f"it is not known whether '{monitor}' is to fall or to rise: {remedy}"
             raise RecipeError([Problem(place, path, message)]) from None
-        return "min" if bool(judge.monitor_op(1.0, 2.0)) else "max"
 
     def _place(self, index: int) -> Place:
         return self.recipe.section("fit", "callbacks").data[index].place

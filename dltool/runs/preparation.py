@@ -41,7 +41,9 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
         prepared.model.set_weights(weights)
     except ValueError as error:
         raise UsageError(f"{run}: its weights do not fit the model as overridden: {one_line(error)}") from error
-    for layer in prepared.model._flatten_layers(include_self=False):
+    from dltool.graph import keras_internals
+
+    for layer in keras_internals.inner_layers(prepared.model):
         if hasattr(layer, "finalize_state"):  # Normalization keeps what it computes of its weights
             layer.finalize_state()
     return prepared
@@ -183,7 +185,9 @@ class Preparation:
 
     def _check_metrics(self) -> None:
         """Raise if a metric gives no figure of this model."""
-        compiled, value = self.model._compile_metrics, self.recipe.section("compile")
+        from dltool.graph import keras_internals
+
+        compiled, value = keras_internals.compiled_metrics(self.model), self.recipe.section("compile")
         problems = []
         for metric in () if compiled is None else compiled.metrics:
             if (message := metric_readings.problem(metric, self.model)) is not None:

@@ -263,8 +263,10 @@ class _Training:
     def _rate_is_a_number(self) -> bool:
         import keras
 
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        return not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+        from dltool.graph import keras_internals
+
+        rate = keras_internals.learning_rate(keras_internals.inner_optimizer(self.model.optimizer))
+        return not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
 
     def _check_monitor(self, monitor: str, place: Place, path: str) -> None:
         known = list(self.prepared.logs)
@@ -286,6 +288,7 @@ class _Training:
         Args:
             goes_on: whether training goes on although a callback had ended it.
         """
+        from dltool.graph import keras_internals
         from dltool.training.training_state import variables
 
         saved = saved_state.read(self.run)
@@ -299,9 +302,9 @@ class _Training:
                 f"which now has {self.prepared.steps}. Train anew with another --out."
             )
         if saved.rate != _rate(self.recipe):
-            optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+            rate = keras_internals.learning_rate(keras_internals.inner_optimizer(self.model.optimizer))
             for name, variable in variables(self.model, self.prepared.augment).items():
-                if variable is optimizer._learning_rate:
+                if variable is rate:
                     arrays[name] = np.asarray(variable)
         return state
 

@@ -125,6 +125,7 @@ def evaluate(
     """
     import tensorflow as tf
 
+    from dltool.graph import keras_internals
     from dltool.training.counting import count
 
     count(model)
@@ -135,10 +136,10 @@ def evaluate(
             x = {name: x[name] for name in columns}
         every = every_output(model, x)
         loss = model.compute_loss(x, y, every, None, training=False)
-        model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
+        keras_internals.loss_tracker(model).update_state(loss, sample_weight=tf.shape(y)[0])
         model.compute_metrics(x, y, every, None)
         main = every[0] if isinstance(every, list) else every
-        return main, getattr(main, "_keras_mask", None)
+        return main, keras_internals.mask_of(main)
 
     model.reset_metrics()
     given, targets, masks = [], [], []
@@ -182,14 +183,17 @@ def _figures_of(model: Any, targets: np.ndarray, outputs: np.ndarray, mask: np.n
     """Return the loss without penalties and the compiled metrics of outputs that are there already."""
     import tensorflow as tf
 
+    from dltool.graph import keras_internals
+
     model.reset_metrics()
     for start in range(0, len(outputs), AVERAGE_BATCH):
         some = slice(start, start + AVERAGE_BATCH)
         y, predicted = targets[some], tf.convert_to_tensor(outputs[some])
         if mask is not None:
-            predicted._keras_mask = tf.convert_to_tensor(mask[some])
+            keras_internals.set_mask(predicted, tf.convert_to_tensor(mask[some]))
         model.compute_metrics(None, y, predicted, None)
-        model._loss_tracker.update_state(model._compile_loss(y, predicted), sample_weight=len(y))
+        loss = keras_internals.compiled_loss(model)(y, predicted)
+        keras_internals.loss_tracker(model).update_state(loss, sample_weight=len(y))
     return _figures(model)
 
 

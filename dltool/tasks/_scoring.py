@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.decoding.carrying import carrying, check
-from dltool.ops.recurrence import state
+from dltool.graph import recurrent_state
 from dltool.training.fusion import fused_recurrence
 
 WINDOW = 256  # tokens a call; the result depends on it by rounding alone: between calls a state is of the model's type
@@ -26,7 +26,7 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
     reader = carrying(model, rows=1)
     check(model, reader, rows=1)
     fused_recurrence.fuse(reader)
-    state.reset(reader)
+    recurrent_state.reset(reader)
 
     @tf.function(reduce_retracing=True)
     def score(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

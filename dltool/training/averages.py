@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from dltool.graph import keras_internals
+
 
 class Averages:
     """Puts averaged weights into a model where it is judged, for which `SwapEMAWeights` among the callbacks asks.
@@ -42,14 +44,13 @@ class Averages:
     def go_on(self, callbacks: Sequence[Any]) -> None:
         """Put trained weights back into a restored model whose state an earlier version saved with its averages."""
         for callback in callbacks:
-            if vars(callback).pop("_ema_weights_in_model", False):
+            if keras_internals.drop_swapped_mark(callback):
                 self._swap()
                 self.swapped = False
 
     def _swap(self) -> None:
         for optimizer in averaging(self.model.optimizer):
-            variables, averages = optimizer._trainable_variables, optimizer._model_variables_moving_average
-            for variable, average in zip(variables, averages, strict=True):
+            for variable, average in keras_internals.average_pairs(optimizer):
                 if average is not None:
                     held = keras.ops.copy(variable.value)
                     variable.assign(average.value)
@@ -59,7 +60,7 @@ class Averages:
 
 def averaging(optimizer: Any) -> list[Any]:
     """Return the optimizers that average weights: this one, or those within it."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = keras_internals.inner_optimizer(optimizer)
     return [one for one in getattr(inner, "optimizers", [inner]) if getattr(one, "use_ema", False)]
 
 

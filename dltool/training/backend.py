@@ -57,7 +57,7 @@ def configure(
         for gpu in gpus:
             with suppress(RuntimeError):  # a program computes on it already: growth stays as it set it
                 tf.config.experimental.set_memory_growth(gpu, True)
-    from dltool.ops import cudnn
+    from dltool.training import cudnn
 
     cudnn.compute_in_float32()
     if deterministic:
@@ -91,9 +91,9 @@ def computes_slowly_in(dtype_policy: str | None) -> bool:
     """
     if dtype_policy not in ("mixed_bfloat16", "bfloat16"):
         return False
-    import tensorflow as tf
+    from dltool.ops.devices import has_gpu
 
-    if tf.config.get_visible_devices("GPU"):
+    if has_gpu():
         return False
     try:
         words = set(PROCESSOR.read_text().split())
@@ -111,7 +111,9 @@ def make_gpu_deterministic(seed: int) -> None:
     import keras
     import tensorflow as tf
 
-    if tf.config.get_visible_devices("GPU"):
+    from dltool.ops.devices import has_gpu
+
+    if has_gpu():
         tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(seed)
 

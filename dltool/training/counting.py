@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from dltool.graph import keras_internals
 from dltool.ops.crossentropy import merged
 from dltool.training.metric_readings import take_indices
 
@@ -32,10 +33,10 @@ def count(model: Any) -> None:
     Args:
         model: compiled. What it is saved with stays the same.
     """
-    if model._compile_loss is None:
+    if keras_internals.compiled_loss(model) is None:
         return
     counts = vars(model).get(_COUNTS)
-    if counts is None or counts.tracker is not model._loss_tracker:  # compiled anew
+    if counts is None or counts.tracker is not keras_internals.loss_tracker(model):  # compiled anew
         counts = _Counts(model)
         vars(model)[_COUNTS] = counts  # past Keras's tracking
     counts.attach()
@@ -59,19 +60,20 @@ class _Counts:
     """What the losses of a model have counted last, and the tracker that weighs by it."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.tracker = model, model._loss_tracker
+        self.model, self.tracker = model, keras_internals.loss_tracker(model)
         self.last: _CountedLoss | None = None
         self.outputs: _Outputs | None = None  # of a model that has several
         self.apart = _penalises_activity(model)  # whether penalties need a mean of their own
         self.tracker.update_state = self._update_loss
         if self.apart or _is_sum(model.loss):
             self._keep_apart()
-        if model._compile_metrics is not None:
-            _see_tokens(model._compile_metrics)
+        metrics = keras_internals.compiled_metrics(model)
+        if metrics is not None:
+            _see_tokens(metrics)
 
     def attach(self) -> None:
         """Wrap the losses that are there; those that Keras has not made yet, once they are."""
-        compiled = self.model._compile_loss
+        compiled = keras_internals.compiled_loss(self.model)
         if compiled.built:
             self._wrap(compiled)
         elif "build" not in vars(compiled):
@@ -84,11 +86,12 @@ class _Counts:
             compiled.build = build_counted
 
     def _wrap(self, compiled: Any) -> None:
-        compiled._flat_losses = [
+        counted = [
             held if isinstance(held.loss, _CountedLoss) else held._replace(loss=_CountedLoss(held.loss, self))
-            for held in compiled._flat_losses
+            for held in keras_internals.flat_losses(compiled)
         ]
-        if len(compiled._flat_losses) > 1:
+        keras_internals.set_flat_losses(compiled, counted)
+        if len(counted) > 1:
             self.outputs = _Outputs(compiled)
             self.tracker.result = self._result_of_outputs
 
@@ -149,7 +152,7 @@ class _Outputs:
     def __init__(self, compiled: Any) -> None:
         self.parts = [
             (held.loss, 1.0 if held.loss_weights is None else float(held.loss_weights), tracker)
-            for held, tracker in zip(compiled._flat_losses, compiled.metrics, strict=True)
+            for held, tracker in zip(keras_internals.flat_losses(compiled), compiled.metrics, strict=True)
         ]
         for loss, _, tracker in self.parts:
             tracker.update_state = functools.partial(_update_part, loss, tracker)
@@ -190,10 +193,10 @@ class _CountedLoss:
         loss.call = remembering
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        mask = getattr(y_pred, "_keras_mask", None)  # lost where predictions are cast
+        mask = keras_internals.mask_of(y_pred)  # lost where predictions are cast
         found = self.loss(y_true, y_pred, sample_weight)
         values, self._values = self._values, None
-        own = getattr(values, "_keras_mask", None)
+        own = keras_internals.mask_of(values)
         mask = own if mask is None else mask if own is None else ops.logical_and(mask, own)
         self.number = _number(values, mask, sample_weight, self.loss.reduction)
         self.counts.last, self.value = self, found
@@ -227,7 +230,7 @@ def _see_tokens(metrics: Any) -> None:
         if not axes:
             update(y_true, y_pred, sample_weight)
             return
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = keras_internals.mask_of(y_pred)
         y_true, y_pred = merged(y_true, axes), merged(y_pred, axes)
         held = None if mask is None else ops.cast(ops.reshape(mask, (-1,)), "float32")
         weights = held
@@ -235,7 +238,7 @@ def _see_tokens(metrics: Any) -> None:
             shape = tf.shape(y_true)[:1] if mask is None else tf.shape(mask)
             weights = _each_token(sample_weight, shape)
             weights = weights if held is None else weights * held
-        for listed, weight in ((metrics._flat_metrics, held), (metrics._flat_weighted_metrics, weights)):
+        for listed, weight in zip(keras_internals.flat_metrics(metrics), (held, weights), strict=True):
             for metric in (one for one in listed if one):
                 metric.update_state(y_true, y_pred, weight)
 
@@ -244,7 +247,7 @@ def _see_tokens(metrics: Any) -> None:
 
 def _axes_of_tokens(y_true: Any, y_pred: Any) -> int:
     """How many leading axes, of examples and their tokens, metrics see as one; 0 where examples are what is counted."""
-    mask = getattr(y_pred, "_keras_mask", None)
+    mask = keras_internals.mask_of(y_pred)
     if mask is not None:
         axes = len(mask.shape)
         return axes if 1 < axes <= min(len(y_true.shape), len(y_pred.shape)) else 0
@@ -270,5 +273,5 @@ def _is_sum(loss: Any) -> bool:
 
 def _penalises_activity(model: Any) -> bool:
     """Return whether a layer's outputs, not only its weights, add to the loss."""
-    layers = model._flatten_layers(include_self=False)
+    layers = keras_internals.inner_layers(model)
     return any(getattr(layer, "activity_regularizer", None) is not None for layer in layers)

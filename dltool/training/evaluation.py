@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.data.pipelines.base import Pipeline
-from dltool.ops.recurrence import state
+from dltool.graph import recurrent_state
 from dltool.training.counting import count
 
 
@@ -37,7 +37,7 @@ class Evaluation:
     def run(self, pipeline: Pipeline, steps: int | None = None) -> dict[str, float]:
         """Figures by name, "loss" first, over all batches or the first `steps`; layers with a state begin without."""
         self.model.reset_metrics()
-        with state.aside(self.model):
+        with recurrent_state.aside(self.model):
             epoch = pipeline.epoch(self._step, pipeline.order())
             epoch.advance(0, min(steps or pipeline.steps, pipeline.steps))
         figures = figures_of(self.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dltool.graph import keras_internals
 from dltool.training.outputs import BINARY, PROBABLE, coding, cross_entropy, last_activation
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
@@ -63,9 +64,9 @@ def outputs_of(model: Any) -> str | None:
 
 def reading_of(metric: Any) -> tuple[str | None, str]:
     """Return whether a metric reads logits or probabilities, None for either, and how to change that."""
-    settings = {**vars(metric), **getattr(metric, "_fn_kwargs", {})}
-    logits = settings.get("from_logits", settings.get("_from_logits"))
-    if logits is None and getattr(getattr(metric, "_fn", None), "__name__", "") in FUNCTIONS:
+    settings = keras_internals.settings_of(metric)
+    logits = settings["from_logits"]
+    if logits is None and getattr(keras_internals.metric_function(metric), "__name__", "") in FUNCTIONS:
         logits = False
     if logits is not None:
         return (LOGITS, "remove from_logits") if logits else (PROBABILITIES, "set from_logits: true")
@@ -142,7 +143,7 @@ def take_indices(metric: Any) -> None:
 
 
 def _metrics(model: Any) -> Sequence[Any]:
-    compiled = model._compile_metrics
+    compiled = keras_internals.compiled_metrics(model)
     return [] if compiled is None else compiled.metrics
 
 

@@ -15,13 +15,13 @@ def kept_random_state() -> Iterator[None]:
 
     Limits: seed generators that belong to a layer are variables of its model and left to whoever keeps those.
     """
-    from keras.src.backend.common import global_state
-    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
     from tensorflow.python.eager import context
     from tensorflow.python.ops import stateful_random_ops
 
+    from dltool.graph import keras_internals
+
     operations = context.context()._rng  # seeds of TensorFlow's own random operations; None until a seed is set
-    of_keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    of_keras = keras_internals.global_seed_generator()
     of_tensorflow = stateful_random_ops.global_generator
     python, numpy = random.getstate(), np.random.get_state()
     seeds = None if operations is None else operations.getstate()
@@ -35,7 +35,7 @@ def kept_random_state() -> Iterator[None]:
         np.random.set_state(numpy)
         if seeds is not None:
             operations.setstate(seeds)
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, of_keras)
+        keras_internals.set_global_seed_generator(of_keras)
         stateful_random_ops.global_generator = of_tensorflow
         for generator, array in arrays:
             generator.state.assign(array)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltool.graph import keras_internals
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules._ranges import BOUNDS
 from dltool.training.schedule_table import ScheduleTable
@@ -47,7 +48,7 @@ def make_optimizer(optimizer_class: Callable[..., Any], arguments: Mapping[str, 
 
 def schedules_of(optimizer: Any) -> dict[str, ScheduleTable]:
     """Argument -> table of what is scheduled in an optimizer, which may be inside a `LossScaleOptimizer`."""
-    return getattr(getattr(optimizer, "inner_optimizer", optimizer), "schedules", {})
+    return getattr(keras_internals.inner_optimizer(optimizer), "schedules", {})
 
 
 def reach(optimizer: Any, steps: int) -> None:
@@ -61,12 +62,12 @@ def reach(optimizer: Any, steps: int) -> None:
 
 def current_values(optimizer: Any) -> dict[str, float]:
     """What the step just done has used: learning_rate, and what else is scheduled."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = keras_internals.inner_optimizer(optimizer)
     step = max(int(steps_of(inner)) - 1, 0)
     values = {name: table.at(step) for name, table in schedules_of(optimizer).items()}
     if "learning_rate" in values:
         return {"learning_rate": values.pop("learning_rate"), **values}
-    schedule = getattr(inner, "_learning_rate", None)
+    schedule = keras_internals.learning_rate(inner)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": float(schedule(step)), **values}
     return {"learning_rate": float(inner.learning_rate), **values}
@@ -74,7 +75,7 @@ def current_values(optimizer: Any) -> dict[str, float]:
 
 def steps_of(optimizer: Any) -> Any:
     """The variable by which Keras reads a learning rate: it counts batches, where `iterations` counts updates."""
-    return getattr(optimizer, "inner_optimizer", optimizer)._iterations
+    return keras_internals.batch_counter(optimizer)
 
 
 def _table(name: str, schedule: Schedule, steps: int) -> ScheduleTable:
@@ -88,11 +89,12 @@ def _save_as_keras(optimizer: Any, table: ScheduleTable) -> None:
     config_of = optimizer.get_config
 
     def get_config() -> dict[str, Any]:
-        held, optimizer._learning_rate = optimizer._learning_rate, None
+        held = keras_internals.learning_rate(optimizer)
+        keras_internals.set_learning_rate(optimizer, None)
         try:
             config = config_of()
         finally:
-            optimizer._learning_rate = held
+            keras_internals.set_learning_rate(optimizer, held)
         rate = table.keras_rate()
         is_number = isinstance(rate, float)
         return {**config, "learning_rate": rate if is_number else keras.optimizers.schedules.serialize(rate)}
@@ -111,7 +113,7 @@ def save_with_rate(optimizer: Any) -> None:
     table = schedules_of(optimizer).get("learning_rate")
     if table is None or not isinstance(table.keras_rate(), float):
         return
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = keras_internals.inner_optimizer(optimizer)
 
     def save_own_variables(store: Any) -> None:
         arrays: list[Any] = []

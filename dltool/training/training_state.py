@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dltool.ops.recurrence import state as recurrent_state
+from dltool.graph import recurrent_state
 
 SCALARS = (bool, int, float, str, type(None))
 OF_A_SESSION = frozenset({"params", "append_header"})  # attributes of callbacks that belong to one session

@@ -14,7 +14,7 @@ from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCross
 from dltool.library.metrics.perplexity import Perplexity
 from dltool.library.metrics.token_accuracy import TokenAccuracy
 from dltool.ops import crossentropy as module
-from dltool.ops import parallel
+from dltool.ops import devices
 from dltool.ops.crossentropy import crossentropy, kept_statistics, statistics
 from dltool.training.fusion import fused_crossentropy
 from dltool.training.fusion.fused_crossentropy import MANY
@@ -43,7 +43,7 @@ def test_values_and_gradients_are_those_of_the_definition(
     shape: tuple[int, ...], smoothing: float, loops: int, eager: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SCORES", 8 * 30)  # eight rows a turn: several turns, the last one short
-    monkeypatch.setattr(parallel, "processors", lambda: loops)
+    monkeypatch.setattr(devices, "processors", lambda: loops)
     rng = np.random.default_rng(0)
     logits = tf.reshape(scores(int(np.prod(shape[:-1])), shape[-1]), shape)
     labels = rng.integers(0, shape[-1], shape[:-1])

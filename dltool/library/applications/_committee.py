@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from dltool.graph import keras_internals
+
 
 @keras.saving.register_keras_serializable("dltool")
 class MeanProbability(keras.layers.Layer):
@@ -58,7 +60,7 @@ class CommitteeModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self.every_output(x, training=False)
         loss = self.compute_loss(x, y, outputs, weights, training=False)
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(outputs[0])[0])
+        keras_internals.loss_tracker(self).update_state(loss, sample_weight=ops.shape(outputs[0])[0])
         return self.compute_metrics(x, y, outputs, weights)
 
     def compute_loss(
@@ -68,7 +70,8 @@ class CommitteeModel(keras.Model):
         if not training or not members:
             return super().compute_loss(x, y, average, sample_weight, training)
         loss = super().compute_loss(x, y, members[0], sample_weight, training)  # with the penalties of all weights
-        return loss + sum(self._compile_loss(y, member, sample_weight) for member in members[1:])
+        judge = keras_internals.compiled_loss(self)
+        return loss + sum(judge(y, member, sample_weight) for member in members[1:])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         average, members = _divided(y_pred)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltool.graph import keras_internals
+
 # layers of a Translator, by which it finds its parts again when it has been loaded
 SOURCE, TARGET, ENCODED, BRIDGE, DECODER = "source_embedding", "target_embedding", "encoded", "bridge", "decoder"
 REVERSED = "reversed"  # there is one where the source is read backwards
@@ -27,9 +29,9 @@ class Translator(keras.Model):
         x, y = data[:2]
         with tf.GradientTape() as tape:
             predicted = self(x, training=True)
-            loss = self._compute_loss(x=x, y=y, y_pred=predicted, training=True)
+            loss = keras_internals.compute_loss(self, x=x, y=y, y_pred=predicted, training=True)
             scaled = self.optimizer.scale_loss(loss)
-        self._loss_tracker.update_state(loss, sample_weight=_tokens(y))
+        keras_internals.loss_tracker(self).update_state(loss, sample_weight=_tokens(y))
         variables = self.trainable_weights
         self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
         return self.compute_metrics(x, y, predicted)
@@ -37,8 +39,8 @@ class Translator(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y = data[:2]
         predicted = self(x, training=False)
-        loss = self._compute_loss(x=x, y=y, y_pred=predicted, training=False)
-        self._loss_tracker.update_state(loss, sample_weight=_tokens(y))
+        loss = keras_internals.compute_loss(self, x=x, y=y, y_pred=predicted, training=False)
+        keras_internals.loss_tracker(self).update_state(loss, sample_weight=_tokens(y))
         return self.compute_metrics(x, y, predicted)
 
     # -- decoding ------------------------------------------------------------------------------------------

@@ -25,14 +25,13 @@ def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(application)
     def make(preprocessing: bool | None = None, **arguments: Any) -> Any:
-        from keras.src.backend.common.stateless_scope import in_stateless_scope
-
         from dltool.data.formats import saved_models
+        from dltool.graph import keras_internals
         from dltool.library.layers.application_preprocessing import ApplicationPreprocessing
         from dltool.library.layers.pretrained import learned
 
         weights = arguments.get("weights", "imagenet")
-        if in_stateless_scope():  # nothing is to have values: nothing is downloaded or read
+        if keras_internals.in_stateless_scope():  # nothing is to have values: nothing is downloaded or read
             arguments["weights"] = None
         try:
             if str(arguments.get("weights")).endswith(".h5"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from dltool.graph import keras_internals
 from dltool.ops.crossentropy import kept_crossentropy
 
 
@@ -27,7 +28,7 @@ class Perplexity(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        mask = getattr(y_pred, "_keras_mask", None)  # lost by the cast
+        mask = keras_internals.mask_of(y_pred)  # lost by the cast
         nats = kept_crossentropy(y_pred, y_true) if self.from_logits else None  # of the loss, where it has it
         if nats is None:
             y_pred = keras.ops.cast(y_pred, self.dtype)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
+from dltool.graph import keras_internals
+from dltool.ops.devices import has_gpu
 
 
 def xla_pays(*models: Any) -> bool:
@@ -16,7 +17,7 @@ def xla_pays(*models: Any) -> bool:
     """
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
-    if is_op_determinism_enabled() or not tf.config.get_visible_devices("GPU"):
+    if is_op_determinism_enabled() or not has_gpu():
         return False
-    layers = [layer for model in models for layer in model._flatten_layers(include_self=False)]
+    layers = [layer for model in models for layer in keras_internals.inner_layers(model)]
     return all(getattr(layer, "supports_jit", True) for layer in layers)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltool.graph import keras_internals
+
 
 def fuse(optimizer: Any) -> bool:
     """Let an `Adam` update its variables through TensorFlow's fused kernel.
@@ -21,7 +23,7 @@ def fuse(optimizer: Any) -> bool:
         Whether it was done: only for `Adam` itself, without AMSGrad, on float32 variables.
     Reference: Kingma & Ba, 2015, algorithm 1 with the rearrangement of section 2; lecture slide 79.
     """
-    adam = getattr(optimizer, "inner_optimizer", optimizer)
+    adam = keras_internals.inner_optimizer(optimizer)
     floats = all(variable.dtype == "float32" for variable in adam.variables if "momentum" in variable.path)
     if type(adam) is not keras.optimizers.Adam or adam.amsgrad or not floats:
         return False
@@ -31,8 +33,7 @@ def fuse(optimizer: Any) -> bool:
         if isinstance(gradient, tf.IndexedSlices):
             elementwise(gradient, variable, learning_rate)
             return
-        index = adam._get_variable_index(variable)
-        m, v = adam._momentums[index], adam._velocities[index]
+        m, v = keras_internals.moments(adam, variable)
         step = tf.cast(adam.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

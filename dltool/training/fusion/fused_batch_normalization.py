@@ -8,6 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltool.graph import keras_internals
+from dltool.ops.devices import has_gpu
+
 PRECISIONS = ("float32", "mixed_bfloat16")  # whose variables are float32
 
 
@@ -27,9 +30,9 @@ def fuse(model: Any) -> int:
     Reference: Ioffe & Szegedy, 2015, algorithm 1.
     """
     fused = 0
-    if tf.config.get_visible_devices("GPU"):
+    if has_gpu():
         return fused
-    for layer in model._flatten_layers(include_self=False):
+    for layer in keras_internals.inner_layers(model):
         if type(layer) is keras.layers.BatchNormalization and _fits(layer) and "call" not in vars(layer):
             layer.call = functools.wraps(layer.call)(functools.partial(_call, layer, layer.call))
             fused += 1

@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltool.graph import keras_internals
 from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
 from dltool.ops.crossentropy import crossentropy
+from dltool.ops.devices import has_gpu
 from dltool.training.counting import same_count
 
 MANY = 1024  # classes from which on it is worth a loop
@@ -29,17 +31,18 @@ def fuse(model: Any) -> bool:
     Limits: nothing is fused where there is a GPU, nor what computes in another type than float32; not for XLA, also
         not later.
     """
-    compiled = getattr(model, "_compile_loss", None)
-    if tf.config.get_visible_devices("GPU") or compiled is None or not compiled.built:
+    compiled = keras_internals.compiled_loss(model)
+    if has_gpu() or compiled is None or not compiled.built:
         return False
-    if not model.built or len(getattr(model, "outputs", None) or ()) != 1 or len(compiled._flat_losses) != 1:
+    losses = keras_internals.flat_losses(compiled)
+    if not model.built or len(getattr(model, "outputs", None) or ()) != 1 or len(losses) != 1:
         return False
-    (held,), shape = compiled._flat_losses, model.outputs[0].shape
+    (held,), shape = losses, model.outputs[0].shape
     loss = same_count(held.loss)
     smoothing = _smoothing(loss, len(shape))
     if smoothing is None or loss.dtype != "float32" or (shape[-1] or 0) < MANY:
         return False
-    compiled._flat_losses = [held._replace(loss=_RowwiseCrossentropy(smoothing, loss))]
+    keras_internals.set_flat_losses(compiled, [held._replace(loss=_RowwiseCrossentropy(smoothing, loss))])
     return True
 
 
@@ -49,7 +52,7 @@ def _smoothing(loss: Any, rank: int) -> float | None:
         return float(loss.label_smoothing)
     if type(loss) is not keras.losses.SparseCategoricalCrossentropy:
         return None
-    fits = loss.from_logits and loss.ignore_class is None and loss._fn_kwargs["axis"] in (-1, rank - 1)
+    fits = loss.from_logits and loss.ignore_class is None and keras_internals.options_of(loss)["axis"] in (-1, rank - 1)
     return 0.0 if fits else None
 
 
@@ -63,9 +66,9 @@ class _RowwiseCrossentropy(keras.losses.Loss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         # Loss.__call__ casts what it is given to float32, which for all logits at once is a large part of the work
         nats = crossentropy(tf.convert_to_tensor(y_pred), y_true, self.smoothing)
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = keras_internals.mask_of(y_pred)
         if mask is not None:
-            nats._keras_mask = mask
+            keras_internals.set_mask(nats, mask)
         return super().__call__(y_true, nats, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

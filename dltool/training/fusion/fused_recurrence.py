@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltool.ops import parallel
+from dltool.graph import keras_internals
+from dltool.ops import devices, parallel
 from dltool.ops.recurrence.gru import fused_gru
 from dltool.ops.recurrence.lstm import fused_lstm
 from dltool.ops.recurrence.simple_rnn import fused_simple_rnn
@@ -36,14 +37,14 @@ def fuse(model: Any) -> int:
         A Jacobian (`tf.GradientTape.jacobian`) is not to be had.
     """
     fused = 0
-    if tf.config.get_visible_devices("GPU"):
+    if devices.has_gpu():
         return fused
-    layers = model._flatten_layers(include_self=False)
+    layers = keras_internals.inner_layers(model)
     vectorised = {
         id(inner)
-        for layer in model._flatten_layers()
+        for layer in keras_internals.inner_layers(model, include_self=True)
         if isinstance(layer, keras.layers.TimeDistributed)
-        for inner in layer._flatten_layers(include_self=False)
+        for inner in keras_internals.inner_layers(layer)
     }
     paired = {
         id(inner)
@@ -51,7 +52,7 @@ def fuse(model: Any) -> int:
         if isinstance(layer, keras.layers.Bidirectional)
         for inner in (layer.forward_layer, layer.backward_layer)  # which are side by side themselves
     }
-    processors = parallel.processors()
+    processors = devices.processors()
     for layer in layers:
         if id(layer) not in vectorised and _fits(layer) and "inner_loop" not in vars(layer):
             loops = max(1, processors // 2) if id(layer) in paired else processors

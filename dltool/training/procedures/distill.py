@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from dltool.data.formats import saved_models
 from dltool.data.pipelines.base import Pipeline
+from dltool.graph import keras_internals
 from dltool.library.applications._auxiliary import DeeplySupervised
 from dltool.library.applications._committee import CommitteeModel
 from dltool.training.procedures.gradient_descent import GradientDescent
@@ -164,7 +165,7 @@ def logits_of(model: Any) -> Callable[[Any], Any]:
     """
     last = model
     while getattr(last, "outputs", None):  # of several the first is the main one, the others are auxiliary classifiers
-        last = last.outputs[0]._keras_history.operation
+        last = keras_internals.node_of(last.outputs[0]).operation
     name = getattr(getattr(last, "activation", None), "__name__", "")
     if name in ("sigmoid", "hard_sigmoid"):
         raise ValueError(f"distillation needs an output a class under one softmax; the last layer is a {name}")
@@ -211,7 +212,7 @@ def _check_classes(facts: Path, class_names: Sequence[str] | None) -> None:
 
 def _inputs(model: Any) -> dict[str, tuple[int | None, ...]]:
     """Shapes of the inputs by name, without the batch axis; a single input's name is ""."""
-    inputs = getattr(model, "_functional", model).input  # a Sequential that was loaded has no `input` of its own
+    inputs = (keras_internals.graph_of(model) or model).input  # a Sequential that was loaded has no `input` of its own
     if isinstance(inputs, dict):
         return {name: tuple(one.shape[1:]) for name, one in inputs.items()}
     return {"" if len(model.inputs) == 1 else str(i): tuple(one.shape[1:]) for i, one in enumerate(model.inputs)}

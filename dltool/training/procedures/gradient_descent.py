@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from dltool.data.pipelines.base import Pipeline, Step
 from dltool.data.pipelines.repeated import Repeated
+from dltool.graph import recurrent_state
 from dltool.library.callbacks._periodic import PeriodicCallback, Periods
-from dltool.ops.cudnn import compute_in_float32
-from dltool.ops.recurrence import state as recurrent_state
 from dltool.training.augmentation import augmented, sharing
 from dltool.training.averages import Averages, without_swapping
 from dltool.training.counting import count, reads_indices
+from dltool.training.cudnn import compute_in_float32
 from dltool.training.evaluation import Evaluation, figures_of
 from dltool.training.fusion.fusion import fuse
 from dltool.training.schedule_table import WINDOW

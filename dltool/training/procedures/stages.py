@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dltool.graph import keras_internals
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.constant import Constant
 from dltool.training.procedures.gradient_descent import GradientDescent
@@ -68,7 +69,7 @@ class Stages(GradientDescent):
             ValueError: as the class; its attribute `wired` leads to the stage's entry.
         """
         self._check(model)
-        inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        inner = keras_internals.inner_optimizer(model.optimizer)
         schedules = {name: table.schedule for name, table in schedules_of(inner).items()}
         self.model, self._steps, self._given = model, steps_per_epoch, model.optimizer
         if "learning_rate" not in schedules:
@@ -130,7 +131,7 @@ class Stages(GradientDescent):
         select_trainable(self.model, self.stages[index].trainable)
         optimizer = self._optimizer(index)
         self.model.optimizer = _scaling(self._given, optimizer)
-        self.model._compile_config.config["optimizer"] = optimizer  # what a saved model is compiled with again
+        keras_internals.set_compiled_optimizer(self.model, optimizer)
         save_with_rate(self.model.optimizer)
         self.model.optimizer.build(self.model.trainable_variables)
 
@@ -138,7 +139,7 @@ class Stages(GradientDescent):
         """The recipe's optimizer without a past, at the stage's rate."""
         stage = self.stages[index]
         first = self._first_step(index)
-        given = getattr(self._given, "inner_optimizer", self._given)
+        given = keras_internals.inner_optimizer(self._given)
         arguments = given.get_config()
         arguments |= {name: Later(schedule, first) for name, schedule in self._scheduled.items()}
         arguments["learning_rate"] = stage.learning_rate or self._own_rate

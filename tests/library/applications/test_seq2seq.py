@@ -19,7 +19,7 @@ from dltool.library.layers.residual import Residual
 from dltool.library.layers.translation.attention_decoder import AttentionDecoder
 from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
 from dltool.library.metrics.perplexity import Perplexity
-from dltool.ops import parallel
+from dltool.ops import devices, parallel
 
 SOURCE_SIZE, TARGET_SIZE, BATCH = 11, 13, 3
 BOTH_ENDS, BACKWARDS = keras.layers.Bidirectional, keras.layers.GRU(4, go_backwards=True)
@@ -154,7 +154,7 @@ def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monk
         monkeypatch.setattr(parallel, "ROWS", 1)
         for scan, at_once in ((attention_decoder.product_scan, loops), (unrolled, 1)):
             monkeypatch.setattr(attention_decoder, "product_scan", scan)
-            monkeypatch.setattr(parallel, "processors", lambda at_once=at_once: at_once)
+            monkeypatch.setattr(devices, "processors", lambda at_once=at_once: at_once)
             with tf.GradientTape() as tape:
                 loss = LabelSmoothedCrossentropy(0.1)(y, model(x, training=True))
             found.append([tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_weights)])
@@ -178,7 +178,7 @@ def test_a_part_without_sentences_changes_nothing(name: str, monkeypatch: pytest
     unknown = tf.TensorSpec([None, None], tf.int32)
     expected = gradients(x["source"], x["target"])
     monkeypatch.setattr(parallel, "ROWS", BATCH)
-    monkeypatch.setattr(parallel, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
     found = tf.function(gradients, input_signature=[unknown, unknown])(x["source"], x["target"])
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

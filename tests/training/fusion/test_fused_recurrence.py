@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool.ops import parallel
+from dltool.ops import devices, parallel
 from dltool.ops.recurrence.gru import fused_gru
 from dltool.ops.recurrence.lstm import fused_lstm
 from dltool.ops.recurrence.simple_rnn import fused_simple_rnn
@@ -39,7 +39,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], Any]] = {
 @pytest.fixture(params=[1, 2], ids=["one loop", "two loops"])
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Over how many parts of a batch a layer loops side by side."""
-    monkeypatch.setattr(parallel, "processors", lambda: request.param)
+    monkeypatch.setattr(devices, "processors", lambda: request.param)
     monkeypatch.setattr(parallel, "ROWS", 1)
     return request.param
 
@@ -324,7 +324,7 @@ def test_each_processor_has_a_loop_where_the_batch_is_large_enough() -> None:
 
 
 def test_the_two_layers_of_bidirectional_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "processors", lambda: 4)
+    monkeypatch.setattr(devices, "processors", lambda: 4)
     monkeypatch.setattr(parallel, "ROWS", 1)
     inputs = keras.Input((5, 3), batch_size=4)
     model = keras.Sequential([inputs, keras.layers.Bidirectional(keras.layers.GRU(2)), keras.layers.Reshape((1, 4))])

@@ -8,11 +8,13 @@ from typing import Any
 
 import keras
 
+from dltool.graph import keras_internals
+
 
 def variables(model: Any) -> list[Any]:
     """The state variables of a model's recurrent layers, (rows, units) each, in the order of the layers."""
     found = []
-    for layer in model._flatten_layers(include_self=False):
+    for layer in keras_internals.inner_layers(model):
         if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:
             found += keras.tree.flatten(layer.states)
     return found

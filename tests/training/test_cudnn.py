@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras.src import backend as keras_backend
 
 from dltool.init_stats.passes import Passes
-from dltool.ops.cudnn import compute_in_float32
 from dltool.training import backend
+from dltool.training.cudnn import compute_in_float32
 from dltool.training.procedures.gradient_descent import training_step
 
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from keras.src import backend  # whose `lstm` and `gru`, looked up at each call, are Keras's way to cuDNN
-from keras.src.backend.common.variables import AutocastScope
+
+from dltool.graph import keras_internals
+from dltool.ops.devices import has_gpu
 
 
 def compute_in_float32() -> None:
@@ -19,12 +20,12 @@ def compute_in_float32() -> None:
     35 of 40 draws; in float16, and in float32 with TensorFlow's default of TF32, they were right. Inputs, weights,
     states and outputs of the layers keep the policy's types, and so does all that cuDNN does not take, in Keras's loop.
     """
-    if not tf.config.get_visible_devices("GPU"):
+    if not has_gpu():
         return
     for name in ("lstm", "gru"):
-        native = getattr(backend, name)
+        native = keras_internals.cudnn_kernel(name)
         if not hasattr(native, "__wrapped__"):
-            setattr(backend, name, _in_float32(native))
+            keras_internals.set_cudnn_kernel(name, _in_float32(native))
 
 
 def _in_float32(native: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,7 +33,7 @@ def _in_float32(native: Callable[..., Any]) -> Callable[..., Any]:
     def compute(inputs: Any, *states_and_mask: Any, **more: Any) -> Any:
         if inputs.dtype != tf.bfloat16:
             return native(inputs, *states_and_mask, **more)
-        with AutocastScope("float32"):  # of the weights
+        with keras_internals.autocast_weights("float32"):  # of the weights
             return native(_widened(inputs), *map(_widened, states_and_mask), **more)
 
     return compute
