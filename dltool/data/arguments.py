@@ -13,47 +13,47 @@ from dltool.data.formats.locate import of_system
 
 
 def wrong(owner: str, name: str, must_be: str, value: Any) -> ValueError:
-    """The error "The 'name' parameter of Owner must be ... Got ... instead."."""
+    """Return the error "The 'name' parameter of Owner must be ... Got ... instead."."""
     return ValueError(f"The '{name}' parameter of {owner} must be {must_be}. Got {value!r} instead.")
 
 
 def integer(owner: str, name: str, value: Any, low: int) -> int:
-    """`value` as an int >= low."""
+    """Return `value` as an int >= low."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
         raise wrong(owner, name, f"an int > {low - 1}" if low == 1 else f"an int >= {low}", value)
     return int(value)
 
 
 def real(owner: str, name: str, value: Any, low: float = -math.inf) -> float:
-    """`value` as a finite float >= low."""
+    """Return `value` as a finite float >= low."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < low:
         raise wrong(owner, name, "a finite number" + (f" >= {low}" if low > -math.inf else ""), value)
     return float(value)
 
 
 def fraction(owner: str, name: str, value: Any) -> float:
-    """`value` as a float in [0, 1)."""
+    """Return `value` as a float in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise wrong(owner, name, "a fraction in the range [0.0, 1.0)", value)
     return float(value)
 
 
 def boolean(owner: str, name: str, value: Any) -> bool:
-    """`value` if it is True or False."""
+    """Return `value` if it is True or False."""
     if not isinstance(value, bool):
         raise wrong(owner, name, "true or false", value)
     return value
 
 
 def choice(owner: str, name: str, value: Any, choices: Collection[str]) -> str:
-    """`value` if it is one of `choices`."""
+    """Return `value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
         raise wrong(owner, name, "one of " + ", ".join(map(repr, choices)), value)
     return value
 
 
 def names(owner: str, name: str, value: Any) -> list[str]:
-    """`value` as a list of distinct strings."""
+    """Return `value` as a list of distinct strings."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(v, str) for v in value):
         raise wrong(owner, name, "a list of names", value)
     if len(set(value)) != len(value):
@@ -62,7 +62,7 @@ def names(owner: str, name: str, value: Any) -> list[str]:
 
 
 def existing(owner: str, name: str, value: Any, kind: str = "path") -> Path:
-    """`value` as a path that exists; `kind` is "path", "file" or "folder"."""
+    """Return `value` as a path that exists; `kind` is "path", "file" or "folder"."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise wrong(owner, name, f"the path of a {kind}" if kind != "path" else "a path", value)
     path = Path(of_system(os.fspath(value))).expanduser()
@@ -78,7 +78,7 @@ def existing(owner: str, name: str, value: Any, kind: str = "path") -> Path:
 
 
 def stored(owner: str, part: str, parts: Iterable[str]) -> str:
-    """`part` if it is one of the stored `parts`."""
+    """Return `part` if it is one of the stored `parts`."""
     parts = list(parts)
     if part not in parts:
         raise ValueError(f"{owner} stores no part {part!r}; it stores {', '.join(parts)}.")

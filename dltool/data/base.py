@@ -1,4 +1,4 @@
-"""What a dataset is: named parts of examples, their sizes, and facts about them."""
+"""The base of all datasets: named parts of examples, their sizes, and facts about them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Examples:
         return len(next(iter(self.y.values())) if isinstance(self.y, Mapping) else self.y)
 
     def take(self, indices: np.ndarray) -> Examples:
-        """The examples at `indices`, in that order."""
+        """Return the examples at `indices`, in that order."""
         return Examples(_take(self.x, indices), _take(self.y, indices))
 
 
@@ -86,16 +86,19 @@ class Dataset(ABC):
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """The dataset's name in messages."""
         return type(self).__name__
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Examples in each stored part; always has "train". Arrays are not read where the format allows."""
+        """Return the number of examples of each stored part. "train" is always there.
+
+        Arrays are read only if the format needs it.
+        """
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What a recipe may ask for as ${data.NAME}: input_shape, num_classes, class_names, ..."""
+        """Return the facts that a recipe may use as ${data.NAME}: input_shape, num_classes, class_names, ..."""
 
     def input_names(self) -> Sequence[str]:
         """Return the names by which layers read the inputs; empty where an example is one array."""
@@ -107,19 +110,19 @@ class Dataset(ABC):
 
     @abstractmethod
     def labels(self, part: str) -> Targets:
-        """Targets of a stored part, (examples,) or (examples, ...), without reading inputs if possible."""
+        """Return the targets of a stored part, (examples,) or (examples, ...), without reading inputs if possible."""
 
     @abstractmethod
     def read(self, part: str) -> Examples:
-        """A stored part as arrays in memory, in stored order."""
+        """Return a stored part as arrays in memory, in stored order."""
 
     @property
     def vocabulary(self) -> Any:
-        """What text is read in, a `Vocabulary`; None of other data."""
+        """The `Vocabulary` that text is read in; None for other data."""
         return None
 
     def with_vocabulary(self, vocabulary: Any) -> Dataset:
-        """The dataset in the tokens of a vocabulary that is there already."""
+        """Return the dataset in the tokens of an existing vocabulary."""
         return self
 
     def pipeline(self, part: str, indices: np.ndarray | None, batching: Batching) -> Pipeline:
@@ -139,36 +142,36 @@ class Dataset(ABC):
         return "counts the tokens of translations, which these data are not. Use batch_size."
 
     def batches_by_tokens(self, part: str, batch_tokens: int) -> int:
-        """Return how many batches of so many tokens a part has."""
+        """Return the number of batches of a part if each holds this many tokens."""
         raise ValueError(f"{self.title}: {self.problem_of_batch_tokens()}")
 
     @property
     def redrawn_by(self) -> str | None:
-        """The argument by which examples are drawn anew each epoch, None where they stay the same."""
+        """The argument that makes each epoch draw new examples, None if they stay the same."""
         return None
 
     def unreadable(self, part: str) -> str | None:
-        """One line on the first example of a part that cannot be read, or None; for after a failed training."""
+        """Return one line on the first unreadable example of a part, or None. Training asks for it after a failure."""
         return None
 
     def files(self) -> list[Path] | None:
-        """Files and folders that everything is read from; None where facts are not worth being kept."""
+        """Return all files and folders that are read; None if facts are not worth keeping."""
         return None
 
     @classmethod
     def facts_of_arguments(cls, **arguments: Any) -> dict[str, Any]:
-        """Facts that follow from the arguments alone, whatever the files hold."""
+        """Return facts that follow from the arguments alone, whatever the files hold."""
         return {}
 
     def class_sizes(self, part: str) -> Sequence[int] | None:
-        """Examples of each class in a stored part, where they are known without the data."""
+        """Return the number of examples of each class in a stored part, if known without the data."""
         return None
 
     def check_for_training(self) -> None:  # noqa: B027 - by default nothing is wrong
         """Raise `ValueError` if the training part, whole as it may be, can teach nothing."""
 
     def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> Dataset | None:
-        """The dataset with these fractions stored as parts, where drawing examples at random would not do.
+        """Return the dataset with these fractions stored as parts, if examples must not be drawn at random.
 
         Returns:
             The dataset cut, such as a text of which the end is held out; None: examples may be drawn.
@@ -176,7 +179,7 @@ class Dataset(ABC):
         return None
 
     def as_trained(self, facts: Mapping[str, Any]) -> Dataset:
-        """The dataset read as the data of a run were: what training inferred from its data is not inferred anew.
+        """Return the dataset with everything that training inferred taken from `facts`, not inferred again.
 
         Args:
             facts: those that the run keeps of its data, all that `facts()` gave; `categories` maps columns of a table
@@ -185,30 +188,33 @@ class Dataset(ABC):
         return self
 
     def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
-        """One line that counts what training never saw in the examples at `indices` of a part, or None."""
+        """Return one line that counts unseen values in the examples at `indices` of a part, or None."""
         return None
 
     def hints(self) -> list[str]:
-        """What a user who trains on the data should know of them, a line each."""
+        """Return what a user who trains on the data should know, one line each."""
         return []
 
     def origins(self, part: str) -> tuple[str, Sequence[Any]]:
-        """Where each example of a stored part comes from: "file" and their names, or "row" and 0, 1, ..."""
+        """Return where each example of a stored part comes from.
+
+        The origins are "file" and their names, or "row" and 0, 1, ...
+        """
         return "row", range(self.sizes()[part])
 
 
 def trained_classes(facts: Mapping[str, Any]) -> list[Any] | None:
-    """The classes of a run's dataset in label order, before some were selected; None where that is not known."""
+    """Return the classes of a run's dataset in label order before selection; None if unknown."""
     if "selected_classes" in facts:
         return facts.get("source_classes")
     return facts.get("classes", facts.get("class_names"))
 
 
 class Vocabulary(Protocol):
-    """What text is read in; a run keeps its files."""
+    """A vocabulary that text is read in; a run keeps its files."""
 
     def files(self) -> dict[str, bytes]:
-        """File name -> content."""
+        """Return the content of each file by its name."""
 
 
 class TokenDataset(Dataset):
@@ -223,7 +229,7 @@ class TokenDataset(Dataset):
 
     @abstractmethod
     def with_vocabulary(self, vocabulary: Any) -> TokenDataset:
-        """The text in the tokens of a vocabulary that is there already."""
+        """Return the text in the tokens of an existing vocabulary."""
 
     def evaluation_batch(self, batch_size: int) -> int:
         return batch_size  # outputs of tokens are large
@@ -240,7 +246,10 @@ class StreamedDataset(Dataset):
 
     @abstractmethod
     def unreadable(self, part: str) -> str | None:
-        """One line on the first example of a part that cannot be read, or None; for after a failed stream."""
+        """Return one line on the first unreadable example of a part, or None.
+
+        Training asks for it after a failed stream.
+        """
 
     def pipeline(self, part: str, indices: np.ndarray | None, batching: Batching) -> Pipeline:
         from dltool.data.pipelines.streamed import Streamed

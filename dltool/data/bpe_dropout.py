@@ -1,4 +1,4 @@
-"""Sentences in subword pieces that are drawn anew each time they are read (BPE-dropout)."""
+"""Sentences in subword pieces that are redrawn each time they are read (BPE-dropout)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DRAWN = 16  # segmentations of each distinct word: the frequent ones, which need
 
 
 class Segmenter:
-    """Words in pieces, as byte pair encoding merges them, each merge passed over with a probability.
+    """Words in pieces, as byte pair encoding merges them, each merge skipped with a probability.
 
-    In each round every pair of neighbours that is a piece of the vocabulary is left out with probability `rate`; of the
-    others that of the highest score is merged, the leftmost of equals, until none is left.
+    In each round, every pair of neighbours that is a piece of the vocabulary is skipped with probability `rate`. Among
+    the others, the pair with the highest score is merged (the leftmost of equals), until no pair remains.
 
     Args:
         vocabulary: of kind "bpe".
@@ -31,7 +31,7 @@ class Segmenter:
         self._random = random.Random(seed).random  # sentencepiece's own draws differ from process to process
 
     def tokens(self, word: str) -> list[int]:
-        """The tokens of a word as it is written inside sentencepiece, U+2581 at its beginning."""
+        """Return the tokens of a word in sentencepiece's spelling, U+2581 at its beginning."""
         pieces, rate, draw, parts = self._pieces, self.rate, self._random, list(word)
         while True:
             best, place = -np.inf, -1
@@ -45,13 +45,13 @@ class Segmenter:
 
 
 class DrawnSentences:
-    """Sentences whose words are in pieces drawn anew at each call of `draw`.
+    """Sentences whose words are in pieces, redrawn at each call of `draw`.
 
     Args:
-        segmenter: what gives the pieces of a word.
-        sentences: of each its words as they are written inside sentencepiece.
+        segmenter: gives the pieces of a word.
+        sentences: the words of each sentence in sentencepiece's spelling.
         begin, end: tokens around each sentence.
-        longest: tokens of a sentence with `begin` and `end`; of a longer one the last words are cut.
+        longest: tokens of a sentence with `begin` and `end`; longer ones lose their last words.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DrawnSentences:
         self._end, self._longest = len(end), longest
 
     def draw(self, rng: np.random.Generator) -> Ragged:
-        """The tokens of all sentences: of each word one of its segmentations, uniformly."""
+        """Return the tokens of all sentences, with one uniformly drawn segmentation per word."""
         chosen = self._words.tokens.astype(np.int64) * DRAWN + rng.integers(DRAWN, size=len(self._words.tokens))
         counts = self._rows.lengths[chosen]
         tokens = self._rows.tokens[_runs(self._rows.offsets[chosen], counts)]
@@ -84,7 +84,7 @@ class DrawnSentences:
 
 
 class DrawnPairs:
-    """Sentences and their translations in pieces drawn anew at each call of `draw`.
+    """Sentences and their translations in pieces, redrawn at each call of `draw`.
 
     Args:
         sides: of each direction the sentences and their translations.
@@ -95,13 +95,13 @@ class DrawnPairs:
         self._sides, self.plain = list(sides), plain
 
     def draw(self, rng: np.random.Generator) -> Pairs:
-        """The pairs, in the order of `plain`."""
+        """Return the pairs, in the order of `plain`."""
         drawn = [(source.draw(rng), target.draw(rng)) for source, target in self._sides]
         return Pairs(Ragged.joined([one for one, _ in drawn]), Ragged.joined([one for _, one in drawn]))
 
 
 def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """start, start + 1, ... of each run, one run after another, int64 (sum of lengths,)."""
+    """Return start, start + 1, ... of each run, one run after another, int64 (sum of lengths,)."""
     ends = np.cumsum(lengths)
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
 

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def with_classes(dataset: Dataset, classes: Sequence[int | str]) -> Dataset:
-    """The examples of some classes, relabelled 0, 1, ... in the order in which the classes are named.
+    """Return the examples of some classes, relabelled 0, 1, ... in the order of `classes`.
 
     Args:
-        dataset: a classification dataset, one class an example.
+        dataset: a classification dataset, one class per example.
         classes: at least 2, by number or by name, without repetition.
     Returns:
-        A dataset (streamed if the other is) of the same parts, inputs and facts, less the other classes; the fact
-        `selected_classes` has their numbers in the given dataset.
+        A dataset (streamed if the other is) with the same parts, inputs and facts, but without the other classes; the
+        fact `selected_classes` has their numbers in the given dataset.
     Raises:
-        ValueError: it is no classification dataset, or has no such class; on reading, several classes an example, or
-            no training example of a class.
+        ValueError: it is no classification dataset, or lacks one of the classes; on reading, several classes per
+            example, or no training example of a class.
     Limits: sizes are counted on the targets, so these are read (the inputs are not).
     """
     facts = dataset.facts()
@@ -99,7 +99,7 @@ class _Selected(Dataset):
         return word, [places[index] for index in self.indices(part)]
 
     def indices(self, part: str) -> np.ndarray:
-        """Where the examples are in the other dataset's part, rising."""
+        """Return the positions of the examples in the other dataset's part, ascending."""
         if part not in self._indices:
             old = self._old(part)
             self._indices[part] = np.flatnonzero(np.isin(old, self.classes))

@@ -42,18 +42,18 @@ def split(
     seed: int = 0,
     examples_per_class: int | None = None,
 ) -> dict[str, Split]:
-    """Splits "train", "validation" and "test" of a dataset; those without examples are absent.
+    """Return the splits "train", "validation" and "test" of a dataset, without empty ones.
 
-    Stored parts are used as they are, and a dataset that divides itself (`Dataset.divided`) has no others. Of a
-    dataset without a test part, ceil(test_split * n) of the n train examples are held out; then
-    ceil(validation_split * m) of the m that remain. Class shares are kept (stratified) where targets are one class an
-    example. Of what then remains to train on, `examples_per_class` of each class are drawn; validation and test stay
-    whole. Sizes are known at once; labels are read when `indices()` is first called.
+    Stored parts are used unchanged, and a dataset that divides itself (`Dataset.divided`) has no others. From a dataset
+    without a test part, ceil(test_split * n) of the n train examples are held out; then ceil(validation_split * m) of
+    the remaining m. Class shares are kept (stratified) if targets are one class per example. From the remaining
+    training examples, `examples_per_class` of each class are drawn; validation and test stay whole. Sizes are known at
+    once; labels are read when `indices()` is first called.
 
     Args:
         dataset: where the parts come from.
         validation_split: fraction in [0, 1). Defaults to 0: no validation split unless one is stored.
-        test_split: fraction in [0, 1); 0 means no test split. Defaults to 0.2 where no test part is stored.
+        test_split: fraction in [0, 1); 0 means no test split. Defaults to 0.2 if no test part is stored.
         seed: int >= 0; the same seed gives the same splits.
         examples_per_class: int > 0, None for all. The examples drawn for a smaller number are among those for a larger.
     Raises:
@@ -109,7 +109,7 @@ def _held(name: str, word: str, share: float, n: int) -> int:
 
 
 def _few(dataset: Dataset, plan: _Plan, left: int, examples_per_class: int) -> Split:
-    """A training split of so many examples of each class, of the `left` that there are."""
+    """Return a training split of `examples_per_class` examples of each class, from those in `left`."""
     each = arguments.integer("split", "examples_per_class", examples_per_class, 1)
     classes = dataset.facts().get("num_classes")
     if classes is None:
@@ -162,7 +162,10 @@ class _Plan:
 
     @cached_property
     def _labels(self) -> np.ndarray | None:
-        """The class of each example; None where there is not one for each (pixels, boxes): nothing to stratify on."""
+        """The class of each example;
+
+        None if examples have no single class (pixels, boxes), so that nothing is stratified.
+        """
         if self.dataset.task != "classification":
             return None
         labels = np.asarray(self.dataset.labels("train"))

@@ -1,4 +1,4 @@
-"""What datasets of running text share: cut in order, tokenised, windows of tokens as examples."""
+"""The common base of datasets of running text: split in order, tokenised, windows of tokens as examples."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class TextDataset(TokenDataset):
 
     @abstractmethod
     def load(self) -> str:
-        """The whole text."""
+        """Return the whole text."""
 
     def divided(self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0) -> TextDataset:
-        """The text with its last characters as "test" and those before them as "validation"; once only."""
+        """Return the text with its last characters as "test" and those before them as "validation"; once only."""
         if self._cuts is not None:
             return self
         validation_split = arguments.fraction("split", "validation_split", validation_split)
@@ -80,7 +80,7 @@ class TextDataset(TokenDataset):
         return self._with(_cuts={part: cut for part, cut in cuts.items() if cut.stop > cut.start or part == "train"})
 
     def with_vocabulary(self, vocabulary: Tokenizer) -> TextDataset:
-        """The text in the tokens of a vocabulary that is there already.
+        """Return the text in the tokens of an existing vocabulary.
 
         Raises:
             ValueError: it is of another kind of tokens.
@@ -97,7 +97,7 @@ class TextDataset(TokenDataset):
         return base.find(self.tokens).fit(self._part("train"), **self._options)
 
     def encoded(self, part: str) -> np.ndarray:
-        """The tokens of a part, int32 (tokens,)."""
+        """Return the tokens of a part, int32 (tokens,)."""
         arguments.stored(type(self).__name__, part, self._parts)
         if part not in self._encoded:
             self._encoded[part] = self.vocabulary.encode(self._part(part))
@@ -161,7 +161,7 @@ class TextDataset(TokenDataset):
         return self._text if self._cuts is None else self._text[self._cuts[part]]
 
     def _length(self, part: str) -> int:
-        """Tokens of a part, at least those of one window and the token after it."""
+        """Return the number of tokens of a part, at least one window and the token after it."""
         # counted without a vocabulary where that can be: it is what a learning-rate schedule waits for
         known = base.find(self.tokens).length(self._part(part))
         length = len(self.encoded(part)) if known is None else known
@@ -193,7 +193,7 @@ class TextDataset(TokenDataset):
         return twin
 
     def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options that are given, all of them such as the tokenizer takes, none missing."""
+        """Return the given options if the tokenizer takes all of them and needs no others."""
         name, given = type(self).__name__, {key: value for key, value in options.items() if value is not None}
         taken = dict(list(inspect.signature(base.find(self.tokens).fit).parameters.items())[1:])
         for key in given:

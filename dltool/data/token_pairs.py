@@ -28,7 +28,7 @@ class Ragged:
 
     @classmethod
     def joined(cls, parts: Sequence[Ragged]) -> Ragged:
-        """The sequences of all parts, one part after another."""
+        """Return the sequences of all parts, one part after another."""
         ends = np.cumsum([0, *(len(one.tokens) for one in parts)])
         offsets = [one.offsets[:-1] + end for one, end in zip(parts, ends, strict=False)]
         return cls(np.concatenate([one.tokens for one in parts]), np.concatenate([*offsets, ends[-1:]]))
@@ -46,7 +46,7 @@ class Ragged:
 
 
 def batch_edges(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
-    """Where batches of sequences begin, and where the last one ends, int64 (batches + 1,).
+    """Return where batches of sequences begin, and where the last one ends, int64 (batches + 1,).
 
     Each has as many as `batch_tokens` holds of the length of its first, at least one; the last has what is left.
 

@@ -1,4 +1,4 @@
-"""What datasets of translations share: directions, splits by sentence, vocabularies, pairs of tokens."""
+"""The common base of datasets of translations: directions, splits by sentence, vocabularies, pairs of tokens."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ DEFAULT_PIECES = 8000
 class TranslationDataset(TokenDataset):
     """Sentences in several languages, line by line translations of each other.
 
-    A part's examples are all its lines in the first direction, then all in the second, and so on. Where the
-    directions have more than one target language, a source sentence begins with a token of the language to translate
-    into. The vocabularies are those of the training part.
+    A part's examples are all its lines in the first direction, then all in the second, and so on. If the directions
+    have more than one target language, a source sentence begins with a token of the target language. The vocabularies
+    are those of the training part.
 
     Args:
         directions: what to learn: "en-de" is from English to German.
@@ -40,9 +40,9 @@ class TranslationDataset(TokenDataset):
         tokens: "word", "char", "bpe" or "unigram".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together.
-        max_length: tokens; what is longer is cut.
-        bpe_dropout: p, in [0, 1): how often a merge is passed over when training sentences are cut into pieces, anew
-            each epoch.
+        max_length: tokens; longer sentences are cut.
+        bpe_dropout: p, in [0, 1): the probability of skipping a merge as training sentences are cut into pieces,
+            redrawn each epoch.
     Reference: several directions in one model: Johnson et al., 2017, TACL 5, 339-351; lecture slide 141.
     """
 
@@ -88,7 +88,7 @@ class TranslationDataset(TokenDataset):
 
     @abstractmethod
     def stored(self) -> list[str]:
-        """The parts that there are before the training part is divided."""
+        """Return the parts that exist before the training part is divided."""
 
     @abstractmethod
     def load(self, part: str) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ class TranslationDataset(TokenDataset):
     def divided(
         self, validation_split: float = 0.0, test_split: float | None = None, seed: int = 0
     ) -> TranslationDataset:
-        """The dataset with these fractions of the lines stored as parts, drawn so that no source sentence is in two.
+        """Return the dataset with these fractions of the lines as parts, no source sentence in two.
 
         Lines that have a source sentence of any direction in common stay together, so that a fraction is met only
         nearly; a group larger than what is to be held out stays in training.
@@ -142,7 +142,7 @@ class TranslationDataset(TokenDataset):
         return self._with(_cuts={part: lines for part, lines in taken.items() if len(lines)})
 
     def with_vocabulary(self, vocabulary: Vocabularies) -> TranslationDataset:
-        """The sentences in vocabularies that are there already."""
+        """Return the sentences in existing vocabularies."""
         return self._with(_given=vocabulary)
 
     def sizes(self) -> dict[str, int]:
@@ -191,7 +191,7 @@ class TranslationDataset(TokenDataset):
             raise ValueError(f"{self.source}: {error}") from error
 
     def pairs(self, part: str, direction: str) -> Pairs:
-        """The pairs of a part in one direction, trained or zero-shot."""
+        """Return the pairs of a part in one direction, trained or zero-shot."""
         source, target = direction.split("-")
         lines = self.lines(part)
         sources, _ = self.vocabulary.encoded_sources(lines[source], self.told(target), self.max_length)
@@ -200,7 +200,7 @@ class TranslationDataset(TokenDataset):
         return Pairs(Ragged.of(sources), Ragged.of([[BEGIN, *tokens[:room], END] for tokens in targets]))
 
     def read(self, part: str) -> Pairs:  # type: ignore[override]
-        """The pairs of a part in all directions."""
+        """Return the pairs of a part in all directions."""
         if part not in self._pairs:
             found = [self.pairs(part, direction) for direction in self.directions]
             self._pairs[part] = Pairs(
@@ -209,7 +209,7 @@ class TranslationDataset(TokenDataset):
         return self._pairs[part]
 
     def drawn(self, part: str) -> DrawnPairs | None:
-        """The pairs of a part in pieces that are drawn anew each epoch; None without `bpe_dropout`."""
+        """Return the pairs of a part in pieces that are redrawn each epoch; None without `bpe_dropout`."""
         if not self.bpe_dropout:
             return None
         lines, sides = self.lines(part), []
@@ -291,7 +291,7 @@ class TranslationDataset(TokenDataset):
         return list(dict.fromkeys(d.split("-")[1] for d in (*self.directions, *self.zero_shot)))
 
     def told(self, language: str) -> str | None:
-        """The target language as a sentence has to name it; None where there is one only."""
+        """Return the target language as a sentence has to name it; None if it is the only one."""
         return language if len(self.target_languages) > 1 else None
 
     @property
@@ -332,7 +332,7 @@ class TranslationDataset(TokenDataset):
         return {}
 
     def _groups(self) -> np.ndarray:
-        """Of each training line the group that has to stay together, int (lines,)."""
+        """Return the group of each training line, int (lines,); a group stays together."""
         lines = self._loaded("train")
         leader = list(range(len(next(iter(lines.values())))))  # of each line one before it in its group, or itself
 

@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with its exit status."""
+"""Kinds of errors, each with its exit status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class DltoolError(Exception):
-    """A failure that the user is told about in one line; the process ends with `status`.
+    """A failure that the user reads in one line; the process ends with `status`.
 
     Args:
         lines: the message, usually one line; what a file holds can't add lines or send control characters.
@@ -38,7 +38,7 @@ class UsageError(DltoolError):
 
 
 class RequirementError(DltoolError):
-    """A figure asked for by --require was not reached."""
+    """A figure that missed its --require."""
 
     status = 3
 
@@ -106,7 +106,7 @@ class RecipeError(UsageError):
 
 
 class Mistakes:
-    """Mistakes of usage, gathered so that they are told together: each `with` block may make one.
+    """Mistakes of usage, collected and reported together: each `with` block may make one.
 
     mistakes = Mistakes()
     with mistakes:
@@ -131,12 +131,12 @@ class Mistakes:
         return False
 
     def finish(self, further: Callable[[], object] | None = None) -> None:
-        """Raise what was wrong.
+        """Raise the collected mistakes, if any.
 
         Args:
-            further: what may raise one more mistake, called only where there is one already: it would be found later.
+            further: may raise one more mistake; called only after another mistake, which would otherwise hide it.
         Raises:
-            UsageError: the only mistake itself, or all of them, a line each.
+            UsageError: the only mistake itself, or all of them, one per line.
         """
         if self.errors and further is not None:
             try:

@@ -23,9 +23,10 @@ def undamaged(
 ) -> Iterator[None]:
     """Turn every exception of a reader into one line that names the file.
 
-    Readers raise dozens of kinds on damaged bytes (`zlib.error`, `struct.error`, `tokenize.TokenError`, ...),
-    so none is listed: the block is for reading bytes that something else wrote, and nothing else. What dltool itself
-    says of a file passes as it is, and so does what the system says of a path.
+    Readers raise dozens of kinds on damaged bytes (`zlib.error`, `struct.error`, `tokenize.TokenError`, ...), so this
+    catches all of them: put only the reading of foreign bytes inside the block. Errors of dltool itself, and those of
+        the
+    system about a path, pass unchanged.
 
     Args:
         file: for the message, a path or a member of one.
@@ -57,7 +58,7 @@ def check_sums(archive: Path) -> None:
 
 
 def _words(error: Exception) -> str:
-    """The first line of what an exception says; a `KeyError` says only which key."""
+    """Return the first line of an exception's message; name the key of a `KeyError`."""
     said = first_line(error)
     if isinstance(error, KeyError):
         return f"it has no {said}"

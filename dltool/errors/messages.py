@@ -1,4 +1,4 @@
-"""What is said on stderr, and what is shown while nothing else is: one place for prefixes, live lines and encodings."""
+"""Messages and live lines on stderr: one place for prefixes, progress and encodings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _KEPT = "_dltool_row_statistics"  # of a tensor of scores, as Keras keeps its ma
 
 
 class RowStatistics(NamedTuple):
-    """Of each row of scores, float32 (...): what cross-entropy and accuracy need beside the label's own score.
+    """Statistics of each row of scores, float32 (...), for cross-entropy and accuracy.
 
     Differences to the largest score, as in log-sum-exp, so that an offset common to all scores costs no digits.
     """
@@ -26,16 +26,17 @@ class RowStatistics(NamedTuple):
 
 
 def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.Tensor:
-    """(1 - e) * -log p[label] + e * mean over classes of -log p, p = softmax(logits), e = smoothing: float32 (...).
+    """Return (1 - e) * -log p[label] + e * mean over classes of -log p, float32 (...).
 
-    Computed in float32 from logits as they are: those of bfloat16 are never copied to float32 as a whole, nor is their
-    gradient. Rows are taken a few at a time through all of a pass, one pass for the value and one for the gradient,
-    so that what lies between is not written to memory; parts of them side by side. Uses `statistics` that were kept.
+    p = softmax(logits), e = smoothing. The computation is in float32, but bfloat16 logits are never copied to float32
+    as a whole, nor is their gradient. Rows are taken a few at a time through a whole pass, one pass for the value and
+    one for the gradient, so that intermediate values are not written to memory; parts of them run in parallel. Kept
+    `statistics` are used.
 
     Args:
         logits: (..., classes).
         labels: int (...) or (..., 1), each in [0, classes).
-    Limits: gradients of gradients are not to be had; not for XLA, which cannot know how many rows a turn has.
+    Limits: gradients of gradients do not exist; not for XLA, which cannot know how many rows a turn has.
     """
     known, classes = statistics(logits, mean=smoothing > 0), logits.shape[-1]
     labels = _one_a_row(logits, labels)
@@ -47,7 +48,7 @@ def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.T
             value -= smoothing * known.mean
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            """upstream * (softmax - e / classes - (1 - e) [class = label])."""
+            """Return upstream * (softmax - e / classes - (1 - e) [class = label])."""
 
             def of_rows(rows: Any, labels: Any, largest: Any, log_total: Any, weights: Any) -> tuple[tf.Tensor]:
                 shifted = tf.cast(rows, tf.float32) - largest[:, tf.newaxis]
@@ -68,7 +69,7 @@ def crossentropy(logits: tf.Tensor, labels: Any, smoothing: float = 0.0) -> tf.T
 
 
 def statistics(logits: tf.Tensor, mean: bool = False) -> RowStatistics:
-    """Statistics of each row of scores (..., classes), kept with the tensor for loss and metrics; no gradients."""
+    """Return statistics of each row of scores (..., classes), kept for loss and metrics; no gradients."""
     known = kept_statistics(logits)
     if known is None or (mean and known.mean is None):
         shape = tf.shape(logits)[:-1]
@@ -80,7 +81,7 @@ def statistics(logits: tf.Tensor, mean: bool = False) -> RowStatistics:
 
 
 def kept_statistics(scores: Any) -> RowStatistics | None:
-    """What `statistics` found of this tensor before, if it may be used here: in one graph, that of a step."""
+    """Return kept statistics of this tensor if they may be used here, in the graph of a step."""
     known = getattr(scores, _KEPT, None)
     if known is None or not tf.is_symbolic_tensor(known.largest):
         return known
@@ -88,7 +89,7 @@ def kept_statistics(scores: Any) -> RowStatistics | None:
 
 
 def kept_crossentropy(scores: Any, labels: Any) -> tf.Tensor | None:
-    """-log p[label] of each row, float32 (...), from kept statistics; None where there are none. No gradients."""
+    """Return -log p[label] of each row, float32 (...), from kept statistics, or None. No gradients."""
     known = kept_statistics(scores)
     if known is None:
         return None
@@ -124,7 +125,7 @@ def _statistics(mean: bool, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
 
 def _by_rows(compute: Callable[..., tuple[tf.Tensor, ...]], *arrays: tf.Tensor) -> list[tf.Tensor]:
-    """compute(*arrays), (rows, ...) each, the first (rows, classes), of a few rows at a time."""
+    """Return compute(*arrays), evaluated on a few rows at a time. Arrays are (rows, ...), the first (rows, classes)."""
     at_once = max(1, SCORES // arrays[0].shape[-1])
     found = parallel.in_parts(lambda *part: _loop(compute, at_once, *part), *arrays)
     return [tf.concat(one, axis=0) for one in zip(*found, strict=True)]

@@ -30,10 +30,10 @@ def in_parts(loop: Callable[..., Any], *batches: tf.Tensor, loops: int | None = 
 
 
 def shares(batch: tf.Tensor, loops: int) -> list[Any]:
-    """Rows of a batch for each of up to so many loops: ROWS at least, but for the last, or all there are.
+    """Return the rows of a batch for each of up to `loops` loops. A loop has at least ROWS rows, except the last one.
 
-    Where the batch's size is unknown there are as many loops as are asked for, and those that a small batch leaves
-    nothing have no rows.
+    If the size of the batch is unknown, the number of loops is `loops`, and a small batch leaves some of them without
+    rows.
     """
     rows, loops = batch.shape[0], max(1, min(loops, MOST))
     if rows is not None:

@@ -19,21 +19,21 @@ def product_scan(
     constants: Sequence[tf.Tensor],
     kernels: Sequence[tf.Tensor],
 ) -> tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
-    """state_t, outputs_t = step(inputs_t, state_t-1, constants, product), with product(i, a) = a @ kernels[i].
+    """Run state_t, outputs_t = step(inputs_t, state_t-1, constants, product), with product(i, a) = a @ kernels[i].
 
-    Differentiated as it stands, a loop adds up a kernel's gradient from a small product a time step. Here the
-    gradient of every product's result is kept, and kernels[i] gets sum over t of a_t^T dy_t as one product: of
-    (time * batch) rows, or where each sequence has a matrix of its own, of `time` rows a sequence.
+    Plain differentiation of a loop adds up a kernel's gradient from a small product per time step. Here the gradient of
+    every product's result is kept, and kernels[i] gets sum over t of a_t^T dy_t as one product: of (time * batch) rows,
+    or if each sequence has its own matrix, of `time` rows per sequence.
 
     Args:
-        step: each product is to be taken exactly once, in the order of `kernels`.
+        step: takes each product exactly once, in the order of `kernels`.
         sequences: (time, batch, ...) each, time at least 1.
         state: (batch, ...) each.
         constants: what the step needs at every time, differentiated too.
-        kernels: (rows, columns) each, or (batch, rows, columns), one a sequence; see `product_of`.
+        kernels: (rows, columns) each, or (batch, rows, columns), one per sequence; see `product_of`.
     Returns:
         The outputs, (time, batch, ...) each, and the last state.
-    Limits: gradients of gradients are not to be had; a variable must be among the arguments, not in `step`.
+    Limits: gradients of gradients do not exist; a variable must be among the arguments, not in `step`.
     """
     sizes = [len(sequences), len(state), len(constants), len(kernels)]
     width = len(state)
@@ -95,7 +95,7 @@ def _loop(
 
 
 def _specification(step: ScanStep, inputs: Any, first: Any, fixed: Any, weights: Any) -> list[tf.TensorSpec]:
-    """Of each output, then of each operand of a product: dtype and shape at one time."""
+    """Return dtype and shape at one time, for each output, then each operand of a product."""
     operands: list[tf.Tensor] = []
 
     def product(index: int, operand: tf.Tensor) -> tf.Tensor:
@@ -121,7 +121,7 @@ def _divided(flat: Sequence[Any], sizes: Sequence[int]) -> list[tuple[Any, ...]]
 
 
 def product_of(rows: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """rows @ kernel; of a kernel (batch, n, m), each row (n) by the matrix of its sequence.
+    """Return rows @ kernel; with a kernel (batch, n, m), multiply each row (n) by its sequence's matrix.
 
     Args:
         rows: (batch, n), or with a matrix a sequence a multiple of that, the rows of a sequence one after another.
@@ -133,13 +133,13 @@ def product_of(rows: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def grouped(rows: tf.Tensor, groups: Any) -> tf.Tensor:
-    """Rows (groups * k, n), those of a group one after another, as (groups, k, n); there may be none."""
+    """Return rows (groups * k, n), ordered by group, as (groups, k, n); there may be no rows."""
     size = tf.shape(rows)[0] // tf.maximum(groups, 1)
     return tf.reshape(rows, [groups, size, tf.shape(rows)[1] if rows.shape[1] is None else rows.shape[1]])
 
 
 def _gradient(kernel: tf.Tensor, operand: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
-    """Of a kernel from the operands of all its products and the gradients of their results, (time, batch, ...)."""
+    """Return the gradient of a kernel, from all operands and result gradients, (time, batch, ...)."""
     if kernel.shape.rank == 2:
         return tf.matmul(_rows(operand), _rows(result), transpose_a=True)
     return tf.matmul(tf.transpose(operand, [1, 2, 0]), tf.transpose(result, [1, 0, 2]))

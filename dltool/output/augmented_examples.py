@@ -1,4 +1,4 @@
-"""A sheet of training images beside what augmentation makes of them."""
+"""A sheet of training images, each next to its augmented versions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ def augmented_sheet(
     draws: Sequence[np.ndarray],
     targets: Sequence[Sequence[str]],
 ) -> np.ndarray:
-    """A row an image: as it is, then as each draw made it; uint8 (rows, columns, 3).
+    """Return a sheet with one row per image, first plain, then as each draw made it.
 
-    All are shown in the range of values that the images have as they are; what leaves it is cut.
+    Pixels are uint8 (rows, columns, 3).
+
+    All are shown in the range of the plain images' values; values outside are cut.
 
     Args:
         plain: images (n, rows, columns, channels).
-        labels: of each image, its class.
-        draws: of each draw the images, as `plain`.
-        targets: of each draw what each image counts as, where that is more than its class, else "".
+        labels: the class of each image.
+        draws: the images of each draw, as `plain`.
+        targets: for each draw, what each image counts as if it is not just its class, otherwise "".
     """
     pixels = PixelRange.of(plain)
     rows = [

@@ -93,7 +93,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears at `path` whole when the block ends, or not at all when it raises."""
+    """Open a file that appears at `path` whole at the block's end, or not at all if it raises."""
     with writing(path), folder_made(path.parent):
         descriptor, temporary = tempfile.mkstemp(prefix=".dltool-", suffix=".tmp", dir=path.parent)
         try:
@@ -110,7 +110,9 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def output(path: Path) -> Iterator[BinaryIO]:
-    """What an option writes, checked by `check_target` before: as `atomic`, marked as dltool's where its form allows.
+    """Open an option's output file, checked by `check_target` before.
+
+    It is `atomic`, and marked as dltool's if its form allows.
 
     One line on stderr names a file before it is replaced.
     """
@@ -128,7 +130,7 @@ def output(path: Path) -> Iterator[BinaryIO]:
 
 
 def announce(names: Sequence[str], folder: Path | None = None) -> None:
-    """Name files on stderr, in one line, before they are replaced or removed.
+    """Write one line on stderr that names files, before they are replaced or removed.
 
     Args:
         folder: where they are.
@@ -160,7 +162,7 @@ def remove_empty(folders: Sequence[Path]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as CSV, the columns in the order in which they first appear."""
+    """Write rows as CSV, the columns in the order in which they first appear."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines: list[str] = []
     writer = csv.DictWriter(_Lines(lines), columns, lineterminator="\n")
@@ -171,7 +173,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open file that a path such as /dev/stdout stands for."""
+    """Return the number of the open file that a path such as /dev/stdout stands for."""
     match = DESCRIPTOR.fullmatch(str(path))
     return int(match[1]) if match else STREAMS.get(str(path))
 
@@ -195,7 +197,7 @@ class _Lines:
 
 
 def _number(error: OSError) -> int | None:
-    """The system's error number; HDF5 gives it only in words."""
+    """Return the system's error number; HDF5 gives it only in words."""
     match = re.search(r"errno = (\d+)", str(error))
     return error.errno or (int(match[1]) if match else None)
 

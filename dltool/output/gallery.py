@@ -24,7 +24,7 @@ details { overflow-x: auto }
 
 
 def page(title: str, pictures: Sequence[tuple[str, str]], report: Mapping[str, pd.DataFrame]) -> str:
-    """HTML that needs nothing but the pictures beside it.
+    """Return HTML that needs nothing but the pictures in its folder.
 
     Args:
         pictures: (file, caption) of each.

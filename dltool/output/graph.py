@@ -67,7 +67,7 @@ def plot_graph(rows: Sequence[Mapping[str, Any]], input_shape: str, file: Binary
 
 
 def _places(parents: Mapping[int, Sequence[int]]) -> tuple[dict[int, int], dict[int, int]]:
-    """Row and column of every box: below all it needs; parallel paths side by side, a path in one column."""
+    """Return the row and column of every box. A box is below all it needs; parallel paths have a column each."""
     depth, column = {0: 0}, {0: 0}
     taken = {(0, 0)}
     for number, sources in parents.items():
@@ -81,7 +81,7 @@ def _places(parents: Mapping[int, Sequence[int]]) -> tuple[dict[int, int], dict[
 
 
 def _connect(axes: Any, column: int, depth: int, to_column: int, to_depth: int) -> None:
-    """An arrow from box to box; one that passes other boxes of its column goes round them on the right."""
+    """Draw an arrow from box to box, around other boxes of its column on the right."""
     width = COLUMN - 0.3
     start = (column * COLUMN + width / 2, -depth * ROW - 0.36)
     end = (to_column * COLUMN + width / 2, -to_depth * ROW)
@@ -97,6 +97,6 @@ def _connect(axes: Any, column: int, depth: int, to_column: int, to_depth: int) 
 
 
 def _lines(layer: str, kind: str, rest: str) -> tuple[str, str]:
-    """A box's two lines; the type moves into the second where the first would be too long."""
+    """Return a box's two lines; a type too long for the first moves to the second."""
     first = f"{layer}: {kind}"
     return (first, rest) if len(first) <= LINE else (layer, f"{kind}: {rest}")

@@ -22,7 +22,7 @@ _HEADER_BYTES = 1_000_000  # a line of names is shorter
 
 
 def marked(content: bytes, suffix: str) -> bytes:
-    """Return a picture with the mark that tells it from other people's; all else stays as it is."""
+    """Return a picture with dltool's mark; everything else stays unchanged."""
     if suffix.lower() == ".png" and content.endswith(_END):
         return content[: -len(_END)] + _PNG_MARK + _END
     if suffix.lower() == ".svg":

@@ -31,6 +31,6 @@ class Picture:
 
 
 def file_name(*words: object) -> str:
-    """Words as a file's name: "encoder/conv2d", "A.png" -> "encoder-conv2d-A.png"."""
+    """Return words as a file's name: "encoder/conv2d", "A.png" -> "encoder-conv2d-A.png"."""
     text = "-".join(str(word) for word in words)
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text)

@@ -13,7 +13,7 @@ LAST = 1500  # its last one
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """uint8 (rows, columns[, 3]) as a PNG file."""
+    """Return uint8 (rows, columns[, 3]) as a PNG file."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -22,7 +22,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def can_write_gif() -> bool:
-    """Whether this Pillow can write films."""
+    """Return whether this Pillow can write films."""
     from PIL import Image
 
     Image.init()
@@ -46,7 +46,7 @@ def gif(frames: Sequence[np.ndarray]) -> bytes:
 
 
 def _paletted(frames: Sequence[np.ndarray]) -> list[Any]:
-    """Images of 256 tones: grey ones as they are, else of one palette for all frames, so that no colour flickers."""
+    """Return images of 256 tones. Colour images share one palette for all frames, so that no colour flickers."""
     from PIL import Image
 
     if all((frame == frame[..., :1]).all() for frame in frames):

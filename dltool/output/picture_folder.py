@@ -92,7 +92,7 @@ def files_in(path: Path) -> list[str]:
 
 
 def _written(path: Path) -> dict[str, str] | None:
-    """Files of a folder that are as dltool wrote them, by name; None: it is no folder of pictures."""
+    """Return the unchanged files of a folder of pictures, by name; None for other folders."""
     if (path / MANIFEST).is_symlink():
         return None
     held = own_json(path / MANIFEST, KIND)
@@ -109,7 +109,7 @@ def _written(path: Path) -> dict[str, str] | None:
 
 
 def _written_before_kinds(path: Path) -> dict[str, str] | None:
-    """As `_written`, of a manifest of earlier versions, which has neither a kind nor digests."""
+    """Return the same as `_written` for a manifest of earlier versions, without kind and digests."""
     try:
         held = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -6,5 +6,5 @@ from dltool.errors.control_characters import visible
 
 
 def plain_label(text: str) -> str:
-    """Return text that matplotlib draws as it is: a "$" begins no formula, control characters are visible."""
+    """Return text that matplotlib draws literally: a "$" begins no formula, control characters are visible."""
     return visible(text).replace("$", r"\$")

@@ -26,7 +26,7 @@ class PixelRange:
 
     @classmethod
     def of(cls, images: np.ndarray) -> PixelRange:
-        """Of examples (n, ..., channels): from their least to their largest value; of bytes 0 to 255.
+        """Return the range of examples (n, ..., channels), least to largest value; for bytes 0 to 255.
 
         Bytes may come as floats; small whole numbers, such as 0 to 16, are no bytes.
         """
@@ -44,23 +44,23 @@ class PixelRange:
 
 
 def shown(image: np.ndarray, pixels: PixelRange) -> np.ndarray:
-    """An image (rows, columns, channels), or a signal (positions, channels), uint8 (rows, columns[, 3]).
+    """Return an image (rows, columns, channels), or a signal (positions, channels), as uint8 (rows, columns[, 3]).
 
-    What exceeds the range is cut. One channel is grey, three are colours; others lie side by side. A signal is drawn
-    with a row a channel.
+    Values outside the range are cut. One channel is grey, three are colours; others lie next to each other. A signal is
+    drawn with one row per channel.
     """
     scaled = np.clip((image - pixels.low) / pixels.extent, 0, 1)
     return _laid_out(np.rint(255 * scaled).astype(np.uint8))
 
 
 def signed(kernel: np.ndarray, limit: float) -> np.ndarray:
-    """Values from -limit (black) over 0 (grey) to limit (white), uint8 of the same shape."""
+    """Map values from -limit (black) over 0 (grey) to limit (white), uint8 of the same shape."""
     scaled = np.clip(kernel / limit if limit > 0 else np.zeros_like(kernel), -1, 1)
     return np.rint(127.5 + 127.5 * scaled).astype(np.uint8)
 
 
 def unsigned(features: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Values from low (black) to high (white), uint8 of the same shape."""
+    """Map values from low (black) to high (white), uint8 of the same shape."""
     scaled = (features - low) / (high - low) if high > low else np.zeros_like(features)
     return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 

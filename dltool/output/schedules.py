@@ -22,7 +22,7 @@ def plot_schedules(
     log: bool = False,
     dots: Mapping[str, Sequence[Curve]] | None = None,
 ) -> None:
-    """Draw a panel a quantity, as PNG or SVG.
+    """Draw one panel per quantity, as PNG or SVG.
 
     Args:
         panels: quantity -> its curves; those of one `source` have one colour and one style in all panels.
@@ -30,7 +30,7 @@ def plot_schedules(
         form: "png" or "svg".
         axis: what x counts.
         log: a logarithmic vertical axis.
-        dots: quantity -> points beside the curves, such as the rates that a run has logged.
+        dots: quantity -> points near the curves, such as the rates that a run has logged.
     """
     matplotlib_settings.load()
     import matplotlib

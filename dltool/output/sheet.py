@@ -34,7 +34,7 @@ Rows = Sequence[Sequence[Tile | None]]
 
 
 def in_rows(tiles: Sequence[Tile], size: int = 72) -> list[list[Tile]]:
-    """Tiles in rows that are about as many as their length and no wider than a page."""
+    """Return tiles in about as many rows as columns, no wider than a page."""
     width = max((_cell(tile, size)[0] for tile in tiles), default=1) + GAP
     columns = max(1, min(int(np.ceil(np.sqrt(len(tiles) * 1.6))), WIDE // width))
     return [list(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
@@ -49,10 +49,10 @@ def sheet(
     column_labels: Sequence[str] = (),
     size: int = 72,
 ) -> np.ndarray:
-    """Tiles in a grid, uint8 (rows, columns, 3).
+    """Draw tiles in a grid, uint8 (rows, columns, 3).
 
     Args:
-        rows: of tiles, None where there is none.
+        rows: of tiles, None for an empty place.
         notes: lines below the title.
         row_labels, column_labels: left of the rows and above the columns; lines of text.
         size: pixels that a tile's longer side is enlarged to, by the nearest whole factor; larger ones stay.
@@ -94,7 +94,7 @@ def sheet(
 
 
 def of_one_size(sheets: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Sheets as frames of a film: white is added on the right and below."""
+    """Return sheets as frames of a film, with white added on the right and below."""
     rows, columns = (max(one.shape[axis] for one in sheets) for axis in (0, 1))
     ends = [((0, rows - one.shape[0]), (0, columns - one.shape[1]), (0, 0)) for one in sheets]
     return [np.pad(one, end, constant_values=255) for one, end in zip(sheets, ends, strict=True)]
@@ -109,7 +109,7 @@ def stacked(sheets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Every pixel as a square; a side of 1 at least 6 high, so that single rows are seen."""
+    """Return every pixel as a square. A side of 1 becomes at least 6 high, so that single rows are visible."""
     factor = max(1, round(size / max(pixels.shape[:2])))
     high = max(factor, 6) if pixels.shape[0] == 1 else factor
     return pixels.repeat(high, axis=0).repeat(factor, axis=1)
@@ -130,7 +130,7 @@ def _paste(canvas: Any, draw: Any, tile: Tile, cell: tuple[int, int, int, int], 
 
 
 def _cell(tile: Tile, size: int) -> tuple[int, int]:
-    """Columns and rows that a tile takes, its label's width among them."""
+    """Return the columns and rows that a tile takes, including its label's width."""
     rows, columns = enlarged(tile.pixels, size).shape[:2]
     return max(columns + 2, _width(tile.label, _font(TEXT))), rows + 2
 

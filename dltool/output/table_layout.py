@@ -37,7 +37,7 @@ class Column:
 
     @property
     def is_sentence(self) -> bool:
-        """Whether cells may fold: a longer text of several words."""
+        """Return whether cells may fold: a longer text of several words."""
         return not self.is_number and any(
             len(cell) > LONG and " " in cell and re.search(r"[^\W\d_]{2}", cell) for cell in self.cells
         )
@@ -93,7 +93,7 @@ def _titled(title: str, width: int | None, colors: bool) -> str:
 
 
 def _without_constants(title: str, columns: Sequence[Column]) -> tuple[str, list[Column]]:
-    """The columns whose texts differ from row to row; what the others say goes into the title."""
+    """Return the columns whose texts differ between rows; move the other texts into the title."""
     same = [column for column in columns if not column.is_number and len(set(column.cells)) == 1 and column.cells[0]]
     kept = [column for column in columns if column not in same]
     if not same or not kept:
@@ -102,7 +102,7 @@ def _without_constants(title: str, columns: Sequence[Column]) -> tuple[str, list
 
 
 def _turned(columns: Sequence[Column]) -> list[Column]:
-    """A row for each column but the first, whose cells become headers."""
+    """Return one row for each column except the first, whose cells become headers."""
     first, *others = columns
     labels = Column(first.name, tuple(column.name for column in others), False)
     if len(first.cells) == 1:
@@ -123,7 +123,10 @@ def _is_text(columns: Sequence[Column], row: int) -> bool:
 
 
 def _parts(columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """The columns in several tables, each with those on the left that say what a row is; none where these fill it."""
+    """Return the columns in several tables, each with those on the left that identify a row.
+
+    Return an empty list if these fill it.
+    """
     count = next((n for n in range(1, MOST_LEADING + 1) if _tell_apart(columns[:n])), MOST_LEADING)
     leading, others = list(columns[:count]), columns[count:]
     if any(_needed([*leading, column], folded=True) > width for column in others):
@@ -195,14 +198,14 @@ def _folded(text: str, size: int) -> list[str]:
 
 
 def _share(column: Column, sentences: Sequence[Column], room: int) -> int:
-    """Characters for a sentence: what it needs at least, and of what is left a part by how long it is."""
+    """Return the characters for a sentence: its minimum, and a share of the rest by its length."""
     spare = room - sum(one.narrowest + FRAME for one in sentences)
     wanted = sum(one.width - one.narrowest for one in sentences) or 1
     return min(column.width, column.narrowest + spare * (column.width - column.narrowest) // wanted)
 
 
 def _list(columns: Sequence[Column], width: int) -> str:
-    """A line for each cell, a blank line between rows."""
+    """Return one line for each cell, a blank line between rows."""
     names = max(length(column.name) for column in columns)
     blocks = []
     for row in zip(*(column.cells for column in columns), strict=True):

@@ -39,7 +39,10 @@ class Rows:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rows:
-        """Rows of name -> value; columns in the order in which they first appear, None where a row has no value."""
+        """Return rows of name -> value.
+
+        Columns are in the order in which they first appear, None where a row has no value.
+        """
         names = dict.fromkeys(name for row in rows for name in row)
         return cls({name: [row.get(name) for row in rows] for name in names})
 
@@ -47,7 +50,7 @@ class Rows:
         return zip(*self.columns.values(), strict=True)
 
     def to_csv(self) -> str:
-        """As `DataFrame.to_csv` writes it: what is missing is empty."""
+        """Return CSV as `DataFrame.to_csv` writes it: missing values are empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
@@ -58,7 +61,7 @@ class Rows:
 def render(
     report: Mapping[str, pd.DataFrame | Rows], form: str, csv_section: str | None = None, stream: TextIO | None = None
 ) -> str:
-    """A report as text.
+    """Return a report as text.
 
     Args:
         report: title -> frame, in order.
@@ -96,7 +99,7 @@ def width_of(stream: TextIO | None = None) -> int | None:
 
 
 def _table(title: str, frame: pd.DataFrame | Rows, stream: Any) -> str:
-    """One table, as wide as it needs where there is no terminal; on one, as its width allows."""
+    """Return one table, as wide as needed without a terminal, otherwise as its width allows."""
     columns = [
         replace(
             column,
@@ -109,7 +112,7 @@ def _table(title: str, frame: pd.DataFrame | Rows, stream: Any) -> str:
 
 
 def drawable(frame: pd.DataFrame | Rows) -> list[Column]:
-    """Return a frame's columns as they are drawn."""
+    """Return a frame's columns, ready to be drawn."""
     found = []
     for name, values in _columns(frame):
         numeric = all(isinstance(_plain(value), int | float | None) for value in values)
@@ -162,7 +165,7 @@ def _cell(value: Any) -> str:
 
 
 def _columns(frame: pd.DataFrame | Rows) -> list[tuple[str, list[Any]]]:
-    """Names, of which a frame may have two alike, and values."""
+    """Return names, of which a frame may have two alike, and values."""
     if isinstance(frame, Rows):
         return list(frame.columns.items())
     return [(str(name), list(frame.iloc[:, index])) for index, name in enumerate(frame.columns)]

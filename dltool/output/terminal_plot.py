@@ -32,7 +32,7 @@ class Curve:
 
 
 def sources(curves: Sequence[Curve]) -> list[int]:
-    """The number of each curve's source."""
+    """Return the number of each curve's source."""
     return [place if curve.source is None else curve.source for place, curve in enumerate(curves)]
 
 
@@ -77,7 +77,7 @@ def plot(
 
 
 def mark(number: int) -> str:
-    """The mark of a curve among several."""
+    """Return the mark of a curve among several."""
     return MARKS[number] if number < len(MARKS) else chr(ord("a") + (number - len(MARKS)) % 26)
 
 
@@ -87,7 +87,7 @@ def _kept(curve: Curve, log: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ranges(x: np.ndarray, y: np.ndarray, across: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and highest value that the curve has within half a column of each place."""
+    """Return the lowest and highest value of the curve within half a column of each place."""
     middle = np.interp(across, x, y)
     lows, highs = middle.copy(), middle.copy()
     index = np.clip(np.searchsorted(across, x - gap / 2, side="left"), 0, max(len(across) - 1, 0))

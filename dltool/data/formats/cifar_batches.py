@@ -36,7 +36,7 @@ class Layout:
 
 
 def find(folder: Path, layout: Layout) -> Path | None:
-    """The folder or archive of batches at, or directly in, `folder`; None where there is none."""
+    """Return the folder or archive of batches at, or directly in, `folder`; None if missing."""
     for suffix in ("", ".bin"):
         names = [name + suffix for part in layout.batches.values() for name in part]
         places = [folder, *(folder / f"{layout.stem}{end}" for end in ("-batches-py", "-batches-bin"))]
@@ -52,12 +52,12 @@ def find(folder: Path, layout: Layout) -> Path | None:
 
 
 def complete(place: Path, layout: Layout) -> bool:
-    """Whether the folder `place` holds every pickled batch."""
+    """Return whether the folder `place` holds every pickled batch."""
     return all((place / name).is_file() for part in layout.batches.values() for name in part)
 
 
 def read(place: Path, layout: Layout, part: str, label_key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (n, 32, 32, 3) and labels int64 (n,) of a part, in stored order.
+    """Return images uint8 (n, 32, 32, 3) and labels int64 (n,) of a part, in stored order.
 
     Raises:
         FileNotFoundError: if a batch is missing.

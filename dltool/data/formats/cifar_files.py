@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 share: 32 x 32 colour images as batches or class folders."""
+"""The common base of CIFAR-10 and CIFAR-100: 32 x 32 colour images as batches or class folders."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class CifarLike(Dataset):
         return "file", [name for _, name, _ in cifar_folders.listing(self._folder(part), self._folder_names)]
 
     def label_of_folder(self, label: int) -> int:
-        """The class that the folder number `label` of `folder_classes` belongs to."""
+        """Return the class of the folder number `label` of `folder_classes`."""
         return label
 
     @cached_property

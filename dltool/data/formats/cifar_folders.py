@@ -16,7 +16,7 @@ _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
 def find(folder: Path, part: str) -> Path | None:
-    """The folder `part` in `folder`, or the archive of that name; None where there is neither."""
+    """Return the folder `part` in `folder`, or the archive of that name, or None."""
     names = [part, *(part + end for end in members.ARCHIVES)]
     return next((folder / name for name in names if (folder / name).exists()), None)
 
@@ -34,7 +34,7 @@ def class_order(folder: Path, known: list[str]) -> list[str]:
 
 
 def listing(place: Path, class_names: list[str]) -> list[tuple[int, str, Callable[[], bytes]]]:
-    """(label, name, reader) of each image at `place`, by label, then name; nothing is decoded."""
+    """Return (label, name, reader) of each image at `place`, by label, then name; decode nothing."""
     labels = {name: label for label, name in enumerate(class_names)}
     found = []
     for name, reader in members.files(place).items():
@@ -49,7 +49,7 @@ def listing(place: Path, class_names: list[str]) -> list[tuple[int, str, Callabl
 
 
 def decode(place: Path, images: list[tuple[int, str, Callable[[], bytes]]]) -> np.ndarray:
-    """The images, uint8 (n, 32, 32, 3).
+    """Return the images, uint8 (n, 32, 32, 3).
 
     One thread: Pillow holds the interpreter's lock for most of so small an image; two were measured slower.
     """

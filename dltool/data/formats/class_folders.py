@@ -35,10 +35,10 @@ class Listing:
 
 
 def scan(root: Path, classes: list[str] | None, some_missing: bool = False) -> tuple[list[str], dict[str, Listing]]:
-    """Class names in label order, and each part of <root>/[<any>/..][train|val|test/]<class>/**.
+    """Return class names in label order, and each part of <root>/[<any>/..][train|val|test/]<class>/**.
 
-    Names of parts are read in any case. A folder of such a name is a part if it holds folders; if it holds images and
-    stands beside folders of other names, it is a class.
+    Names of parts are read in any case. A folder with such a name is a part if it holds folders. If it holds images and
+    its siblings have other names, it is a class.
 
     Args:
         root: folder.
@@ -101,7 +101,7 @@ def _holds_folders(folder: Path) -> bool:
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    """Sub-folders by name; an image beside them would be left out silently, so it is an error."""
+    """Return sub-folders by name, or raise if images lie next to them, which would be ignored."""
     found = {}
     for entry in os.scandir(folder):
         if is_junk(entry.name):

@@ -28,8 +28,9 @@ def cache_folder() -> Path:
 
 
 def extracted(archive: Path) -> Path:
-    """The folder with the files of `archive` (.zip, .tar, .tar.gz, .tgz), extracted unless that was done
-    before.
+    """Return the folder with the files of `archive`, extracted at the first call.
+
+    Archives are .zip, .tar, .tar.gz or .tgz.
 
     The folder is keyed by the archive's path, size and time of change, and appears whole or not at all.
 

@@ -23,7 +23,10 @@ _REMEDY = "fetch the file again"
 
 
 def find(folder: Path, split: str, kind: str) -> Path | None:
-    """The IDX file of `split` ("train", "t10k") and `kind` ("images-idx3", "labels-idx1"), or None."""
+    """Return the IDX file of a split and kind, or None.
+
+    Splits are "train" and "t10k", kinds "images-idx3" and "labels-idx1".
+    """
     for stem in (f"{split}-{kind}-ubyte", f"{split}-{kind.replace('-', '.')}-ubyte"):
         for suffix in ("", ".gz"):
             if (folder / (stem + suffix)).is_file():
@@ -32,7 +35,7 @@ def find(folder: Path, split: str, kind: str) -> Path | None:
 
 
 def shape(path: Path, dimensions: int) -> tuple[int, ...]:
-    """The shape of the array in an IDX file, from its header only."""
+    """Return the shape of the array in an IDX file, from its header only."""
     with _open(path) as file:
         found = _header(path, file, dimensions)
     expected = 4 + 4 * dimensions + math.prod(found)
@@ -42,7 +45,7 @@ def shape(path: Path, dimensions: int) -> tuple[int, ...]:
 
 
 def read(path: Path, dimensions: int) -> np.ndarray:
-    """The uint8 array in an IDX file."""
+    """Return the uint8 array in an IDX file."""
     with _open(path) as file:
         found = _header(path, file, dimensions)
         with undamaged(path):

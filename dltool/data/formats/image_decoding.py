@@ -37,12 +37,12 @@ def decode(
 ) -> tf.Tensor:
     """Return pixels uint8 (rows, columns, channels) of an encoded image (first frame of an animation).
 
-    Resizing is that of keras.utils.image_dataset_from_directory, rounded to uint8; an image that has the size
-    is left as it is. With `crop`, the middle of the image in the target's aspect ratio is resized.
+    Resizing is that of keras.utils.image_dataset_from_directory, rounded to uint8; an image that has the size stays
+    unchanged. With `crop`, the middle of the image in the target's aspect ratio is resized.
 
     Args:
-        is_rare: bool (): whether it is an image that TensorFlow does not decode as Pillow does, which then does it, one
-            at a time. None: none is.
+        is_rare: bool (): whether TensorFlow decodes this image differently from Pillow; Pillow then decodes it, one
+            image at a time. None means no image is rare.
     """
     import tensorflow as tf
 
@@ -77,7 +77,7 @@ def pillow_pixels(data: Any, color_mode: str) -> np.ndarray:
 
 
 def _convert(image: tf.Tensor, color_mode: str) -> tf.Tensor:
-    """1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels to those of `color_mode`; alpha is cut off."""
+    """Convert 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels to those of `color_mode`. Alpha is cut off."""
     import tensorflow as tf
 
     channels = tf.shape(image)[2]
@@ -99,7 +99,7 @@ def _convert(image: tf.Tensor, color_mode: str) -> tf.Tensor:
 
 
 def _luma(color: tf.Tensor) -> tf.Tensor:
-    """Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), in Pillow's fixed-point arithmetic."""
+    """Return Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), in Pillow's fixed-point arithmetic."""
     import tensorflow as tf
 
     weights = tf.constant([19595, 38470, 7471], tf.int32)  # the factors times 2^16
@@ -108,7 +108,7 @@ def _luma(color: tf.Tensor) -> tf.Tensor:
 
 
 def _crop(image: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
-    """The largest centred window of the target's aspect ratio, as Keras cuts it."""
+    """Return the largest centred window of the target's aspect ratio, as Keras cuts it."""
     import tensorflow as tf
 
     rows, columns = image_size

@@ -31,7 +31,7 @@ class Coding(NamedTuple):
 
 
 def coding(path: str) -> Coding | None:
-    """Return how an image file is coded, None if it is none of `FORMATS`."""
+    """Return the coding of an image file, None if it has none of `FORMATS`."""
     with open(path, "rb", opener=_without_waiting) as file:
         head = file.read(12)
         found = _kind(head)

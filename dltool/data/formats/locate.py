@@ -18,13 +18,13 @@ TIMEOUT = 30.0  # seconds without a byte before a download counts as failed
 
 
 def data_folders(*names: str) -> list[Path]:
-    """$DLTOOL_DATA/<name> for each name; none where DLTOOL_DATA is not set."""
+    """Return $DLTOOL_DATA/<name> for each name; an empty list if DLTOOL_DATA is unset."""
     root = os.environ.get("DLTOOL_DATA")
     return [Path(root).expanduser() / name for name in names] if root else []
 
 
 def placed(path: str | os.PathLike) -> Path:
-    """A path as it is given if it exists; else, where it is relative, below $DLTOOL_DATA if it exists there.
+    """Return a path unchanged if it exists, otherwise the same relative path below $DLTOOL_DATA if that exists.
 
     A part in braces, as in train.{language}.gz, stands for any text.
     """
@@ -60,12 +60,12 @@ def keras_cache() -> Path:
 
 
 def download(owner: str, module: str, looked: list[Path]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """(x_train, y_train), (x_test, y_test) from keras.datasets.<module>.load_data(), which downloads.
+    """Return (x_train, y_train), (x_test, y_test) from keras.datasets.<module>.load_data(), which downloads.
 
-    Nothing is written to stdout; one line on stderr tells that a download has begun.
+    Nothing is written to stdout; one line on stderr announces the download.
 
     Raises:
-        FileNotFoundError: if the download fails; its one line says where was looked and what to do.
+        FileNotFoundError: if the download fails; its one line names the places searched and the remedy.
     """
     messages.say(f"{owner}: no local files, downloading into {keras_cache()}")
     timeout = socket.getdefaulttimeout()

@@ -18,7 +18,7 @@ _JUNK = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
 
 def files(path: Path) -> dict[str, Callable[[], bytes]]:
-    """Name -> reader of each regular file in a folder or archive, without junk, sorted by name.
+    """Return a reader of each regular file in a folder or archive, by name, sorted, without junk.
 
     A tar archive is unpacked into memory, which lives as long as the readers do.
 
@@ -54,7 +54,7 @@ def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a path within a dataset is what file managers leave behind: hidden, or of a known name."""
+    """Return whether a path within a dataset is a leftover of file managers: hidden, or of a known name."""
     if "/." not in name and name[:1] != "." and not any(junk in name for junk in _JUNK):
         return False  # the usual case of an archive of 50,000 images
     parts = [part for part in PurePosixPath(name).parts if part != ".."]  # which must be seen, and refused
@@ -75,7 +75,7 @@ class WholeTarInfo(tarfile.TarInfo):
 
 
 def _tar_index(raw: bytes, check_sums: bool) -> list[tuple[str, int, int]]:
-    """(name, offset, size) of the regular files in a tar archive.
+    """Return (name, offset, size) of the regular files in a tar archive.
 
     Archives of plain headers only are walked here, 10 times as fast as `tarfile` does.
     """

@@ -1,4 +1,4 @@
-"""What MNIST and its drop-in replacements share: 28 x 28 grey images in IDX files or a Keras .npz."""
+"""The common base of MNIST and its drop-in replacements: 28 x 28 grey images in IDX files or a Keras .npz."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class MnistLike(Dataset):
         return parts
 
     def _size(self, source: Path, part: str) -> int:
-        """Examples in a part, from the headers of its images and labels."""
+        """Return the number of examples in a part, from the headers of its images and labels."""
         if source.suffix == ".npz":
             headers = npy_headers.headers(source)
             for key in (f"x_{part}", f"y_{part}"):
@@ -134,7 +134,10 @@ class MnistLike(Dataset):
 
 
 def _data_in(place: Path) -> Path | None:
-    """`place` if it is an .npz file or a folder with any of the IDX files; mnist.npz within it; else None."""
+    """Return the place of the data in or at `place`, or None.
+
+    It is an .npz file, or a folder with any of the IDX files.
+    """
     if place.is_file():
         return place if place.suffix == ".npz" else None
     if any(idx.find(place, name, kind) for name, kind in IDX_FILES):
@@ -143,5 +146,5 @@ def _data_in(place: Path) -> Path | None:
 
 
 def _complete(place: Path) -> bool:
-    """Whether a download into `place` was finished: it may have been interrupted between files."""
+    """Return whether a download into `place` was finished: it may have been interrupted between files."""
     return place.is_file() or all(idx.find(place, name, kind) for name, kind in IDX_FILES)

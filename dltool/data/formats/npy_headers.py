@@ -19,7 +19,7 @@ _DEFLATE = 1032  # bytes that one compressed byte can stand for at most
 
 
 def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """(shape, dtype) of each array of an .npz file, from the .npy headers inside the zip.
+    """Return (shape, dtype) of each array of an .npz file, from the .npy headers inside the zip.
 
     Raises:
         ValueError: the file is damaged; a header that promises more than the file can hold counts as damage.
@@ -33,7 +33,7 @@ def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
 
 
 def array(path: Path, key: str) -> np.ndarray:
-    """One array of an .npz file; never unpickles, and checks the sum of its bytes.
+    """Return one array of an .npz file; never unpickle, and check the sum of its bytes.
 
     Raises:
         ValueError: it is missing or damaged.
@@ -43,7 +43,7 @@ def array(path: Path, key: str) -> np.ndarray:
 
 
 def arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file by name, as `array` reads them, by default all.
+    """Return arrays of an .npz file by name, as `array` reads them, by default all.
 
     Raises: whatever NumPy and `zipfile` raise on a damaged file.
     """
@@ -53,7 +53,7 @@ def arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarra
 
 
 def single(path: Path) -> np.ndarray:
-    """The array of an .npy file; never unpickles.
+    """Return the array of an .npy file; never unpickle.
 
     Raises: whatever NumPy raises on a damaged file.
     """
@@ -82,7 +82,7 @@ def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tup
 
 
 def _check_room(shape: tuple[int, ...], dtype: np.dtype, room: int) -> None:
-    """Raise if a header promises more bytes than there can be, before memory is asked for."""
+    """Raise if a header promises more bytes than fit, before memory is allocated."""
     if min(shape, default=0) < 0 or (not dtype.hasobject and math.prod(shape) * dtype.itemsize > room):
         raise ValueError(f"its header promises an array {shape} of {dtype}, which it does not hold")
 

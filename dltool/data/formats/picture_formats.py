@@ -11,10 +11,10 @@ FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "MPO", "IC
 
 
 def opened(file: Any) -> Any:
-    """Return Pillow's image of a path or a stream, whatever its name ends in.
+    """Return Pillow's image of a path or a stream, whatever its suffix.
 
     Raises:
-        PIL.UnidentifiedImageError: it is of no such format.
+        PIL.UnidentifiedImageError: it has none of the known formats.
     """
     from PIL import Image
 

@@ -39,7 +39,10 @@ class Column:
 
 
 def numbers(table: Table, name: str) -> np.ndarray | None:
-    """int64, or float64 with NaN where missing, (rows,); None where a value is no number (or is a bool)."""
+    """Return int64, or float64 with NaN for missing values, (rows,).
+
+    Return None if a value is no number (or is a bool).
+    """
     import pandas as pd
 
     column = table.frame[name]
@@ -59,7 +62,7 @@ def numbers(table: Table, name: str) -> np.ndarray | None:
 
 
 def _with_points(table: Table, name: str) -> Any:
-    """A column of text with "." before decimals; what then is no number in the table's own format stays none."""
+    """Return a column of text with "." before decimals; leave text that is no number unchanged."""
     column = table.frame[name]
     if table.format.decimal == "." or table.lines is None:
         return column
@@ -67,7 +70,7 @@ def _with_points(table: Table, name: str) -> Any:
 
 
 def distinct_texts(table: Table, name: str) -> tuple[np.ndarray, list[str]]:
-    """Which of the distinct values each row has, int (rows,), -1 where missing; and those as text."""
+    """Return the index of each row's distinct value, int (rows,), -1 where missing, and these values as text."""
     import pandas as pd
 
     codes, values = pd.factorize(table.frame[name].astype(object))
@@ -81,7 +84,7 @@ def distinct_texts(table: Table, name: str) -> tuple[np.ndarray, list[str]]:
 
 
 def are_codes(table: Table, name: str) -> bool:
-    """Whether numbers in a column are names: with leading zeros (00501), or whole ones beyond 64 bits."""
+    """Return whether numbers in a column are names: with leading zeros (00501), or beyond 64 bits."""
     texts = (text.strip() for text in distinct_texts(table, name)[1])
     return any(
         CODE.fullmatch(text) or (_WHOLE.fullmatch(text) and not _INT64.min <= int(text) <= _INT64.max) for text in texts
@@ -89,7 +92,7 @@ def are_codes(table: Table, name: str) -> bool:
 
 
 def kind_of(table: Table, name: str, listed: str | None) -> str:
-    """The kind of an input column: as `listed`, else numeric if it holds only numbers."""
+    """Return the kind of an input column: as `listed`, otherwise numeric if all cells are numbers."""
     if table.frame[name].isna().all():
         words = ", ".join(map(repr, table.blanked.get(name, ())))
         kept = f", or keep {words} by 'missing: []'" if words else ""
@@ -104,14 +107,14 @@ def kind_of(table: Table, name: str, listed: str | None) -> str:
 
 
 def _fits(parsed: np.ndarray | None) -> bool:
-    """Whether whole numbers are within 64 bits."""
+    """Return whether whole numbers are within 64 bits."""
     if parsed is None or parsed.dtype.kind == "i":
         return parsed is not None
     return bool(np.all(np.isnan(parsed) | (np.abs(parsed) < 2.0**63)))
 
 
 def whole_number(text: str, decimal: str = ".") -> int | None:
-    """The whole number of 64 bits that a text writes, exactly, else None; 3.0 and 3e0 are 3."""
+    """Return the whole number of 64 bits that a text writes exactly, or None; 3.0 and 3e0 are 3."""
     text = text.strip()
     if not (match := _WHOLE.fullmatch(text)):
         text = text.replace(",", ".") if decimal == "," else text
@@ -130,7 +133,7 @@ def whole_number(text: str, decimal: str = ".") -> int | None:
 
 
 def column(table: Table, name: str, kind: str, filler: Any | None, known: Collection[Any] | None = None) -> Column:
-    """An input column as the model takes it, gaps filled.
+    """Return an input column as the model takes it, gaps filled.
 
     Args:
         filler: what replaces missing values; None: they are an error.
@@ -158,7 +161,7 @@ def column(table: Table, name: str, kind: str, filler: Any | None, known: Collec
 
 
 def _words(table: Table, name: str) -> str:
-    """The words of a column that count as missing, in brackets."""
+    """Return the words of a column that count as missing, in brackets."""
     words = table.blanked.get(name, ())
     return f" ({', '.join(map(repr, words))})" if words else ""
 
@@ -202,7 +205,7 @@ def _by_number(seen: Iterable[str], decimal: str) -> dict[int, str]:
 
 
 def _string(text: str, seen: set[str] | None, by_number: dict[int, str], decimal: str) -> str:
-    """A category as training wrote it: "1.0" and "1" are the same where only one of them was seen."""
+    """Return a category in training's spelling: "1.0" and "1" are equal if training saw one of them."""
     if seen is None or text in seen or CODE.fullmatch(text.strip()):
         return text
     number = whole_number(text, decimal)
@@ -211,7 +214,7 @@ def _string(text: str, seen: set[str] | None, by_number: dict[int, str], decimal
 
 
 def _finite(table: Table, name: str, values: np.ndarray) -> np.ndarray:
-    """Numbers as float32; an error where one is too large for it, or infinite."""
+    """Return numbers as float32; raise if one is infinite or too large for it."""
     with np.errstate(over="ignore"):
         values = values.astype(np.float32)
     if not np.isfinite(values).all():
@@ -220,7 +223,7 @@ def _finite(table: Table, name: str, values: np.ndarray) -> np.ndarray:
 
 
 def statistic(table: Table, name: str, kind: str, word: str) -> Any:
-    """The value that `word` ("mean", "median", "most_frequent") fills in, from the values in `table`."""
+    """Return the value that `word` ("mean", "median", "most_frequent") fills in, from the values in `table`."""
     found, missing, *_ = _numeric(table, name) if kind == NUMERIC else _categories(table, name, kind, None)
     found = found[~missing]
     if word == "most_frequent":
@@ -234,7 +237,7 @@ def statistic(table: Table, name: str, kind: str, word: str) -> Any:
 
 
 def check_filler(name: str, kind: str, value: Any) -> Any:
-    """A value of 'fill' if it suits the kind of its column."""
+    """Return a value of 'fill' if it suits the kind of its column."""
     suits = {
         NUMERIC: isinstance(value, abstract.Real) and not isinstance(value, bool) and math.isfinite(value),
         INTEGER: isinstance(value, abstract.Integral) and not isinstance(value, bool),
@@ -266,7 +269,7 @@ def _listed(words: list[str]) -> str:
 
 
 def class_labels(table: Table, name: str, classes: Iterable[str]) -> np.ndarray:
-    """The index of each target among class texts, int32 (rows,), -1 where it is none of them; 1.0 is the class 1."""
+    """Return the index of each target among class texts, int32 (rows,), -1 if absent; 1.0 is the class 1."""
     index = {text: label for label, text in enumerate(classes)}
     codes, distinct = distinct_texts(table, name)
     labels = [_label(text, index, table.format.decimal) for text in distinct]
@@ -285,7 +288,7 @@ def _label(text: str, index: dict[str, int], decimal: str) -> int:
 
 
 def class_text(value: Any) -> str:
-    """The text of one class: 3.0 and 3 are the same."""
+    """Return the text of one class: 3.0 and 3 are the same."""
     whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if whole else value)
 

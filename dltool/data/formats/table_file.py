@@ -28,12 +28,12 @@ MISSING = ("NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "No
 
 @dataclass(frozen=True)
 class Format:
-    """How the cells of a CSV file are written.
+    """The format of a CSV file's cells.
 
     Args:
-        separator: one character between cells; None: a tab in .tsv files, else a comma.
+        separator: one character between cells; None: a tab in .tsv files, otherwise a comma.
         decimal: the character before the decimals of a number, "." or ",".
-        missing: cells that count as missing, beside empty ones; None: `MISSING` (of Parquet: none).
+        missing: cells that count as missing, in addition to empty ones; None: `MISSING` (for Parquet: only empty ones).
     """
 
     separator: str | None = None
@@ -41,7 +41,7 @@ class Format:
     missing: Collection[str | float] | None = None
 
     def separator_of(self, path: Path) -> str:
-        """The separator of a file of this name."""
+        """Return the separator of a file with this name."""
         if self.separator is not None:
             return self.separator
         return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
@@ -68,14 +68,14 @@ class Table:
     blanked: dict[str, list[str]] = field(default_factory=dict)
 
     def where(self, row: int) -> str:
-        """The place of a row (from 0) in words."""
+        """Return the place of a row (from 0) in words."""
         return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
 
 
 def read(path: Path, form: Format) -> Table:
-    """Read the file whole; CSV cells stay text, so that the same text means the same in every file.
+    """Read the file whole; CSV cells stay text, so that equal text means the same in every file.
 
-    A first column without a name that tells the rows apart, such as pandas writes of a table's index, is left out.
+    A first column without a name that numbers the rows, such as pandas writes for a table's index, is left out.
 
     Raises:
         ValueError: if the file is empty, has no rows, repeated column names, ragged rows or is not UTF-8.
@@ -139,7 +139,7 @@ def _blank(frame: pd.DataFrame, words: Collection[str | float]) -> dict[str, lis
 
 
 def _walk(path: Path, separator: str) -> tuple[list[str], np.ndarray]:
-    """The header, and the line that each row ends on; every row must have as many cells as the header."""
+    """Return the header and each row's last line. Raise if a row has another number of cells than the header."""
     header, lines = None, []
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with undamaged(path), _cells_of_any_length(), opener(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -178,7 +178,7 @@ def _cells_of_any_length() -> Iterator[None]:
 
 
 def other_separator(table: Table) -> str:
-    """A hint where a table has one column only, whose name holds what may be the separator; else nothing."""
+    """Return a hint if the name of a table's only column holds another separator, or ""."""
     names = [str(name) for name in table.frame.columns]
     if table.lines is None or len(names) > 1:
         return ""

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"\s*[+-]?\d+\s*")
 
 
 def hints(table: Table, kinds: dict[str, str], listed: dict[str, str], target: str, classes: bool) -> list[str]:
-    """What a user should know of columns, a line each.
+    """Return what a user should know of columns, one line each.
 
     Args:
         kinds: of the input columns.
@@ -42,7 +42,7 @@ def hints(table: Table, kinds: dict[str, str], listed: dict[str, str], target: s
 
 
 def _commas(table: Table, name: str) -> str | None:
-    """A hint where the categories are numbers with commas, as the decimals or the thousands of other countries."""
+    """Return a hint if the categories are numbers with commas for decimals or thousands."""
     if table.lines is None or table.format.decimal == ",":
         return None
     distinct = table_columns.distinct_texts(table, name)[1]
@@ -57,7 +57,7 @@ def _commas(table: Table, name: str) -> str | None:
 
 
 def _of_categories(table: Table, name: str) -> str | None:
-    """A hint where almost every row has a category of its own."""
+    """Return a hint if almost every row has a category of its own."""
     codes, distinct = table_columns.distinct_texts(table, name)
     present = int((codes >= 0).sum())
     if present < FEW_ROWS or len(distinct) < ALMOST_ALL * present:
@@ -72,7 +72,7 @@ def _of_categories(table: Table, name: str) -> str | None:
 
 
 def _of_numbers(table: Table, name: str) -> str | None:
-    """A hint where whole numbers name or number the rows."""
+    """Return a hint if whole numbers name or number the rows."""
     parsed = table_columns.numbers(table, name)
     if parsed is None:
         return None

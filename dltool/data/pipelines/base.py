@@ -1,4 +1,4 @@
-"""What a pipeline is: batches in a given order, and a compiled loop of steps over them."""
+"""The base of all pipelines: batches in a given order, and a compiled loop of steps over them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,28 @@ class Pipeline(ABC):
         return -(-self.size // self.batch_size)
 
     def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
-        """The order of an epoch, int64 (size,): a function of (seed, epoch) alone; stored order if seed is None."""
+        """Return the order of an epoch, int64 (size,), determined by (seed, epoch).
+
+        Without a seed it is the stored order.
+        """
         if seed is None:
             return np.arange(self.size, dtype=np.int64)
         return np.random.default_rng([seed, epoch]).permutation(self.size)
 
     @abstractmethod
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
-        """An epoch of `step` over the batches in `order`, beginning with batch `start`."""
+        """Return an epoch of `step` over the batches in `order`, beginning with batch `start`."""
 
     @abstractmethod
     def batches(self, count: int | None = None, order: np.ndarray | None = None) -> Iterator[tuple[Any, Any]]:
-        """Batches (x, y) of tensors, all or the first `count`, of the examples in `order`; by default as stored."""
+        """Yield batches (x, y) of tensors of the examples in `order`.
+
+        By default all of them come, in stored order; `count` limits them.
+        """
 
     @abstractmethod
     def inputs(self) -> Any:
-        """A tf.data.Dataset of batches of x in stored order, for `adapt`."""
+        """Return a tf.data.Dataset of batches of x in stored order, for `adapt`."""
 
 
 class Epoch(ABC):
@@ -60,7 +66,7 @@ class Epoch(ABC):
 
 
 def run_while_finite(body: Callable[[Any], Any], start: Any, stop: Any) -> tuple[Any, Any]:
-    """In a graph: body(i) for i from start to stop while it gives finite values; (next i, last value)."""
+    """Run body(i) in a graph from start to stop while its values are finite. Return (next i, last value)."""
     import tensorflow as tf
 
     return tf.while_loop(

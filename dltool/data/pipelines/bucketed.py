@@ -55,7 +55,7 @@ class Bucketed(Pipeline):
         return self._steps
 
     def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
-        """The order of an epoch, int64 (size,): a function of (seed, epoch) alone; by length if seed is None."""
+        """Return the order of an epoch, int64 (size,), determined by (seed, epoch). Without a seed it is by length."""
         targets, sources = self.pairs.target_lengths[self.indices], self.pairs.source_lengths[self.indices]
         if self.batch_tokens is not None:
             return self._by_tokens(targets, sources, None if seed is None else np.random.default_rng([seed, epoch]))
@@ -94,14 +94,14 @@ class Bucketed(Pipeline):
         return np.concatenate([*(batches[number] for number in rng.permutation(len(batches))), last])
 
     def _edges(self, order: np.ndarray) -> np.ndarray:
-        """Where the batches of an order begin, and where the last ends, int64 (batches + 1,)."""
+        """Return where the batches of an order begin, and where the last ends, int64 (batches + 1,)."""
         if self.batch_tokens is None:
             return np.append(np.arange(0, len(order), self.batch_size), len(order))
         return batch_edges(self.pairs.target_lengths[self.indices[order]] - 1, self.batch_tokens)
 
 
 class Redrawn(Bucketed):
-    """As `Bucketed`, of pairs whose tokens are drawn anew for each shuffled epoch, by (seed, epoch) alone.
+    """A `Bucketed` pipeline of pairs whose tokens are redrawn for each shuffled epoch, determined by (seed, epoch).
 
     Args:
         drawn: the pairs; in stored order, as for a model's build, they are the plain ones.
@@ -112,7 +112,7 @@ class Redrawn(Bucketed):
         super().__init__(self._plain, None, batch_size)
 
     def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
-        """The order of an epoch, whose pairs `epoch` and `batches` then have."""
+        """Draw the pairs of an epoch for `epoch` and `batches`, and return its order."""
         if seed is None:
             self.pairs = self._plain
         else:
@@ -132,7 +132,7 @@ class _GatheredEpoch(Epoch):
 
 @functools.lru_cache(maxsize=16)
 def _loop(step: Step) -> Any:
-    """The compiled loop of a step; one trace serves every pipeline."""
+    """Return the compiled loop of a step; one trace serves every pipeline."""
 
     @tf.function(reduce_retracing=True)
     def loop(tensors: Any, order: tf.Tensor, edges: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
@@ -145,7 +145,7 @@ def _loop(step: Step) -> Any:
 
 
 def gathered(tensors: tuple[tf.Tensor, ...], chosen: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """In a graph: the batch of chosen pairs."""
+    """Return the batch of chosen pairs, in a graph."""
     source_tokens, source_offsets, target_tokens, target_offsets = tensors
     source = _padded(source_tokens, source_offsets, chosen)
     target = _padded(target_tokens, target_offsets, chosen)
@@ -155,7 +155,7 @@ def gathered(tensors: tuple[tf.Tensor, ...], chosen: tf.Tensor) -> tuple[dict[st
 
 
 def _padded(tokens: tf.Tensor, offsets: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-    """Sequences of a ragged array, padded to the longest of them: (chosen, longest)."""
+    """Return sequences of a ragged array, padded to the longest of them: (chosen, longest)."""
     starts = tf.gather(offsets, chosen)
     lengths = tf.gather(offsets, chosen + 1) - starts
     places = tf.range(tf.reduce_max(lengths))  # (longest,)

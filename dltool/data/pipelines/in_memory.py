@@ -73,7 +73,7 @@ def _gather(x: Any, y: Any, chosen: tf.Tensor) -> tuple[Any, Any]:
 
 @functools.lru_cache(maxsize=16)
 def _loop(step: Step) -> Any:
-    """The compiled loop of a step; one trace serves every pipeline over arrays of the same shape."""
+    """Return the compiled loop of a step; one trace serves every pipeline over arrays of the same shape."""
 
     @tf.function(reduce_retracing=True)
     def loop(x: Any, y: Any, order: tf.Tensor, size: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
@@ -86,7 +86,7 @@ def _loop(step: Step) -> Any:
 
 
 def untuned() -> tf.data.Options:
-    """tf.data options without autotuning, whose thread can hold up the end of an epoch by many seconds."""
+    """Return tf.data options without autotuning. Its thread can delay the end of an epoch by many seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True

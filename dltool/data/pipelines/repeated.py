@@ -18,11 +18,11 @@ class Repeated:
         self._epoch: Epoch | None = None
 
     def begins(self, batch: int) -> bool:
-        """Whether a batch, counted from the beginning of training, is the first of a pass."""
+        """Return whether a batch, counted from the beginning of training, is the first of a pass."""
         return batch % self.train.steps == 0
 
     def advance(self, step: Step, batch: int, steps: int) -> tuple[int, float]:
-        """Run a step on so many batches from this one on, at most to the end of its pass.
+        """Run a step on `steps` batches from this one on, at most to the end of its pass.
 
         Returns:
             How many were done, fewer where a step gave no finite value, and the last step's value.

@@ -14,7 +14,7 @@ from dltool.data.pipelines.in_memory import untuned
 
 
 def on_device(tokens: np.ndarray) -> tf.Tensor:
-    """Tokens as a tensor that pipelines share, int32 (tokens,)."""
+    """Return tokens as a tensor that pipelines share, int32 (tokens,)."""
     return tf.constant(tokens, tf.int32)
 
 
@@ -54,7 +54,10 @@ class Windows(Pipeline):
         return self.full + (self.tail > 0)
 
     def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
-        """Where the windows of an epoch begin, int64 (size,): a function of (seed, epoch); in order if seed is None."""
+        """Return where the windows of an epoch begin, int64 (size,), determined by (seed, epoch).
+
+        Without a seed they are in order.
+        """
         starts = np.arange(self.size, dtype=np.int64) * self.length
         if seed is None or not self.training:
             return starts
@@ -90,7 +93,7 @@ class Windows(Pipeline):
 
 
 class Rows(Windows):
-    """Windows that go on where those of the batch before ended: the text as `batch_size` rows side by side.
+    """Windows that continue those of the batch before: the text as `batch_size` parallel rows.
 
     Row b of a batch continues row b of the last one, so that a recurrent layer with `stateful: true` carries its state
     through the text (truncated backpropagation through time). The rows follow each other in the text. To train, they
@@ -113,7 +116,7 @@ class Rows(Windows):
         self.size = self.batch_size * (self.full + (self.tail > 0))
 
     def order(self, seed: int | None = None, epoch: int = 0) -> np.ndarray:
-        """Where the windows begin, int64 (size,), batch after batch: a function of (seed, epoch)."""
+        """Return where the windows begin, int64 (size,), batch after batch, determined by (seed, epoch)."""
         each = self.full * self.length + self.tail
         first = 0
         if seed is not None and self.training:
@@ -154,7 +157,7 @@ def _cut(tokens: tf.Tensor, starts: tf.Tensor, length: int, rows: int | None) ->
 
 @functools.lru_cache(maxsize=16)
 def _loop(step: Step, length: int, rows: int | None) -> Any:
-    """The compiled loop of a step over windows of one length."""
+    """Return the compiled loop of a step over windows of one length."""
 
     @tf.function(reduce_retracing=True)
     def loop(tokens: tf.Tensor, starts: tf.Tensor, size: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:

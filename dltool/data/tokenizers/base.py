@@ -1,4 +1,4 @@
-"""What a tokenizer is, and where those that there are lie."""
+"""The base of all tokenizers, and the place where they are found."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> np.ndarray:
-        """Tokens of a text, int32 (tokens,)."""
+        """Return the tokens of a text, int32 (tokens,)."""
 
     @abstractmethod
     def unknown(self, text: str) -> list[str]:
-        """What of a text is not in the vocabulary, in order of appearance, each once."""
+        """Return the parts of a text outside the vocabulary, in order of appearance, each once."""
 
     @abstractmethod
     def files(self) -> dict[str, bytes]:
-        """File name -> content, from which `load` makes the tokenizer again."""
+        """Return the content of each file by name; `load` makes the tokenizer from them."""
 
     @classmethod
     @abstractmethod
     def load(cls, files: Mapping[str, bytes]) -> Tokenizer:
-        """The tokenizer of what `files` gave.
+        """Return the tokenizer that `files` described.
 
         Raises:
             ValueError, KeyError: the files are damaged.
@@ -57,15 +57,15 @@ class Tokenizer(ABC):
 
     @classmethod
     def length(cls, text: str) -> int | None:
-        """Tokens of a text, None where that depends on the vocabulary."""
+        """Return the number of tokens of a text, None if it depends on the vocabulary."""
         return None
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of tokens; what is no UTF-8 becomes U+FFFD."""
+        """Return the text of tokens; invalid UTF-8 becomes U+FFFD."""
         return b"".join(self.table[int(token)] for token in tokens).decode("utf-8", "replace")
 
     def decoder(self) -> Decoder:
-        """A decoder of tokens that come in parts."""
+        """Return a decoder of tokens that come in parts."""
         return Decoder(self)
 
 
@@ -77,16 +77,16 @@ class Decoder:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, tokens: Iterable[int], last: bool = False) -> str:
-        """The text that further tokens complete; after the `last` ones nothing waits."""
+        """Return the text that further tokens complete; after the `last` ones nothing waits."""
         return self._decoder.decode(b"".join(self._table[int(token)] for token in tokens), last)
 
 
 def kinds() -> list[str]:
-    """The names of all tokenizers: one a file of this folder."""
+    """Return the names of all tokenizers: one per file of this folder."""
     other = ("base", "sentence_pieces")
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in other)
 
 
 def find(kind: str) -> Any:
-    """The class of a tokenizer's name."""
+    """Return the class with a tokenizer's name."""
     return getattr(importlib.import_module(f"dltool.data.tokenizers.{kind}"), kind.capitalize())

@@ -30,7 +30,7 @@ class Characters(Tokenizer):
 
     @classmethod
     def fit(cls, text: str) -> Characters:
-        """The characters of a text."""
+        """Return a tokenizer of the characters of a text."""
         return cls("".join(sorted(set(text))))
 
     @classmethod

@@ -17,9 +17,9 @@ LONGEST_LINE = 1 << 20  # bytes; a longer line takes no part in fitting
 
 
 class Pieces(Tokenizer):
-    """Subword pieces learned from a text, of which every text is made: what no piece covers is spelt in bytes.
+    """Subword pieces learned from a text; characters that no piece covers are spelt in bytes.
 
-    White space stays as it is and a line's end is a piece of its own, so that pieces put together are the text again.
+    White space is kept and a line's end is a piece of its own, so that the joined pieces give the text.
 
     Args:
         model: sentencepiece's own model file.
@@ -49,7 +49,7 @@ class Pieces(Tokenizer):
             vocabulary_size: pieces, of which 256 are the bytes, one the unknown and one the line's end.
             model_type: "unigram" or "bpe".
         Raises:
-            ValueError: the text has not so many pieces, or more characters than that.
+            ValueError: the text has fewer pieces, or more characters than that.
         """
         from sentencepiece import SentencePieceTrainer
 
@@ -105,11 +105,11 @@ class Pieces(Tokenizer):
 
 
 def remedy(said: str, size: int | None, have: str, need: str) -> str:
-    """What sentencepiece says of a vocabulary that is too large or too small, in a line.
+    """Return one line for sentencepiece's complaint about a vocabulary that is too large or too small.
 
     Args:
-        size: pieces that were asked for.
-        have, need: how the line begins where they are too many, or too few.
+        size: pieces that the caller wanted.
+        have, need: how the line begins if they are too many, or too few.
     """
     limit = re.search(r"value <= (\d+)", said)
     if limit is not None:

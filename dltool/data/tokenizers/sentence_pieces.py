@@ -19,7 +19,7 @@ class Vocabulary:
     Args:
         model: sentencepiece's own model file.
     Limits: sentencepiece normalises text (its rule nmt_nfkc): white space becomes single spaces, compatibility
-        characters such as ligatures become plain ones. What no piece covers is one unknown token.
+        characters such as ligatures become plain ones. Characters that no piece covers are one unknown token.
     Reference: Kudo & Richardson, 2018, arXiv:1808.06226; bpe: Sennrich et al., 2016, arXiv:1508.07909; unigram: Kudo,
         2018, arXiv:1804.10959.
     """
@@ -36,7 +36,7 @@ class Vocabulary:
 
     @classmethod
     def learn(cls, sentences: Iterable[str], kind: str, size: int | None, languages: Sequence[str] = ()) -> Vocabulary:
-        """The vocabulary of sentences; the same ones in the same order give the same one.
+        """Learn the vocabulary of sentences; equal sentences in equal order give an equal vocabulary.
 
         Args:
             kind: "word", "char", "bpe" or "unigram".
@@ -44,7 +44,7 @@ class Vocabulary:
                 characters: all that occur.
             languages: each has a token of its own, which no sentence can hold.
         Raises:
-            ValueError: the sentences have not so many pieces, or more characters than that.
+            ValueError: the sentences have fewer pieces, or more characters than that.
         """
         from sentencepiece import SentencePieceTrainer
 
@@ -78,22 +78,25 @@ class Vocabulary:
         return int(self._processor.vocab_size())
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """The tokens of each sentence, without a beginning and an end."""
+        """Return the tokens of each sentence, without a beginning and an end."""
         return self._processor.encode(list(sentences), num_threads=1)
 
     def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
-        """The sentences of tokens; padding, beginning and end say nothing, the unknown token reads " \\u2047 "."""
+        """Return the sentences of tokens; padding, beginning and end give no text.
+
+        The unknown token reads " \u2047 ".
+        """
         return self._processor.decode([[int(token) for token in one] for one in tokens], num_threads=1)
 
     def language(self, language: str) -> int:
-        """The token of a language."""
+        """Return the token of a language."""
         token = self._processor.piece_to_id(_symbol(language))
         if token == UNKNOWN:
             raise ValueError(f"the vocabulary has no language '{language}'")
         return int(token)
 
     def words(self, sentences: Sequence[str]) -> list[list[str]]:
-        """The words of each sentence after normalisation, each with the space before it, U+2581."""
+        """Return the words of each sentence after normalisation, each with the space before it, U+2581."""
         pieces = self._processor.encode(list(sentences), out_type=str, num_threads=1)
         return [[SPACE + word for word in "".join(one).split(SPACE)[1:]] for one in pieces]
 
@@ -107,16 +110,16 @@ class Vocabulary:
         }
 
     def surfaces(self, sentence: str) -> list[str]:
-        """The pieces of a sentence, unknown ones as it writes them."""
+        """Return the pieces of a sentence, unknown ones as it writes them."""
         return self._processor.encode(sentence, out_type=str)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """Tokens as sentencepiece writes them, a space as U+2581."""
+        """Return tokens in sentencepiece's spelling, a space as U+2581."""
         return self._processor.id_to_piece([int(token) for token in tokens])
 
 
 class Vocabularies:
-    """What sentences are read and written in.
+    """The vocabularies that sentences are read and written in.
 
     Args:
         source: of the sentences to translate.
@@ -129,7 +132,9 @@ class Vocabularies:
     def encoded_sources(
         self, sentences: Sequence[str], language: str | None, max_length: int
     ) -> tuple[list[list[int]], list[int]]:
-        """Tokens as an encoder reads them: [language], the sentence's, end; and which sentences had to be cut.
+        """Return the encoder's tokens: [language], those of the sentence, end.
+
+        Return the numbers of shortened sentences too.
 
         Args:
             language: to translate into, in a model of several; None: there is one only.
@@ -142,14 +147,14 @@ class Vocabularies:
         return [[*begin, *tokens[:room], END] for tokens in encoded], cut
 
     def files(self) -> dict[str, bytes]:
-        """File name -> content, from which `load` makes the vocabularies again."""
+        """Return the content of each file by name; `load` makes the vocabularies from them."""
         if self.source is self.target:
             return {SHARED: self.source.model}
         return {SOURCE: self.source.model, TARGET: self.target.model}
 
     @classmethod
     def load(cls, files: Mapping[str, bytes]) -> Vocabularies:
-        """The vocabularies of what `files` gave.
+        """Return the vocabularies that `files` described.
 
         Raises:
             ValueError, KeyError: the files are damaged, or one is missing.

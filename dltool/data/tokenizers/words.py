@@ -37,10 +37,10 @@ class Words(Tokenizer):
 
     @classmethod
     def fit(cls, text: str, vocabulary_size: int | None = None) -> Words:
-        """The words of a text, the most frequent first, of equally frequent ones the earlier first.
+        """Learn the words of a text, the most frequent first, and the earlier of equally frequent ones.
 
         Args:
-            vocabulary_size: at most so many tokens, the unknown one included. Defaults to all.
+            vocabulary_size: maximum number of tokens, the unknown one included. Defaults to all.
         """
         counts = Counter(_parts(text)).most_common(None if vocabulary_size is None else vocabulary_size - 1)
         return cls([word for word, _ in counts])

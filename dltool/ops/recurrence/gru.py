@@ -19,7 +19,7 @@ def fused_gru(
     sequence: bool = True,
     reset_after: bool = True,
 ) -> tuple[tf.Tensor | None, tf.Tensor]:
-    """h_t = z h_t-1 + (1 - z) tanh(W_h x_t + b_h + s), with z, r = sigmoid(W x_t + U h_t-1 + b).
+    """Compute h_t = z h_t-1 + (1 - z) tanh(W_h x_t + b_h + s), with z, r = sigmoid(W x_t + U h_t-1 + b).
 
     s = r (U_h h_t-1 + b'_h) with `reset_after`, as cuDNN has it, else s = U_h (r h_t-1), as in the first paper.
 

@@ -18,38 +18,42 @@ class Cell(Protocol):
     shared: bool  # whether dL/d(recurrent sum) is dL/dx
 
     def widths(self, units: int) -> tuple[int, ...]:
-        """Columns of each of `kept`."""
+        """Return the number of columns of each of `kept`."""
 
     def step(self, x: Any, state: tuple, weights: tuple) -> tuple[tuple, tuple]:
-        """The next state, and `kept`: what the step backwards needs."""
+        """Return the next state, and `kept`, which the backward step needs."""
 
     def back(self, kept: tuple, gradient: tuple, transposed: tuple) -> tuple[Any, Any, tuple]:
-        """From dL/d(next state): dL/dx, dL/d(recurrent sum), and dL/d(state).
+        """Return dL/dx, dL/d(recurrent sum) and dL/d(state), from dL/d(next state).
 
         Args:
             transposed: the weights, each transposed once before the loop.
         """
 
     def weight_gradients(self, operands: list, inputs: Any, sums: Any) -> tuple:
-        """dL/d(weights), and of a bias though there be none, from all times at once: (time * batch, columns) each."""
+        """Return dL/d(weights), and of a bias even if absent, from all times at once.
+
+        The arguments are (time * batch, columns) each.
+        """
 
 
 def recur(
     cell: Cell, x: tf.Tensor, state: Sequence[Any], weights: Sequence[Any], mask: Any = None, sequence: bool = True
 ) -> tuple[tf.Tensor | None, tuple[tf.Tensor, ...]]:
-    """state_t = cell(x_t, state_t-1), its gradients taken by one loop back and one large product a weight.
+    """Run state_t = cell(x_t, state_t-1), with gradients from one backward loop and one large product per weight.
 
-    Differentiated as it stands, a loop adds up a weight's gradient from a small product every time step. Of a half
-    precision are the products, x, and what the large products read; the state and the gates are float32.
+    Plain differentiation of a loop adds up a weight's gradient from a small product at every time step. With half
+    precision, the products, x, and the operands of the large products are in half precision; the state and the gates
+    are float32.
 
     Args:
         x: W x_t + b of all times, (time, batch, columns), time at least 1.
         state: before the first time, (batch, units) each.
-        mask: bool (time, batch, 1); where false, the state is carried through.
+        mask: bool (time, batch, 1); if false, the state is carried through.
         sequence: whether h of all times is wanted.
     Returns:
         h of all times, (time, batch, units), or None; and the last state.
-    Limits: gradients of gradients are not to be had; a variable must be among the arguments.
+    Limits: gradients of gradients do not exist; a variable must be among the arguments.
     """
     width, dtype = len(state), x.dtype
     mask = None if mask is None else tf.convert_to_tensor(mask)
@@ -78,7 +82,10 @@ def recur(
 
 
 def product(values: tf.Tensor, weight: tf.Tensor, dtype: tf.DType | None = None) -> tf.Tensor:
-    """values @ weight, multiplied in the weight's precision and given in `dtype`, by default that of the values."""
+    """Return values @ weight, multiplied in the weight's precision.
+
+    The result has `dtype`, by default that of the values.
+    """
     return tf.cast(tf.matmul(tf.cast(values, weight.dtype), weight), dtype or values.dtype)
 
 
@@ -108,7 +115,7 @@ def column_sums(rows: tf.Tensor) -> tf.Tensor:
 def _forwards(
     cell: Cell, x: tf.Tensor, first: tuple, weights: tuple, mask: Any, sequence: bool
 ) -> tuple[list[tf.TensorArray], tuple]:
-    """What was kept at each time, then h if it is wanted; and the last state."""
+    """Return the kept values of each time, then h if wanted, and the last state."""
     time, units, dtype = tf.shape(x)[0], first[0].shape[-1], first[0].dtype
     columns = [*cell.widths(units), *([units] if sequence else [])]
 
@@ -129,7 +136,7 @@ def _forwards(
 def _backwards(
     cell: Cell, kept: list, weights: tuple, mask: Any, x: tf.Tensor, of_h: Any, of_last: tuple
 ) -> tuple[tf.Tensor, tf.Tensor, tuple]:
-    """dL/dx and dL/d(recurrent sum) of all times, (time, batch, columns), and dL/d(first state)."""
+    """Return dL/dx and dL/d(recurrent sum) of all times, (time, batch, columns), and dL/d(first state)."""
     transposed = tuple(tf.transpose(weight) for weight in weights)
 
     def body(t: tf.Tensor, gradient: tuple, arrays: list) -> tuple:
@@ -154,7 +161,7 @@ def _backwards(
 
 
 def _arrays(x: tf.Tensor, columns: list[int], dtype: tf.DType) -> list[tf.TensorArray]:
-    """To write (batch, columns) into at each time; read more than once."""
+    """Return arrays to write (batch, columns) into at each time, readable more than once."""
     time, batch = tf.shape(x)[0], x.shape[1]
     return [tf.TensorArray(dtype, size=time, element_shape=[batch, width], clear_after_read=False) for width in columns]
 

@@ -19,7 +19,7 @@ def fused_lstm(
     mask: tf.Tensor | None = None,
     sequence: bool = True,
 ) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
-    """c_t = f c_t-1 + i g, h_t = o tanh(c_t), with i, f, o = sigmoid and g = tanh of W x_t + U h_t-1 + b.
+    """Compute c_t = f c_t-1 + i g, h_t = o tanh(c_t), with i, f, o = sigmoid and g = tanh of W x_t + U h_t-1 + b.
 
     Args:
         x: (batch, time, features), time at least 1.

@@ -18,7 +18,7 @@ def fused_simple_rnn(
     mask: tf.Tensor | None = None,
     sequence: bool = True,
 ) -> tuple[tf.Tensor | None, tf.Tensor]:
-    """h_t = tanh(W x_t + U h_t-1 + b).
+    """Compute h_t = tanh(W x_t + U h_t-1 + b).
 
     Args:
         x: (batch, time, features), time at least 1.
