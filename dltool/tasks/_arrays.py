@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dltool.tasks import _figures, _outputs
 from dltool.tasks._outputs import Evaluated
-from dltool.tasks.base import Judgement, Split, Task
+from dltool.tasks.base import Asked, Judgement, Split, Task
 from dltool.training.outputs import cross_entropy
 
 if TYPE_CHECKING:
-    from typing import Any
-
     import pandas as pd
 
 
@@ -37,6 +35,13 @@ class ArrayTask(Task):
 
     def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
         return _outputs.answers(judgement.outcome)
+
+    def predict(self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked) -> pd.DataFrame:
+        import pandas as pd
+
+        members = [_outputs.unjudged(model, x, facts) for model in models]
+        evaluated = replace(members[0], outputs=_outputs.mean_outputs(members)) if len(members) > 1 else members[0]
+        return pd.DataFrame(_outputs.predictions(evaluated) if asked.every else _outputs.best(evaluated, asked.top))
 
     def _judged(self, evaluated: Evaluated) -> Judgement:
         counted = {"examples": len(evaluated.targets)}

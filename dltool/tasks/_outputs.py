@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,29 @@ def evaluate(
     return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes, mask=counted)
 
 
+def unjudged(model: Any, x: Any, facts: Mapping[str, Any]) -> Evaluated:
+    """Return a model's outputs for new examples, as `Evaluated` without targets: zeros stand in their place."""
+    columns = facts.get("features")
+    outputs = np.asarray(_forward(model)(x if columns is None else {name: x[name] for name in columns}), np.float32)
+    targets = np.zeros(len(outputs), np.int32)
+    return Evaluated(
+        "", "", targets, outputs, {}, model, facts.get("num_classes"), None, None, facts.get("class_names")
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _forward(model: Any) -> Any:
+    """Return a model's main output at inference as one compiled function."""
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def forward(x: Any) -> Any:
+        every = every_output(model, x)
+        return tf.cast(every[0] if isinstance(every, list) else every, tf.float32)
+
+    return forward
+
+
 def average(members: Sequence[Evaluated]) -> Evaluated:
     """The mean of several models' predictions (lecture slide 118): of probabilities where outputs say them.
 
@@ -168,15 +192,19 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
         classify = (other.probabilities is None, first.probabilities is None)
         if other.outputs.shape != first.outputs.shape or classify[0] != classify[1]:
             raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
-    read = cross_entropy(first.model)
-    probabilities = [member.probabilities for member in members if member.probabilities is not None]
-    if probabilities:
-        mean = np.mean(probabilities, axis=0)
-        outputs = mean if read is None else _as_outputs(mean, read)
-    else:
-        outputs = np.mean([member.outputs for member in members], axis=0)
+    outputs = mean_outputs(members)
     figures = _figures_of(first.model, first.targets, outputs, first.mask)
     return replace(first, run=AVERAGE, outputs=outputs, figures=figures)
+
+
+def mean_outputs(members: Sequence[Evaluated]) -> np.ndarray:
+    """Return outputs that stand for the mean of several models' probabilities, or else of their outputs."""
+    read = cross_entropy(members[0].model)
+    probabilities = [member.probabilities for member in members if member.probabilities is not None]
+    if len(probabilities) < len(members):
+        return np.mean([member.outputs for member in members], axis=0)
+    mean = np.mean(probabilities, axis=0)
+    return mean if read is None else _as_outputs(mean, read)
 
 
 def _figures_of(model: Any, targets: np.ndarray, outputs: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
@@ -207,21 +235,53 @@ def answers(evaluated: Evaluated) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if evaluated.is_classification and evaluated.scores is not None:
-        classes, outputs = evaluated.names, evaluated.scores
-        word = "score" if evaluated.probabilities is None else "probability"
-        count = outputs.shape[1]
-        names = [*classes[:count], *map(str, range(len(classes), count))]
-        columns: dict[str, Any] = {"target": _named(evaluated.labels(), names)}
-        columns["prediction"] = _named(evaluated.predicted(), names)
-        columns |= {f"{word}_{name}": outputs[:, i] for i, name in enumerate(names)}
+    if evaluated.is_classification:
+        targets: dict[str, Any] = {"target": _named(evaluated.labels(), _all_names(evaluated))}
     else:
-        targets = evaluated.targets.reshape(len(evaluated.targets), -1)
+        flat = evaluated.targets.reshape(len(evaluated.targets), -1)
+        targets = {_numbered("target", i, flat): flat[:, i] for i in range(flat.shape[1])}
+    word, places = evaluated.origin or ("row", range(len(evaluated.outputs)))
+    columns = {"index": np.arange(len(evaluated.outputs)), word: list(places)}
+    return pd.DataFrame(columns | targets | predictions(evaluated))
+
+
+def predictions(evaluated: Evaluated) -> dict[str, Any]:
+    """Return the columns of `answers` that need no targets: predictions, and a probability or score a class."""
+    if not evaluated.is_classification or evaluated.scores is None:
         outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
-        columns = {_numbered("target", i, targets): targets[:, i] for i in range(targets.shape[1])}
-        columns |= {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
-    word, places = evaluated.origin or ("row", range(len(outputs)))
-    return pd.DataFrame({"index": np.arange(len(outputs)), word: list(places), **columns})
+        return {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
+    names, outputs = _all_names(evaluated), evaluated.scores
+    columns: dict[str, Any] = {"prediction": _named(evaluated.predicted(), names)}
+    return columns | {f"{word_of_scores(evaluated)}_{name}": outputs[:, i] for i, name in enumerate(names)}
+
+
+def best(evaluated: Evaluated, top: int) -> dict[str, Any]:
+    """Return the likeliest classes and their probabilities or scores, as columns: prediction, probability, and of the
+    next ones prediction_2, probability_2, ...; other outputs as `predictions` gives them.
+    """
+    scores = evaluated.scores
+    if not evaluated.is_classification or scores is None:
+        return predictions(evaluated)
+    names, word = np.array(_all_names(evaluated), dtype=object), word_of_scores(evaluated)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    columns: dict[str, Any] = {}
+    for rank in range(order.shape[1]):
+        end = f"_{rank + 1}" if rank else ""
+        columns[f"prediction{end}"] = names[order[:, rank]]
+        columns[f"{word}{end}"] = np.take_along_axis(scores, order[:, rank : rank + 1], 1)[:, 0]
+    return columns
+
+
+def word_of_scores(evaluated: Evaluated) -> str:
+    """Return "probability", or "score" where the outputs of classes are no probabilities."""
+    return "score" if evaluated.probabilities is None else "probability"
+
+
+def _all_names(evaluated: Evaluated) -> list[str]:
+    """Return a name for each output of a classifier, numbers for those beyond the classes."""
+    assert evaluated.scores is not None
+    count = evaluated.scores.shape[1]
+    return [*evaluated.names[:count], *map(str, range(len(evaluated.names), count))]
 
 
 def _named(labels: Any, names: Sequence[str]) -> list[str]:

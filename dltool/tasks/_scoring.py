@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -39,3 +40,34 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
         window = tf.constant(tokens[start : start + WINDOW + 1])
         found.append(score(window[:-1], window[1:]).numpy())
     return np.concatenate(found)
+
+
+def next_token(model: Any, tokens: np.ndarray) -> np.ndarray:
+    """Return the probability of each token to come after some, float32 (vocabulary,).
+
+    Args:
+        model: as in `nats`.
+        tokens: int (tokens,), at least one.
+    Raises:
+        ValueError: the model can't read a text in parts.
+    """
+    reader, last = _reader(model)
+    state.reset(reader)
+    tokens = np.asarray(tokens, np.int32)
+    for start in range(0, len(tokens), WINDOW):
+        probabilities = last(tf.constant(tokens[start : start + WINDOW]))
+    return np.asarray(probabilities)
+
+
+@functools.lru_cache(maxsize=8)
+def _reader(model: Any) -> tuple[Any, Any]:
+    """Return a model's twin that carries its state, and its probabilities after the last of some tokens."""
+    reader = carrying(model, rows=1)
+    check(model, reader, rows=1)
+    fused_recurrence.fuse(reader)
+
+    @tf.function(reduce_retracing=True)
+    def last(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.cast(reader(x[tf.newaxis], training=False)[0, -1], tf.float32))
+
+    return reader, last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,25 @@ class Judgement:
     task: Task
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     outcome: Any = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of new examples.
+
+    Args:
+        top: how many answers an example, the likeliest first.
+        every: a probability for each class in place of the likeliest one's.
+        to: the language to translate into, where there are several.
+        folder: for answers that are pictures; None: none are written.
+        overwrite: replace pictures that dltool wrote there.
+    """
+
+    top: int = 1
+    every: bool = False
+    to: str | None = None
+    folder: Path | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +171,30 @@ class Task(ABC):
             UsageError: outputs are not kept.
         """
         raise UsageError(f"--predictions: outputs of {self.name} are not kept. Leave it away.")
+
+    # -- new examples ----------------------------------------------------------------------------------
+
+    reads_lines = False  # whether new examples are lines of text, else arrays, pictures or rows
+
+    def predict(self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked) -> pd.DataFrame:
+        """Return a row of answers for each of some new examples; several models answer together.
+
+        Args:
+            models: compiled models.
+            x: what they take: an array (examples, ...), or columns of a table by name.
+            facts: of the data that they were trained on.
+        """
+        raise UsageError(f"runs of {self.name} answer no new examples")
+
+    def predict_lines(
+        self, models: Sequence[Any], vocabulary: Any, facts: Mapping[str, Any], asked: Asked
+    ) -> Callable[[Sequence[str]], pd.DataFrame]:
+        """Return a function of some lines that gives a row of answers for each.
+
+        Raises:
+            UsageError: the models answer no lines, or `asked` does not fit them.
+        """
+        raise UsageError(f"runs of {self.name} answer no lines of text")
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return targets (examples, ...) in words, None where they have none."""

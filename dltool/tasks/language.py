@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from dltool.errors import UsageError
-from dltool.tasks.base import Judgement, Split, Task
+from dltool.tasks.base import Asked, Judgement, Split, Task
 from dltool.training.outputs import outputs_problem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Language(Task):
@@ -19,6 +22,7 @@ class Language(Task):
 
     targets = "tokens of a text"
     has_vocabulary = True
+    reads_lines = True
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
         return "sequence_length" in facts
@@ -58,6 +62,31 @@ class Language(Task):
 
     def table_of_answers(self, judgement: Judgement) -> Any:
         raise UsageError("--predictions: of text and sentences outputs for each token are not kept. Leave it away.")
+
+    def predict_lines(
+        self, models: Sequence[Any], vocabulary: Any, facts: Mapping[str, Any], asked: Asked
+    ) -> Callable[[Sequence[str]], pd.DataFrame]:
+        """Return a function that gives the tokens that could follow each line, the likeliest first."""
+        import numpy as np
+        import pandas as pd
+
+        from dltool.tasks import _scoring
+
+        def answer(lines: Sequence[str]) -> pd.DataFrame:
+            rows = []
+            for line in lines:
+                tokens = np.asarray(vocabulary.encode(line), np.int32)
+                row: dict[str, Any] = {"prediction": None, "probability": None}
+                if len(tokens):
+                    chances = np.mean([_scoring.next_token(model, tokens) for model in models], axis=0)
+                    for rank, token in enumerate(np.argsort(-chances, kind="stable")[: asked.top]):
+                        end = f"_{rank + 1}" if rank else ""
+                        row[f"prediction{end}"] = vocabulary.decode([int(token)])
+                        row[f"probability{end}"] = float(chances[token])
+                rows.append(row)
+            return pd.DataFrame(rows)
+
+        return answer
 
 
 def check_size(facts: Mapping[str, Any], name: str, size: int) -> None:

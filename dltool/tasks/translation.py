@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dltool.tasks.base import Judgement, Split
+from dltool.errors import UsageError
+from dltool.tasks.base import Asked, Judgement, Split
 from dltool.tasks.language import Language, check_size
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Translation(Language):
@@ -83,3 +87,37 @@ class Translation(Language):
         counted = {"examples": data.splits[split.name].size}
         tables = {"directions": pd.DataFrame(rows)} if len(rows) > 1 else {}
         return Judgement(split.run, split.shown, counted, figures, self, tables)
+
+    def predict_lines(
+        self, models: Sequence[Any], vocabulary: Any, facts: Mapping[str, Any], asked: Asked
+    ) -> Callable[[Sequence[str]], pd.DataFrame]:
+        import pandas as pd
+
+        from dltool.decoding.ensemble import Ensemble
+        from dltool.decoding.sentence_translator import SentenceTranslator
+
+        languages = list(dict.fromkeys(d.split("-")[1] for d in [*facts["directions"], *facts["zero_shot"]]))
+        if asked.to is not None and asked.to not in languages:
+            raise UsageError(f"--to {asked.to}: the run translates into {', '.join(languages)}")
+        if asked.to is None and len(languages) > 1:
+            raise UsageError(f"--to: the run translates into {', '.join(languages)}. Say which.")
+        translator = SentenceTranslator(
+            models[0] if len(models) == 1 else Ensemble(list(models)),
+            vocabulary,
+            longest_source=int(facts["max_length"]),
+            beam_size=max(5, asked.top),
+            best=asked.top,
+        )
+        told = asked.to if len(languages) > 1 else None
+
+        def answer(lines: Sequence[str]) -> pd.DataFrame:
+            columns: dict[str, list[Any]] = {}
+            found = translator(list(lines), told)[0]
+            for rank in range(asked.top):
+                end = f"_{rank + 1}" if rank else ""
+                ranked = [best[rank] if rank < len(best) else None for best in found]
+                columns[f"prediction{end}"] = [one.text if one else "" for one in ranked]
+                columns[f"score{end}"] = [one.score if one else None for one in ranked]
+            return pd.DataFrame(columns)
+
+        return answer

@@ -25,6 +25,8 @@ class CifarLike(Dataset):
     folder_classes: ClassVar[list[str]]  # names of class folders, in label order
     label_key: str  # of the labels in pickled batches
 
+    pixel_range = (0, 255)
+
     def __init__(self, path: str | os.PathLike | None = None):
         self._labels: dict[str, np.ndarray] = {}
         self._sizes: dict[str, int] | None = None

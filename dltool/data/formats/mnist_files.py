@@ -28,6 +28,8 @@ class MnistLike(Dataset):
     class_names: ClassVar[tuple[str, ...]]
     published: ClassVar[dict[str, tuple[int, ...]]]  # part -> examples of each class in the canonical files
 
+    pixel_range = (0, 255)
+
     def __init__(self, path: str | os.PathLike | None = None):
         self.path = None
         if path is not None:

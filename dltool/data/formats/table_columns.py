@@ -64,7 +64,7 @@ def numbers(table: Table, name: str) -> np.ndarray | None:
 def _with_points(table: Table, name: str) -> Any:
     """Return a column of text with "." before decimals; leave text that is no number unchanged."""
     column = table.frame[name]
-    if table.format.decimal == "." or table.lines is None:
+    if table.format.decimal == "." or not table.is_text:
         return column
     return column.astype(object).map(lambda t: "." if "." in t else t.replace(",", "."), na_action="ignore")
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -58,6 +58,7 @@ class Table:
         format: how the file's cells are written.
         numbered: whether a first column without a name, which numbered or named the rows, was left out.
         blanked: column -> the words in it that count as missing, empty cells aside.
+        first: number of the first row in the file, from 0, where the table is a part of it.
     """
 
     path: Path
@@ -66,10 +67,16 @@ class Table:
     format: Format = field(default_factory=Format)
     numbered: bool = False
     blanked: dict[str, list[str]] = field(default_factory=dict)
+    first: int = 0
+
+    @property
+    def is_text(self) -> bool:
+        """Whether cells are text, as in CSV; Parquet files hold types."""
+        return not self.path.name.lower().endswith(".parquet")
 
     def where(self, row: int) -> str:
         """Return the place of a row (from 0) in words."""
-        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        return f"row {self.first + row + 1}" if self.lines is None else f"line {self.lines[row]}"
 
 
 def read(path: Path, form: Format) -> Table:
@@ -88,6 +95,60 @@ def read(path: Path, form: Format) -> Table:
         if names.count(name) > 1:
             raise ValueError(f"{path} has more than one column '{name}': rename or remove one.")
     return table
+
+
+def chunks(source: Path | BinaryIO, name: str, form: Format, rows: int) -> Iterator[Table]:
+    """Read a file or stream in parts of `rows` rows, as `read` reads files; rows are named by their numbers.
+
+    Args:
+        source: a file, or a stream of CSV.
+        name: for messages.
+    Raises:
+        ValueError: the file is empty, damaged, not UTF-8, or a row has too many or too few cells.
+    """
+    path = source if isinstance(source, Path) else Path(name)
+    first = 0
+    for frame in (
+        _parquet_parts(path, rows) if path.name.lower().endswith(".parquet") else _csv_parts(source, path, form, rows)
+    ):
+        frame = frame.reset_index(drop=True)
+        words = form.missing if path.name.lower().endswith(".parquet") else form.missing or MISSING
+        yield Table(path, frame, None, form, blanked=_blank(frame, words) if words else {}, first=first)
+        first += len(frame)
+
+
+def _csv_parts(source: Path | BinaryIO, path: Path, form: Format, rows: int) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    zipped = path.name.lower().endswith(".gz")
+    with undamaged(f"{path}:", "correct it.", "cannot be read"), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        reader = pd.read_csv(
+            source,
+            sep=form.separator_of(path),
+            index_col=False,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            compression="gzip" if zipped else None,
+            chunksize=rows,
+        )
+        first = 0
+        for frame in reader:
+            short = frame.isna().any(axis=1)  # no cell that is there is NaN
+            if short.any():
+                row = first + int(np.argmax(short.to_numpy())) + 1
+                raise DamagedFileError(f"{path}: row {row} has fewer cells than the header. Correct it.")
+            first += len(frame)
+            yield frame
+
+
+def _parquet_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow.parquet
+
+    with undamaged(path, "write it again.", "is no readable Parquet file"):
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(rows):
+            yield batch.to_pandas()
 
 
 def _csv(path: Path, form: Format) -> Table:

@@ -27,6 +27,8 @@ class Digits(Dataset):
         Repository, 1998.
     """
 
+    pixel_range = (0, 16)
+
     def sizes(self) -> dict[str, int]:
         return {"train": SIZE}
 

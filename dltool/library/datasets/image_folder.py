@@ -54,6 +54,8 @@ class ImageFolder(StreamedDataset):
         patterns alias, except with "area"; BMP with a palette and GIF with transparency are decoded by Pillow, slowly.
     """
 
+    pixel_range = (0, 255)
+
     def __init__(
         self,
         path: str | os.PathLike,

@@ -1,0 +1,100 @@
+"""dltool predict: what runs answer to new examples, without targets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dltool.cli import completion
+from dltool.cli.options import BatchSizeOption, Device, DeviceOption, OverwriteOption
+from dltool.errors import DataError, UsageError, messages
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Form(StrEnum):
+    """How answers are written: CSV, or an object of JSON a line, as they come; or a table for people."""
+
+    csv = "csv"
+    json = "json"
+    table = "table"
+
+
+def predict(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... [INPUT]...",
+            help="Run directories, which answer together, then files, folders, patterns or archives; - or nothing: "
+            "standard input.",
+            autocompletion=completion.runs,
+        ),
+    ],
+    data: Annotated[
+        str | None, typer.Option("--data", help="In place of inputs, as in a recipe: 'Csv: {path: new.csv}'.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many answers an example, the likeliest first.")] = 1,
+    every: Annotated[bool, typer.Option("--probabilities", help="A probability for each class instead.")] = False,
+    to: Annotated[str | None, typer.Option("--to", help="The language to translate into.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for answers that are pictures, such as masks.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    batch_size: BatchSizeOption = None,
+    form: Annotated[Form, typer.Option("--format", help="csv, json (an object a line), or a table for people.")] = (
+        Form.csv
+    ),
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Answer new examples with what runs have learned: pictures, rows, arrays or lines, in their order.
+
+    An input that cannot be read is left out with a line on stderr, and the status is 5 in the end.
+    """
+    from dltool.runs.predict import STDIN, Predictor, split_arguments
+    from dltool.tasks.base import Asked
+
+    runs, inputs = split_arguments(arguments)
+    if data is not None and inputs:
+        raise UsageError(f"--data: there are inputs already ({inputs[0]}). Give one of them.")
+    if not inputs and data is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("give inputs after the run: files, folders, or - for standard input")
+        inputs = [STDIN]
+    left_out: list[str] = []
+
+    def leave_out(line: str) -> None:
+        left_out.append(line)
+        messages.say(line)
+
+    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite))
+    stdin = sys.stdin.buffer if sys.stdin is not None else None
+    tables = predictor.answers(inputs, leave_out, data, stdin)
+    count = _write(tables, form)
+    if left_out:
+        raise DataError(f"{len(left_out)} of {len(left_out) + count} inputs could not be read and were left out")
+
+
+def _write(tables: Iterator[pd.DataFrame], form: Form) -> int:
+    """Write tables of answers to stdout as they come; return how many answers there are."""
+    from dltool.output import tables as rendering
+
+    count, kept = 0, []
+    for table in tables:
+        if form == Form.table:
+            kept.append(table)
+        elif form == Form.json:
+            messages.write(table.to_json(orient="records", lines=True, force_ascii=False))
+        else:
+            messages.write(table.to_csv(index=False, header=not count, lineterminator="\n"))
+        count += len(table)
+    if kept:
+        import pandas as pd
+
+        messages.write(rendering.render(pd.concat(kept, ignore_index=True), "table"))
+    return count

@@ -1,0 +1,41 @@
+"""What readers of new examples give: batches in the order of the inputs, and a line for each input left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some new examples.
+
+    Args:
+        places: file or row of each example, (examples,).
+        x: what the model takes: an array (examples, ...), or a mapping of a table's columns to such arrays.
+    """
+
+    places: Sequence[Any]
+    x: Any
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+class Reader(Protocol):
+    """Reads new examples.
+
+    Attributes:
+        word: what `Batch.places` are: "file" or "row".
+    """
+
+    word: str
+
+    def batches(self, size: int, leave_out: Callable[[str], None]) -> Iterator[Batch]:
+        """Yield the examples in the order of the inputs, `size` at a time at most.
+
+        Args:
+            leave_out: takes a line on each input that cannot be read, which is left out.
+        """
+        ...

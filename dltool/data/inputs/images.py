@@ -1,0 +1,141 @@
+"""Image files, folders, glob patterns and archives as a model's inputs, decoded by several threads."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dltool.data.formats import extraction, image_decoding, image_headers
+from dltool.data.formats.members import ARCHIVES, is_junk
+from dltool.data.inputs.base import Batch
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+COLOURS = {channels: mode for mode, channels in image_decoding.CHANNELS.items()}
+
+
+class ImageFiles:
+    """Pictures of any size, resized to the model's.
+
+    Args:
+        paths: files, folders (with all folders below them), patterns such as "scans/*.png", and archives.
+        shape: (rows, columns, channels) or (rows, columns) that the model takes.
+        low, high: values of black and white that the model was trained on.
+        interpolation, crop: how training resized pictures, as `ImageFolder` does.
+    Raises:
+        ValueError: the model takes no pictures of 1, 3 or 4 channels.
+    """
+
+    word = "file"
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        shape: Sequence[int],
+        *,
+        low: float = 0,
+        high: float = 255,
+        interpolation: str = "bilinear",
+        crop: bool = False,
+    ) -> None:
+        channels = shape[2] if len(shape) == 3 else 1 if len(shape) == 2 else 0
+        if channels not in COLOURS or None in shape:
+            sizes = " x ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(f"its inputs are {sizes}, no pictures of a known size with 1, 3 or 4 channels")
+        self.paths, self.shape, self.mode = paths, tuple(shape), COLOURS[channels]
+        self.low, self.high, self.interpolation, self.crop = low, high, interpolation, crop
+
+    def batches(self, size: int, leave_out: Callable[[str], None]) -> Iterator[Batch]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            files = self._files(leave_out)
+            while group := list(itertools.islice(files, size)):
+                read = list(pool.map(self._read, [path for _, path in group]))
+                kept = []
+                for (name, _), pixels in zip(group, read, strict=True):
+                    if isinstance(pixels, str):
+                        leave_out(f"{name}: {pixels}")
+                    else:
+                        kept.append((name, pixels))
+                if kept:
+                    yield Batch([name for name, _ in kept], self._values(np.stack([pixels for _, pixels in kept])))
+
+    def _files(self, leave_out: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
+        """Yield the name that is shown and the path of each file."""
+        for text in self.paths:
+            path = Path(text)
+            if path.is_dir():
+                yield from _below(path, path)
+            elif path.is_file() and path.name.lower().endswith(ARCHIVES):
+                try:
+                    root = extraction.extracted(path)
+                except (ValueError, OSError) as error:
+                    leave_out(str(error))
+                    continue
+                yield from _below(root, path)
+            elif path.exists():
+                yield text, path
+            elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207 - takes absolute patterns
+                for match in matches:
+                    yield from _below(Path(match), Path(match)) if os.path.isdir(match) else [(match, Path(match))]  # noqa: PTH112
+            else:
+                leave_out(f"{text}: there is no such file or folder.")
+
+    def _read(self, path: Path) -> np.ndarray | str:
+        """Return pixels uint8 (rows, columns, channels), or in words why there are none."""
+        import tensorflow as tf
+
+        try:
+            data = path.read_bytes()
+            coding = image_headers.coding(os.fspath(path))
+            is_rare = coding is not None and coding.is_rare
+            if coding is None:
+                return "is no readable image (no known format). Replace it, or leave it out."
+            return np.asarray(self._decode(tf.constant(data), tf.constant(is_rare)))
+        except OSError as error:
+            return f"cannot be read ({error.strerror})."
+        except Exception as error:  # TensorFlow and Pillow raise many kinds of damaged files
+            return f"is no readable image ({_reason(error)}). Replace it, or leave it out."
+
+    @property
+    def _decode(self) -> Any:
+        """Return the compiled decoder, made once."""
+        if "_compiled" not in vars(self):
+            import tensorflow as tf
+
+            size = (self.shape[0], self.shape[1])
+
+            @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.bool)], autograph=False)
+            def decode(data: Any, is_rare: Any) -> Any:
+                return image_decoding.decode(data, size, self.mode, self.interpolation, self.crop, is_rare)
+
+            self._compiled = decode
+        return self._compiled
+
+    def _values(self, pixels: np.ndarray) -> np.ndarray:
+        """Return pixels in the range that the model was trained on: bytes where that is 0 to 255."""
+        pixels = pixels.reshape(len(pixels), *self.shape)
+        if (self.low, self.high) == (0, 255):
+            return pixels
+        return (self.low + pixels.astype(np.float32) * ((self.high - self.low) / 255)).astype(np.float32)
+
+
+def _below(folder: Path, shown: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the pictures in a folder and those below it, sorted by name, without hidden files."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_junk(name))
+        for name in sorted(names):
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".") and not is_junk(name):
+                path = Path(root, name)
+                yield str(shown / path.relative_to(folder)), path
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error without TensorFlow's notes on its graph."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].split(" [Op:")[0].split("{{node")[0].strip().rstrip(".")[:120]
