@@ -32,8 +32,10 @@ seed: 1
 """
 LANGUAGE = """\
 data: {{dataset: {{TextFile: {{path: {path}, sequence_length: 8}}}}, validation_split: 0.2}}
-model: [{{Embedding: {{input_dim: "${{data.vocabulary_size}}", output_dim: 4}}}}, {{GRU: {{units: 8, return_sequences: true}}}},
-        {{Dense: "${{data.vocabulary_size}}"}}]
+model:
+  - Embedding: {{input_dim: "${{data.vocabulary_size}}", output_dim: 4}}
+  - GRU: {{units: 8, return_sequences: true}}
+  - Dense: "${{data.vocabulary_size}}"
 compile: {{optimizer: adam, loss: {{SparseCategoricalCrossentropy: {{from_logits: true}}}}}}
 fit: {{epochs: 1, batch_size: 4}}
 seed: 1
@@ -168,7 +170,9 @@ def test_rows_without_a_target_get_the_answers_of_eval(
     assert run(capsys, "predict", table_run).out == named.out
 
 
-def test_a_row_that_cannot_be_read_is_left_out(table_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_that_cannot_be_read_is_left_out(
+    table_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = ["size,colour", *(f"{index},red" for index in range(1000))]
     lines[501] = "many,red"
     (tmp_path / "new.csv").write_text("\n".join(lines) + "\n")
@@ -178,7 +182,9 @@ def test_a_row_that_cannot_be_read_is_left_out(table_run: Path, tmp_path: Path, 
     assert "row 501" in done.err and "'many'" in done.err and "1 of 1000 inputs" in done.err
 
 
-def test_a_column_that_is_not_there_is_named(table_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_column_that_is_not_there_is_named(
+    table_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "new.csv").write_text("size,color\n1,red\n")
     done = run(capsys, "predict", table_run, tmp_path / "new.csv")
     assert (done.status, done.out) == (5, "")
