@@ -46,6 +46,7 @@ class Predictor:
     asked: Asked = field(default_factory=Asked)
 
     def __post_init__(self) -> None:
+        self.task.check_asked(self.asked)
         first, *others = self.runs
         for other in others:
             name = differing_fact(
@@ -104,6 +105,7 @@ class Predictor:
             yield from self._of_lines(inputs, leave_out, stdin)
             return
         reader = self._reader(inputs, stdin) if data is None else self._reader_of(data)
+        self.models  # noqa: B018 - TensorFlow is configured before a reader imports it
         for batch in reader.batches(self.batch_size or BATCH, leave_out):
             try:
                 table = self.task.predict(self.models, batch.x, self.facts, self.asked)

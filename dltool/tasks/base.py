@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dltool.errors import UsageError
 
@@ -174,6 +174,16 @@ class Task(ABC):
 
     # -- new examples ----------------------------------------------------------------------------------
 
+    def check_asked(self, asked: Asked) -> None:
+        """Raise `UsageError` if something is asked that answers of this task do not have."""
+        options = {"top": "--top", "every": "--probabilities", "to": "--to", "folder": "--out"}
+        for name, option in options.items():
+            if name not in self.takes and getattr(asked, name) != getattr(Asked(), name):
+                raise UsageError(f"{option}: means nothing for {self.name}. Leave it out.")
+        if asked.every and asked.top > 1:
+            raise UsageError("--top: --probabilities gives all classes. Leave one of them out.")
+
+    takes: ClassVar[frozenset[str]] = frozenset()  # fields of `Asked` that mean something here
     reads_lines = False  # whether new examples are lines of text, else arrays, pictures or rows
 
     def predict(self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked) -> pd.DataFrame:

@@ -23,6 +23,7 @@ class Language(Task):
     targets = "tokens of a text"
     has_vocabulary = True
     reads_lines = True
+    takes = frozenset({"top"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
         return "sequence_length" in facts

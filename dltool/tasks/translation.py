@@ -25,6 +25,7 @@ class Translation(Language):
     """
 
     targets = "translations"
+    takes = frozenset({"top", "to"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
         return "directions" in facts

@@ -230,6 +230,8 @@ def test_the_next_token_of_a_line_is_the_models(tmp_path: Path, capsys: pytest.C
         (["nowhere", "x.png"], "nowhere: no such run directory"),
         ([EARLIER / "digits", "x.png", "--data", "Csv: {path: new.csv}"], "--data: there are inputs already (x.png)"),
         ([EARLIER / "digits", "-"], "-: pictures and arrays are not read from standard input"),
+        ([EARLIER / "digits", "x.png", "--out", "masks"], "--out: means nothing for classification. Leave it out."),
+        ([EARLIER / "words", "x.txt", "--probabilities"], "--probabilities: means nothing for translation."),
         ([EARLIER / "digits", EARLIER / "words", "x.png"], "was trained on other data than"),
     ],
 )
