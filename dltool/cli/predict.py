@@ -96,5 +96,5 @@ def _write(tables: Iterator[pd.DataFrame], form: Form) -> int:
     if kept:
         import pandas as pd
 
-        messages.write(rendering.render(pd.concat(kept, ignore_index=True), "table"))
+        messages.write(rendering.render({"answers": pd.concat(kept, ignore_index=True)}, "table"))
     return count

@@ -52,7 +52,7 @@ def next_token(model: Any, tokens: np.ndarray) -> np.ndarray:
         ValueError: the model can't read a text in parts.
     """
     reader, last = _reader(model)
-    state.reset(reader)
+    recurrent_state.reset(reader)
     tokens = np.asarray(tokens, np.int32)
     for start in range(0, len(tokens), WINDOW):
         probabilities = last(tf.constant(tokens[start : start + WINDOW]))

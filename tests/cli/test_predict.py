@@ -96,6 +96,8 @@ def test_pictures_of_any_size_are_named_in_their_order(
     assert found["file"].tolist() == [str(folder / f"{index:02}.png") for index in range(30)]
     assert (found["prediction"] == evaluated["prediction"][:30]).mean() > 0.9
     assert (found["probability"] >= found["probability_2"]).all()
+    shown = run(capsys, "predict", EARLIER / "digits", folder / "00.png", "--format", "table")
+    assert "prediction" in shown.out and str(folder / "00.png") in shown.out
     pattern = run(capsys, "predict", EARLIER / "digits", f"{folder}/0*.png", "--top", 3)
     assert rows(pattern.out).equals(found[:10])
     with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
