@@ -1,1 +1,1 @@
-"""What a recipe may name, one public class a file."""
+"""The words of recipes, one public class per file."""

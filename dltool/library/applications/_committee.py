@@ -31,7 +31,7 @@ class MeanProbability(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("dltool")
 class CommitteeModel(keras.Model):
-    """A functional model of classifiers that share no weights: trained side by side, asked for their average.
+    """A functional model of classifiers that share no weights: trained together, answering with their average.
 
     In training the loss is the sum of the members' own, so each gets the gradients it would get alone. Otherwise the
     output and the loss are the average's. The compiled metrics are the average's always; `accuracy_1`, `accuracy_2`,
@@ -53,7 +53,7 @@ class CommitteeModel(keras.Model):
         return outputs if training else outputs[0]
 
     def every_output(self, inputs: Any, training: bool | None = None, mask: Any = None) -> list[Any]:
-        """The average's logits, then each member's."""
+        """Return the average's logits, then each member's."""
         return super().call(inputs, training=training, mask=mask)
 
     def test_step(self, data: Any) -> Any:
@@ -80,7 +80,7 @@ class CommitteeModel(keras.Model):
         return super().compute_metrics(x, y, average, sample_weight)
 
     def get_metrics_result(self) -> Any:
-        """Metrics by name; without the members' accuracies where only averages were judged, as of several models."""
+        """Return metrics by name, without the members' accuracies if only averages were evaluated."""
         results = super().get_metrics_result()
         if tf.executing_eagerly():
             for accuracy in self.accuracies:
@@ -94,7 +94,7 @@ def _divided(outputs: Any) -> tuple[Any, list[Any]]:
 
 
 def _hits(y: Any, logits: Any) -> Any:
-    """1 for each example whose class has the largest logit, else 0: (batch,)."""
+    """Return 1 for each example whose class has the largest logit, otherwise 0: (batch,)."""
     one_hot = len(y.shape) == 2 and y.shape[-1] == logits.shape[-1]
     labels = ops.argmax(y, axis=-1) if one_hot else ops.reshape(y, (-1,))
     return ops.cast(ops.equal(ops.argmax(logits, axis=-1), ops.cast(labels, "int32")), "float32")

@@ -55,15 +55,15 @@ class Translator(keras.Model):
         return int(self.get_layer(TARGET).input_dim)
 
     def encode(self, source: Any) -> dict[str, Any]:
-        """What is computed of source sentences once.
+        """Compute once what `step` needs of source sentences.
 
         Args:
             source: tokens, int32 (batch, source), padding 0 at the end.
         Returns:
-            A state for `step`, every tensor of which has a row a sentence: "memory" (batch, source, features), "keys",
-            "held" (batch, source), whether a position holds a token, and "state", a tuple of what changes from step
-            to step. To follow several continuations of a sentence, as many of each, the rows of "state" are repeated
-            (tf.repeat), and gathered among those of a sentence; all else stays as it is.
+            A state for `step`, each tensor with one row per sentence: "memory" (batch, source, features), "keys",
+            "held" (batch, source), whether a position holds a token, and "state", a tuple of tensors that change from
+            step to step. To follow several continuations of each sentence, repeat the rows of "state" (tf.repeat) and
+            gather them among those of a sentence; the other tensors stay unchanged.
         """
         decoder = self.get_layer(DECODER)
         memory, *states = self._encoder(source, training=False)
@@ -71,13 +71,13 @@ class Translator(keras.Model):
         return {"memory": memory, "keys": decoder.keys(memory), "held": source != 0, "state": state}
 
     def step(self, tokens: Any, state: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-        """What follows `tokens`: logits float32 (rows, vocabulary), attention (rows, source) or None, the next state.
+        """Return logits float32 (rows, vocabulary), attention (rows, source) or None, and the next state.
 
-        Attention is of the source's tokens as they are written, also where they are read backwards.
+        Attention is over the source's tokens in written order, even if they are read backwards.
 
         Args:
-            tokens: those before, int32, one a row of "state"; at first the begin of a sentence.
-            state: of `encode`, or of the step before.
+            tokens: the previous ones, int32, one per row of "state"; at first the begin of a sentence.
+            state: from `encode`, or from the previous step.
         """
         embedding, decoder = self.get_layer(TARGET), self.get_layer(DECODER)
         embedded = embedding(tokens)
@@ -101,7 +101,7 @@ class Translator(keras.Model):
 
 
 def _turned(weights: tf.Tensor, held: tf.Tensor) -> tf.Tensor:
-    """Weights (N, S) of positions from a sentence's last token to its first, in the order of its tokens.
+    """Return weights (N, S) of positions from last token to first, in the tokens' order.
 
     Args:
         held: (B, S), N a multiple of B: the hypotheses of a sentence one after another.

@@ -29,7 +29,7 @@ def MultiColumn(  # noqa: N802, as Keras's own architectures
     Args:
         input_shape: (rows, columns, channels).
         column: layers of a column, the last one giving logits; each column has a copy with weights of its own.
-        preprocessing: for each column the layers before it; an empty list leaves the image as it is.
+        preprocessing: for each column the layers before it; an empty list leaves the image unchanged.
         columns: in place of `column` and `preprocessing`, each column's layers.
     Returns:
         A Keras model, (batch, rows, columns, channels) -> (batch, classes), of models `column_1`, `column_2`, ...; its
@@ -37,7 +37,7 @@ def MultiColumn(  # noqa: N802, as Keras's own architectures
     Raises:
         ValueError: no list of columns, a layer that is adapted to data, or columns that do not give logits of the
             same classes.
-    Limits: the model opens only where dltool is installed. All columns train for as long.
+    Limits: the model opens only where dltool is installed. All columns train equally long.
     Reference: Ciresan, Meier & Schmidhuber, 2012, Multi-column deep neural networks for image classification, fig. 1.
     """
     paths = _paths(column, preprocessing, columns)
@@ -57,13 +57,13 @@ def MultiColumn(  # noqa: N802, as Keras's own architectures
 
 
 def _net(path: Sequence[Any], shape: Sequence[int], number: int) -> Any:
-    """A column as a model of its own, so that its layers stand together."""
+    """Return a column as a model of its own, so that its layers stand together."""
     x = keras.Input(tuple(shape))
     return keras.Model(x, apply(path, x, "columns", number), name=f"column_{number + 1}")
 
 
 def _paths(column: Any, preprocessing: Any, columns: Any) -> list[list[Any]]:
-    """Each column's layers."""
+    """Return each column's layers."""
     if (column is None) == (columns is None):
         raise ValueError("MultiColumn takes either 'column' with 'preprocessing', or 'columns'.")
     argument, lists = ("columns", columns) if column is None else ("preprocessing", preprocessing)

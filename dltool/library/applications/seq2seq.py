@@ -32,7 +32,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
     word_dropout: float = 0.0,
     memory_dropout: float = 0.0,
 ) -> Translator:
-    """A recurrent encoder and decoder of sentences; outputs are logits of the target's tokens.
+    """Build a recurrent encoder and decoder of sentences; outputs are logits of the target's tokens.
 
         source - embedding - encoder ------ memory ------.
                                   |                  attention
@@ -126,7 +126,7 @@ def Seq2Seq(  # noqa: N802, as Keras's own architectures
 
 
 def _every(value: Any) -> Iterator[Any]:
-    """Layers, and those inside wirings and Sequentials."""
+    """Yield layers, and those inside wirings and Sequentials."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _every(item)

@@ -1,4 +1,4 @@
-"""Callbacks that look at training every so many steps, at the full speed of the compiled loop between."""
+"""Callbacks that see training at regular steps, with the compiled loop at full speed between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dltool.data.pipelines.base import Pipeline
 class PeriodicCallback(keras.callbacks.Callback):
     """A Keras callback that is also called after every `every` steps of training.
 
-    The loop of steps ends where such a callback is to be called, so it costs what it does itself, whereas Keras's
+    The loop of steps ends at each call, so a call costs only its own work, whereas Keras's
     batch hooks (`on_train_batch_end`) stop the loop after each step. Attributes that are plain values (numbers,
     texts, lists and dicts of them) are part of the training state: set them in `on_train_begin`, and a resumed
     training goes on with them.
@@ -49,7 +49,7 @@ class Periods:
             callback.set_data(train, validation)
 
     def steps_left(self, step: int) -> int:
-        """Steps from `step` to the next call, at least 1."""
+        """Return the number of steps from `step` to the next call, at least 1."""
         return min((callback.every - step % callback.every for callback in self.callbacks), default=2**31 - 1)
 
     def call(self, step: int) -> None:

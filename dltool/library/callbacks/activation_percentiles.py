@@ -24,15 +24,16 @@ class ActivationPercentiles(PeriodicCallback):
 
     p_q(step) = mean over units of the q-th percentile of that unit's activations over examples (and positions).
 
-    The file has a row for each time: `step`, then a column a percentile (`p15`, `p50`, `p85`). It is written anew
-    after each epoch, and the picture beside it (`percentiles.png`) at the end of training. A resumed training
+    The file has a row for each time: `step`, then a column per percentile (`p15`, `p50`, `p85`). It is rewritten
+    after each epoch, and the picture in the same folder (`percentiles.png`) at the end of training. A resumed training
     goes on with its rows.
 
     Args:
         layer: the layer's name, or its path where it is nested (`encoder/activation_3`).
         percentiles: which, in percent, each in [0, 100]. Defaults to 15, 50 and 85, as the paper's.
         every: steps between rows, int > 0; the first row is before the first step.
-        examples: of the validation split, else of the training split, the first so many in stored order, int > 0.
+        examples: number of examples, int > 0: the first in stored order of the validation split, otherwise the training
+            split.
         signal: "output" of the layer, or its "input": of an activation layer, what goes into the nonlinearity.
         unit: which unit (index of the last axis) alone; None takes the mean over all units of their percentiles.
         training: whether layers behave as in training: batch normalisation by the statistics of these examples,
@@ -125,7 +126,7 @@ class ActivationPercentiles(PeriodicCallback):
         return found.reshape(-1, found.shape[-1]) if found.ndim > 1 else found.reshape(-1, 1)
 
     def _signal(self, inputs: Any) -> tf.Tensor:
-        """What the layer receives or gives in a forward pass, seen by standing in for its `call`."""
+        """Return a layer's input or output in a forward pass, recorded by replacing its `call`."""
         layer, seen = self._measured, []
         call = layer.call
 
@@ -148,7 +149,7 @@ class ActivationPercentiles(PeriodicCallback):
 
 
 def _units(layer: Any, signal: str) -> int | None:
-    """Size of the last axis of what a layer gives or receives, None where that is not known before it runs."""
+    """Return the size of the last axis of a layer's signal, None if unknown before it runs."""
     try:
         shapes = tf.nest.flatten(getattr(layer, signal))
         return shapes[0].shape[-1]
@@ -157,7 +158,7 @@ def _units(layer: Any, signal: str) -> int | None:
 
 
 def _named(model: Any, name: str) -> Any:
-    """The layer of a path, or of a name that only one layer has."""
+    """Return the layer of a path, or of a name that only one layer has."""
     known = {part.path: part.layer for part in parts(model) if part.kind not in (CELL, OPERATION)}
     if name in known:
         return known[name]

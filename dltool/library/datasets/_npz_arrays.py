@@ -71,7 +71,7 @@ class NpzArrays:
         )
 
     def _check_unknown(self, held: dict[str, str], keys: dict[str, dict[str, str]]) -> None:
-        """Raise for an array that is named as inputs and targets are, but is of no part."""
+        """Raise for an array that is named like inputs or targets but belongs to no part."""
         known = {key.lower() for own in keys.values() for key in own.values()}
         possible = [f"{name}_{word}" for words in PARTS.values() for word in words for name in PLAIN]
         for key in held:

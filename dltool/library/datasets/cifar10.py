@@ -11,14 +11,14 @@ class Cifar10(CifarLike):
 
     Parts "train" (50,000) and "test" (10,000), read from the published batches (python or binary, as folders
     or .tar.gz) or from class folders of images (train/<class>/<image>, or train.tar.gz or train.zip with such
-    members; classes.txt beside them may give the label order). Training pixels / 255 have means (0.4914,
+    members; classes.txt in the same folder may give the label order). Training pixels / 255 have means (0.4914,
     0.4822, 0.4465).
 
     Args:
         path: folder of the files. Defaults to $DLTOOL_DATA/cifar10, then the Keras cache, then the download
             into it.
     Raises:
-        FileNotFoundError: if `path` does not exist or holds no such files; on reading, if the download fails.
+        FileNotFoundError: if `path` does not exist or holds none of these files; on reading, if the download fails.
         ValueError: on reading, if a file is damaged.
     Limits: class folders are sorted by class, so shuffle; JPEG copies differ slightly from the published
         pixels.

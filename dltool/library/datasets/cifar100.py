@@ -47,9 +47,9 @@ class Cifar100(CifarLike):
             into it.
         label_mode: "fine" (y in 0..99) or "coarse" (y in 0..19). Defaults to "fine".
     Raises:
-        FileNotFoundError: if `path` does not exist or holds no such files; on reading, if the download fails.
+        FileNotFoundError: if `path` does not exist or holds none of these files; on reading, if the download fails.
         ValueError: if `label_mode` is neither; on reading, if a file is damaged.
-    Limits: 500 training images a fine class; some pairs of classes are hard to tell apart at this size.
+    Limits: 500 training images a fine class; some pairs of classes are hard to distinguish at this size.
     Reference: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", University of Toronto,
         2009.
     """

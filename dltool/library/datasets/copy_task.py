@@ -1,4 +1,4 @@
-"""Symbols to be said again after a long pause."""
+"""Symbols to repeat after a long pause."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class Csv(Dataset):
         return list(self._paths.values())
 
     def fill_values(self) -> dict[str, Any]:
-        """Column -> what its missing values become, of those columns that are filled."""
+        """Return the replacement of missing values, for each column that is filled."""
         found = {}
         for name, kind in self._kinds.items():
             word = self.fill.get(name) if isinstance(self.fill, Mapping) else self.fill
@@ -299,7 +299,7 @@ class Csv(Dataset):
 
     @cached_property
     def _target_codes(self) -> bool:
-        """Whether the training targets are numbers that name something, such as 00501: classes as they are written."""
+        """Whether the training targets are numbers that name classes, such as 00501."""
         return self._target_numbers is None or table_columns.are_codes(self._table("train"), self.target)
 
     def _inferred_task(self) -> str:
@@ -330,7 +330,7 @@ class Csv(Dataset):
 
 
 def _words(missing: Any) -> list[str | float] | None:
-    """A list of words and numbers; None: by default."""
+    """Return a list of words and numbers, None for the default."""
     if missing is None:
         return None
     listed = isinstance(missing, Sequence) and not isinstance(missing, str)

@@ -14,9 +14,9 @@ class FashionMnist(MnistLike):
         path: folder of the files. Defaults to $DLTOOL_DATA/fashion_mnist, $DLTOOL_DATA/fashion-mnist,
             $DLTOOL_DATA/FashionMNIST/raw, then the Keras cache, then the download into it.
     Raises:
-        FileNotFoundError: if `path` does not exist or holds no such files; on reading, if the download fails.
+        FileNotFoundError: if `path` does not exist or holds none of these files; on reading, if the download fails.
         ValueError: on reading, if a file is damaged.
-    Limits: the files are named as MNIST's; one laid in the other's place is not noticed.
+    Limits: the files have MNIST's names; dltool does not notice MNIST in their place.
     Reference: Xiao, Rasul & Vollgraf, 2017, arXiv:1708.07747.
     """
 

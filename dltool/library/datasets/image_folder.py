@@ -29,10 +29,10 @@ _OF_THE_GRAPH = re.compile(r"\{\{.*?\}\} ?|[. ]*\[Op:.*|[. ]+$")  # in what Tens
 class ImageFolder(StreamedDataset):
     """Images in class folders: x uint8 (rows, columns, channels) in 0..255, y int32 class index.
 
-    `path` holds <class>/<image> for the one part "train", or train/<class>/<image> (or training) and where present
+    `path` holds <class>/<image> for the one part "train", or train/<class>/<image> (or training) and, if present,
     val (valid, validation, dev) and test (testing), in any case, all possibly below one folder. A folder `train` that
-    holds images and stands beside folders of other names is a class. JPEG, PNG, GIF, BMP and WebP are read, of
-    animations the first frame; hidden files and what file managers leave behind are not. How many there are and
+    holds images and has siblings of other names is a class. JPEG, PNG, GIF, BMP and WebP are read, of
+    animations the first frame; hidden files and leftovers of file managers are not. Their number and
     their classes come from the file names.
 
     Args:
@@ -101,7 +101,7 @@ class ImageFolder(StreamedDataset):
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
-        """(rows, columns) of every image that is read: as given, else that of all images.
+        """(rows, columns) of every image that is read: the given ones, otherwise those of all images.
 
         Raises:
             ValueError: none is given and the images differ.
@@ -167,7 +167,7 @@ class ImageFolder(StreamedDataset):
         return examples.with_options(options)
 
     def unreadable(self, part: str) -> str | None:
-        """One line on the first file of a part that does not decode, or None."""
+        """Return one line on the first file of a part that does not decode, or None."""
         paths = self._listing(part).paths
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for at in range(0, len(paths), _BATCH):
@@ -177,7 +177,10 @@ class ImageFolder(StreamedDataset):
         return None
 
     def _fault(self, path: str) -> str | None:
-        """One line on a file that Pillow, which says more, or the stream's own decoder can't read, or None."""
+        """Return one line on an unreadable file, or None.
+
+        Pillow, which says more, tries first, then the stream's own decoder.
+        """
         import tensorflow as tf
 
         try:

@@ -16,21 +16,21 @@ from dltool.errors import suggest_or_list
 class NumberWords(TranslationDataset):
     """Whole numbers as words of real languages: "one hundred and twenty-three" and "cent vingt-trois".
 
-    Numbers are drawn without repetition; those to validate and test on are never among those to train on.
+    Numbers are drawn without repetition; numbers for validation and test never occur in training.
 
     Args:
         directions: what to learn, such as [en-fr]; languages as the library num2words names them.
         zero_shot: directions that are never trained, only evaluated. Defaults to none.
         largest: the largest number, int > 0; the smallest is 0. Defaults to 999,999.
         examples: numbers to train on, int > 0. Defaults to 10,000.
-        held_out: [first, last] of a range whose numbers are only tested on. Defaults to none: they are drawn from
+        held_out: [first, last] of a range whose numbers occur in the test only. Defaults to none: they are drawn from
             everywhere.
-        held_out_examples: numbers to validate on, and again to test on, int > 0. Defaults to 1,000.
+        held_out_examples: numbers for validation, and as many for the test, int > 0. Defaults to 1,000.
         tokens: "word", "char", "bpe" or "unigram". Defaults to "word".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together. Defaults to true.
-        bpe_dropout: p, in [0, 1): how often a merge is passed over when training sentences are cut into pieces, anew
-            each epoch. Defaults to 0.
+        bpe_dropout: p, in [0, 1): the probability of skipping a merge as training sentences are cut into pieces,
+            redrawn each epoch. Defaults to 0.
         seed: seed of the numbers, int >= 0. Defaults to 0.
     Raises:
         ValueError: if an argument is out of its range, a language is unknown to num2words or the numbers are too few.

@@ -15,10 +15,10 @@ LANGUAGE = "{language}"  # stands in a path for each language's name
 
 
 class ParallelText(TranslationDataset):
-    """Line-aligned files, one a language, or a file of tab-separated columns, one a language; UTF-8.
+    """Line-aligned files, one per language, or a file of tab-separated columns, one per language; UTF-8.
 
     Args:
-        path: of the training part. A path with {language} in it, such as train.{language}.gz, stands for one file a
+        path: of the training part. A path with {language} in it, such as train.{language}.gz, stands for one file per
             language, aligned line by line; any other is a file with a tab between languages (also inside a .zip).
             Plain or .gz; a relative path that does not exist is looked for below $DLTOOL_DATA.
         directions: what to learn, such as [en-de].
@@ -30,15 +30,15 @@ class ParallelText(TranslationDataset):
         tokens: "word", "char", "bpe" or "unigram", learned by sentencepiece from the training split. Defaults to "bpe".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together. Defaults to true.
-        max_length: tokens; what is longer is cut. Defaults to 256.
-        bpe_dropout: p, in [0, 1): how often a merge is passed over when training sentences are cut into pieces, anew
-            each epoch; 0.1 helps where sentences are few (Provilkov et al., 2020). Defaults to 0.
+        max_length: tokens; longer sentences are cut. Defaults to 256.
+        bpe_dropout: p, in [0, 1): the probability of skipping a merge as training sentences are cut into pieces,
+            redrawn each epoch; 0.1 helps if sentences are few (Provilkov et al., 2020). Defaults to 0.
     Raises:
         FileNotFoundError: if a path does not exist.
         ValueError: if an argument is out of its range; later, with file and line, if a side is empty, a column is
             missing, bytes are no UTF-8 or the files have different numbers of lines.
     Limits: the text is held in memory. Splits by fraction (`data.test_split`, `data.validation_split`) never have the
-        same source sentence on two sides; parts given as files are taken as they are.
+        same source sentence on two sides; parts given as files stay unchanged.
     Reference: lecture slides 139-141.
     """
 

@@ -11,20 +11,20 @@ from dltool.data.texts import TextDataset
 class PythonDocs(TextDataset):
     """The topics of Python's `help()`, about half a million characters of English with code, in their order by name.
 
-    Its last tenth is the test split (`data.test_split`), what lies before it the validation split
-    (`data.validation_split`). The vocabulary is that of the training split; what else occurs is the unknown token 0.
+    Its last tenth is the test split (`data.test_split`), the part before it the validation split
+    (`data.validation_split`). The vocabulary is that of the training split; other words are the unknown token 0.
 
     Args:
         tokens: "characters", "words" (each with the space before it) or "pieces" (of sentencepiece).
-        sequence_length: tokens a window, over which gradients flow back (truncated backpropagation through time).
+        sequence_length: tokens of a window, over which gradients flow back (truncated backpropagation through time).
             Defaults to 128.
-        vocabulary_size: tokens, the unknown one included: of words the most frequent (default: all), of pieces
+        vocabulary_size: tokens, the unknown one included: for words the most frequent (default: all), for pieces
             required.
-        model_type: of pieces: "unigram" or "bpe". Defaults to "unigram".
+        model_type: for pieces: "unigram" or "bpe". Defaults to "unigram".
     Raises:
         ValueError: if an argument is out of its range; later, if this Python comes without its topics.
     Limits: the text differs a little from one version of Python to another, and so do figures on it; some topics
-        repeat each other's sentences, so that it is easier than its size tells.
+        repeat each other's sentences, so that it is easier than its size suggests.
     Reference: Python Software Foundation, The Python Language Reference, as in the module `pydoc_data.topics`.
     """
 

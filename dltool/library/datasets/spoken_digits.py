@@ -27,17 +27,17 @@ TESTED = 5  # recordings of each digit by each speaker with a smaller index are 
 class SpokenDigits(Dataset):
     """3,000 spoken English digits: x float32 (n, samples) in [-1, 1), y int32 (n,) in 0..9.
 
-    Six speakers said each digit 50 times; the official parts are "test" (300, index 0 to 4) and "train" (2,700).
-    8,000 samples a second, cut or filled up with silence (0) at the end; `MelSpectrogram` of Keras turns them into
+    Six speakers spoke each digit 50 times; the official parts are "test" (300, index 0 to 4) and "train" (2,700).
+    8,000 samples per second, cut or filled up with silence (0) at the end; `MelSpectrogram` of Keras turns them into
     frames.
 
     Args:
         path: zip, tar or folder of the recordings. Defaults to $DLTOOL_DATA/fsdd or its one archive.
         seconds: length of an example, > 0. Defaults to 1.0; the longest recording has 2.28.
     Raises:
-        FileNotFoundError: if `path` does not exist, or there are no recordings.
+        FileNotFoundError: if `path` does not exist, or holds no recordings.
         ValueError: on reading, if a recording is damaged or is not mono, 16-bit, 8 kHz.
-    Limits: all speakers are in both parts: it tells nothing of a stranger's voice.
+    Limits: all speakers are in both parts, so results do not cover new voices.
     Reference: Jackson et al., Free Spoken Digit Dataset, v1.0.10; the time-delay nets and bidirectional LSTMs of
         lecture slides 131 and 137 were made for speech.
     """
@@ -107,7 +107,7 @@ class SpokenDigits(Dataset):
 
 
 def _samples(name: str, content: bytes) -> np.ndarray:
-    """Samples in [-1, 1), float32, of a WAV file."""
+    """Return the samples of a WAV file, float32 in [-1, 1)."""
     with undamaged(name), wave.open(io.BytesIO(content)) as file:
         kind = (file.getnchannels(), 8 * file.getsampwidth(), file.getframerate())
         if kind != (1, 16, RATE):

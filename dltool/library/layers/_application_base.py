@@ -14,7 +14,7 @@ DOWNLOAD_FAILED = ("URL fetch failure", "Incomplete or corrupted file")  # how k
 
 
 def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of a net of `keras.applications`, with one more argument, `preprocessing`.
+    """Return a net's function in `keras.applications` with one more argument, `preprocessing`.
 
     `preprocessing` says whether images, pixels in [0, 255], go through the net's own `preprocess_input` first: true,
     false, or null, by which they do wherever the net has weights (`weights` not null), and which so can't be

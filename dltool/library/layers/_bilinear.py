@@ -8,7 +8,7 @@ from keras import ops
 
 
 def sample(images: Any, positions: Any, fill_value: float = 0.0) -> Any:
-    """Images as bilinear interpolation finds them at given positions.
+    """Return images, interpolated bilinearly at given positions.
 
     Args:
         images: float (batch, rows, columns, channels).

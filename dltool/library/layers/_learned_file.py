@@ -11,11 +11,13 @@ WEIGHTS = ".weights.h5"
 
 
 def learned_file(source: Any) -> Path:
-    """The file behind a run directory, a .keras or a .weights.h5 file; paths are relative to the working directory.
+    """Return the file behind a run directory, a .keras or a .weights.h5 file.
+
+    Paths are relative to the working directory.
 
     Raises:
-        ValueError: it is no path of such a thing.
-        FileNotFoundError: it is not there.
+        ValueError: the path is none of these.
+        FileNotFoundError: the file is missing.
     """
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise ValueError(f"'source' must be the path of a run or of a .keras or .weights.h5 file. Got {source!r}.")

@@ -1,4 +1,4 @@
-"""What augmentations that mix examples have in common: whom each is mixed with, and how much of it stays."""
+"""The common base of augmentations that mix examples: each example's partner, and its share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ SMALLEST = 1e-30  # of a uniform number whose logarithm is taken
 class ExampleMixing(keras.layers.Layer):
     """A layer of `data.augment` that mixes each example of a batch with another, and thereby their targets.
 
-    It says how by `mix`, and the training step makes of it the loss: share * L(y) + (1 - share) * L(y of the partner).
-    Partners are a random permutation of the batch, which may leave an example alone.
+    `mix` describes the mixture, and the training step computes the loss from it: share * L(y) + (1 - share) * L(y of
+    the partner). Partners are a random permutation of the batch, which may leave an example alone.
 
     Args:
-        alpha: of the beta distribution of shares, > 0; small ones leave most examples nearly as they are, 1 is uniform.
+        alpha: of the beta distribution of shares, > 0; small ones leave most examples nearly unchanged, 1 is uniform.
         rate: fraction of examples that are mixed, in [0, 1].
         seed: an int, or None for one of the run's.
     Raises:
-        ValueError: if an argument is out of its range, or if it is called in training, where it can't tell the targets.
+        ValueError: if an argument is out of its range, or if it is called in training, where it cannot pass on the
+            targets.
     """
 
     def __init__(self, alpha: float, rate: float = 1.0, seed: int | None = None, **kwargs: Any) -> None:
@@ -55,7 +56,7 @@ class ExampleMixing(keras.layers.Layer):
 
     @abstractmethod
     def blend(self, images: Any, others: Any, shares: Any) -> tuple[Any, Any]:
-        """The images made of two batches, and the shares that the first has of them indeed, float32 (batch,)."""
+        """Return the images made of two batches, and the first one's actual shares, float32 (batch,)."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -65,7 +66,7 @@ class ExampleMixing(keras.layers.Layer):
 
 
 def symmetric_beta(shape: Any, alpha: float, seed: Any) -> Any:
-    """Numbers of the distribution Beta(alpha, alpha), float32.
+    """Return numbers of the distribution Beta(alpha, alpha), float32.
 
         G / (G + G') of two gamma variables, each G_alpha = G_(alpha + 1) * U^(1 / alpha)
 

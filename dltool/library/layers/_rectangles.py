@@ -9,7 +9,7 @@ from keras import ops
 
 
 def inside(rows: int, columns: int, first: Sequence[Any], stop: Sequence[Any]) -> Any:
-    """Whether first <= (row, column) < stop for each pixel, bool (batch, rows, columns, 1).
+    """Return whether first <= (row, column) < stop for each pixel, bool (batch, rows, columns, 1).
 
     Args:
         first, stop: for rows and columns, int (batch,) each; beyond the border there is nothing to hold.

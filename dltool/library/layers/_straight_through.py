@@ -8,7 +8,7 @@ from keras import ops
 
 
 def sign(x: Any) -> Any:
-    """The sign q of x, and in place of its derivative, 0, that of the hard tanh: dC/dx = dC/dq where |x| <= 1, else 0.
+    """Return the sign q of x, with the derivative of the hard tanh. dC/dx = dC/dq if |x| <= 1, otherwise 0.
 
     Args:
         x: real numbers, any shape.

@@ -1,4 +1,4 @@
-"""What composite layers share: lists of layers wired into a graph of ordinary Keras layers."""
+"""The common base of composite layers: lists of layers wired into a graph of ordinary Keras layers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Composite(ABC):
 
     @abstractmethod
     def __call__(self, x: Any) -> Any:
-        """The output of the wired layers for x, both symbolic tensors."""
+        """Return the output of the wired layers for x, both symbolic tensors."""
 
     @abstractmethod
     def copy(self) -> Composite:
-        """The same wiring of fresh layers."""
+        """Return the same wiring of fresh layers."""
 
 
 def apply(layers: Sequence[Any], x: Any, *where: str | int) -> Any:
-    """The output of layers called one after another.
+    """Return the output of layers called one after another.
 
     An exception leaves with an attribute `wired`: `where` and the number of the layer that raised it, then, if that is
     itself a wiring, the same inside it.
@@ -41,12 +41,12 @@ def apply(layers: Sequence[Any], x: Any, *where: str | int) -> Any:
 
 
 def copied(layers: Sequence[Any]) -> list[Any]:
-    """Layers of the same configurations with names and weights of their own."""
+    """Return layers of the same configurations with names and weights of their own."""
     return [layer.copy() if isinstance(layer, Composite) else fresh(layer) for layer in layers]
 
 
 def checked(owner: str, argument: str, layers: Any) -> list[Any]:
-    """A list of layers, checked.
+    """Return a list of layers, checked.
 
     Raises:
         ValueError: it is no list of Keras layers and composites.
@@ -68,7 +68,7 @@ def refuse_learned(layer: Any) -> None:
 
 
 def fresh(layer: Any, name: str | None = None) -> Any:
-    """A layer of the same configuration; wrapped layers lose their names too, so that each copy has its own."""
+    """Return a layer of the same configuration. Wrapped layers lose their names too, so that each copy has its own."""
     import keras
 
     refuse_learned(layer)
@@ -79,7 +79,7 @@ def fresh(layer: Any, name: str | None = None) -> Any:
 
 
 def _nameless(config: Any) -> Any:
-    """The configuration without the names of layers; a dtype policy's name is no such name."""
+    """Return the configuration without the names of layers; a dtype policy keeps its name."""
     if isinstance(config, dict):
         return {key: value if key == "dtype" else _nameless(value) for key, value in config.items() if key != "name"}
     return [_nameless(item) for item in config] if isinstance(config, list | tuple) else config

@@ -14,13 +14,13 @@ class ApplicationPreprocessing(keras.layers.Layer):
     """y = keras.applications.<module of the net>.preprocess_input(x), inside the model.
 
     For MobileNetV2 y = x / 127.5 - 1; for DenseNet121 y = (x / 255 - mean) / deviation by channel; for ResNet50 the
-    channels in the order blue, green, red, less their means; and so on.
+    channels in the order blue, green, red, minus their means; and so on.
 
     Args:
         application: the net's name, such as "MobileNetV2".
     Input shape: (batch, rows, columns, 3), red, green, blue, pixels in [0, 255].   Output shape: the same.
     Raises:
-        ValueError: there is no such net.
+        ValueError: no net has this name.
     Limits: a model that holds it opens only where dltool is installed.
     Reference: keras.applications.imagenet_utils.preprocess_input (modes "tf", "torch" and "caffe").
     """

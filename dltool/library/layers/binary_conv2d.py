@@ -19,11 +19,11 @@ class BinaryConv2D(keras.layers.Conv2D):
     Args:
         filters: output channels, int > 0.
         kernel_size: rows and columns of a kernel, an int or two.
-        use_bias: whether there is b, which stays real. A batch normalisation after the layer makes it needless.
+        use_bias: whether to add b, which stays real. A batch normalisation after the layer makes it needless.
         kernel_constraint: in place of clipping to [-1, 1].
         **kwargs: as of `keras.layers.Conv2D`.
     Input shape: (batch, rows, columns, channels).   Output shape: (batch, rows', columns', filters).
-    Limits: the input is taken as it is: put a `BinarySign` before it; a net's first layer takes real pixels.
+    Limits: the input is not binarised: put a `BinarySign` before it; a net's first layer takes real pixels.
         `padding: same` adds zeros, which are no bits. It is computed in the usual arithmetic, no faster than `Conv2D`;
         saved files hold the real W.
     Reference: Courbariaux et al., 2016, Binarized neural networks, arXiv:1602.02830, algorithm 1.

@@ -16,15 +16,15 @@ class BinaryDense(keras.layers.Dense):
     """A dense layer whose kernel is -1 and +1: y = activation(x sign(W) + b), W real and kept in [-1, 1].
 
     Training moves W: dC/dW = dC/dsign(W) where |W| <= 1 (the straight-through estimator), and after each update W is
-    clipped to [-1, 1], where it can still change its sign. What is deployed is sign(W), one bit a weight.
+    clipped to [-1, 1], where it can still change its sign. A deployed net needs sign(W) only, one bit per weight.
 
     Args:
         units: outputs, int > 0.
-        use_bias: whether there is b, which stays real. A batch normalisation after the layer makes it needless.
+        use_bias: whether to add b, which stays real. A batch normalisation after the layer makes it needless.
         kernel_constraint: in place of clipping to [-1, 1].
         **kwargs: as of `keras.layers.Dense`.
     Input shape: (batch, ..., features).   Output shape: (batch, ..., units).
-    Limits: the input is taken as it is: put a `BinarySign` before it for products of bits. The first layer of a net
+    Limits: the input is not binarised: put a `BinarySign` before it for products of bits. The first layer of a net
         takes the data's real numbers, which is a small part of the net's work (the paper's section "First
         layer"). It is computed in the usual arithmetic, so that it runs no faster than `Dense`; saved files hold the
         real W, to train on.

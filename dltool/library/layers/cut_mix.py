@@ -17,10 +17,10 @@ class CutMix(ExampleMixing):
 
         height = rows * sqrt(1 - lambda), width = columns * sqrt(1 - lambda), lambda from Beta(alpha, alpha)
 
-    The centre is any pixel; what is beyond the border is cut off, and the share of the own target is then the fraction
-    of pixels that are its own. Of the loss and the metrics see `MixUp`.
+    The centre is any pixel; the part beyond the border is cut off, and the share of the own target is then the fraction
+    of pixels that are its own. For loss and metrics see `MixUp`.
 
-    It takes the place of keras.layers.CutMix, which would paste images alone and whose shares may be no numbers.
+    It takes the place of keras.layers.CutMix, which would paste images alone and whose shares may be NaN.
 
     Args:
         alpha: > 0. Defaults to 1 as in the paper, all areas alike.

@@ -17,13 +17,13 @@ class Cutout(keras.layers.Layer):
 
         rows r with centre - size // 2 <= r < centre - size // 2 + size, columns likewise
 
-    The centre is drawn anew for each image. At inference the image is left as it is. Unlike keras.layers.RandomErasing
+    The centre is redrawn for each image. At inference the image stays unchanged. Unlike keras.layers.RandomErasing
     the square is never moved to lie within the image: the paper found it important that some images stay mostly whole.
 
     Args:
         size: of a side in pixels, int > 0. The paper has 16 for CIFAR-10, 8 for CIFAR-100, 20 for SVHN, of 32 x 32.
-        fill_value: a number, or one a channel. The paper's 0 is that of normalised images, the training set's mean:
-            of pixels as they are give the mean, or put the layer behind the normalisation.
+        fill_value: a number, or one per channel. The paper's 0 is that of normalised images, the training set's mean:
+            for raw pixels give the mean, or put the layer after the normalisation.
         seed: an int, or None for one of the run's.
     Input shape: (batch, rows, columns, channels).   Output shape: the same.
     Raises:

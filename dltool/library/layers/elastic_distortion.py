@@ -22,8 +22,8 @@ class ElasticDistortion(keras.layers.Layer):
         y(p) = x(c + diag(z) R (p - c) + t + u(p)),  c the image's centre
 
     where R turns by an angle uniform in [-rotation, rotation], z is uniform in [1 - scaling, 1 + scaling] and t in
-    [-translation, translation] for each axis, all drawn anew for each image. The image is interpolated once
-    (bilinear), so that it is no more blurred than by one of these alone. At inference it is left as it is.
+    [-translation, translation] for each axis, all redrawn for each image. The image is interpolated once
+    (bilinear), so that it is no more blurred than by one of these alone. At inference it stays unchanged.
 
     Args:
         alpha: strength of the field, in pixels before the smoothing, >= 0. The smoothed field has a standard deviation
@@ -76,7 +76,7 @@ class ElasticDistortion(keras.layers.Layer):
         return ops.cast(ops.reshape(distorted, ops.shape(inputs)), inputs.dtype)
 
     def affine(self, amounts: Any, rows: int, columns: int) -> Any:
-        """c + diag(z) R (p - c) + t for each pixel p: (batch, 2, rows, columns), rows before columns.
+        """Return c + diag(z) R (p - c) + t for each pixel p: (batch, 2, rows, columns), rows before columns.
 
         Args:
             amounts: uniform in [-1, 1], (batch, 5): of the angle, of z and t for each axis.
@@ -109,7 +109,7 @@ def smoothed(noise: Any, sigma: float) -> Any:
 
 
 def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
-    """The symmetric matrix that smooths a vector of this size: float32 (size, size)."""
+    """Return the symmetric matrix that smooths a vector of this size: float32 (size, size)."""
     radius = int(TRUNCATE * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     distance = np.abs(np.arange(size)[:, None] - np.arange(size))

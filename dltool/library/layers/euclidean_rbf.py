@@ -79,6 +79,6 @@ class EuclideanRBF(keras.layers.Layer):
 
 
 def bitmaps() -> np.ndarray:
-    """The ten digits, float32 (10, 84): +1 where there is ink, else -1; rows of pixels one after another."""
+    """Return the ten digits, float32 (10, 84): +1 for ink, otherwise -1; rows of pixels one after another."""
     pixels = [[1.0 if pixel == "#" else -1.0 for pixel in digit.replace(" ", "")] for digit in DIGITS]
     return np.array(pixels, np.float32)

@@ -1,4 +1,4 @@
-"""A simple recurrent net that also hears what it has said."""
+"""A simple recurrent net that also receives its last output."""
 
 from __future__ import annotations
 

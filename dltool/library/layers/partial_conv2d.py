@@ -27,7 +27,7 @@ class PartialConv2D(keras.layers.Layer):
         kernel_initializer: of the kernels as if every pair were connected; those of unconnected pairs are left out.
     Input shape: (batch, rows, columns, channels).   Output shape: (batch, rows', columns', len(connections)).
     Raises:
-        ValueError: if `connections` is no such table; on building, if the input has too few channels.
+        ValueError: if `connections` is no valid table; on building, if the input has too few channels.
     Limits: computed as an ordinary convolution with zeros for unconnected pairs, so no faster than one.
     Reference: LeCun et al., 1998, Gradient-based learning applied to document recognition, table I.
     """
@@ -81,7 +81,7 @@ class PartialConv2D(keras.layers.Layer):
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
     def full_kernel(self) -> Any:
-        """The kernels with zeros for unconnected pairs: (rows, columns, channels, filters)."""
+        """Return the kernels with zeros for unconnected pairs: (rows, columns, channels, filters)."""
         placed = ops.matmul(self.kernel, ops.cast(self._placement, self.kernel.dtype))
         return ops.reshape(placed, self._full_shape)
 
@@ -111,7 +111,7 @@ class PartialConv2D(keras.layers.Layer):
 
 
 def _table(connections: Any) -> tuple[tuple[int, ...], ...]:
-    """The table, each row sorted, checked."""
+    """Return the table, checked, each row sorted."""
     good = isinstance(connections, list | tuple) and len(connections) > 0
     good = good and all(isinstance(row, list | tuple) and row and len(set(row)) == len(row) for row in connections)
     if not good or any(isinstance(c, bool) or not isinstance(c, int) or c < 0 for row in connections for c in row):

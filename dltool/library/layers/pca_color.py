@@ -17,8 +17,8 @@ class PCAColor(keras.layers.Layer):
         y = x + (high - low) * sum over i of alpha_i lambda_i p_i,  alpha_i normal with mean 0 and this `stddev`
 
     with p_i and lambda_i the eigenvectors and eigenvalues of the channels' covariance over all pixels of the training
-    set, scaled from `value_range` to [0, 1]. The alphas are drawn anew for each image. At inference it is left as it
-    is.
+    set, scaled from `value_range` to [0, 1]. The alphas are redrawn for each image. At inference it stays
+    unchanged.
 
     Args:
         stddev: of the alphas, >= 0.
@@ -55,7 +55,7 @@ class PCAColor(keras.layers.Layer):
         """Take the covariance of all pixels.
 
         Args:
-            data: an array (examples, ..., channels), or batches of such: a tf.data.Dataset or another iterable.
+            data: an array (examples, ..., channels), or batches of arrays: a tf.data.Dataset or another iterable.
         """
         low, high = self.value_range
         count, total, products = 0, np.zeros(()), np.zeros(())

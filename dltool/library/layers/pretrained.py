@@ -27,7 +27,8 @@ def Pretrained(  # noqa: N802 - a recipe's word, as a layer's
     """A trained model with its weights, its head cut off, to put new layers behind: y = f_k(...f_1(x)).
 
     The result is a model inside the model, whose layers keep their names (globs match "base/conv2d" or "conv2d") and
-    which is saved with it, so that what was trained needs the source no more. Its own preprocessing layers, with what
+    which is saved with it, so that the trained model no longer needs the source. Its own preprocessing layers, with
+    what
     they were adapted to, belong to it: feed it what it was trained on, raw.
 
     Args:
@@ -35,18 +36,18 @@ def Pretrained(  # noqa: N802 - a recipe's word, as a layer's
         up_to: the last layer kept, by name, or by path inside nested models ("base/dense_2").
         without_top: layers with weights to leave out, counted from the output backwards, each with all that follows
             it. Defaults to 1, the classifier, unless `up_to` is given; 0 keeps everything.
-        trainable: whether its layers learn. If not, their weights stay as they are, and batch normalisation uses its
+        trainable: whether its layers learn. If not, their weights stay unchanged, and batch normalisation uses its
             moving averages also in training (Keras's `trainable = False`).
-        layers: of a .weights.h5 file, which holds no layers, those that it was saved of, in their order; later ones
+        layers: for a .weights.h5 file, which holds no layers: the saved model's layers, in their order; later ones
             may be left out.
         name: of the model inside. Defaults to the source's own.
     Input shape: the source's.   Output shape: that of the last layer kept.
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file is missing.
         ValueError: it cannot be read or cut, or arguments contradict each other.
     Limits: layers compute in the precision they were trained in, whatever the dtype policy is now; the source's input
-        size is kept. Features of the last layers are of the source's task: slide 116's advice is to learn more of
-        them anew the less alike the tasks are.
+        size is kept. Features of the last layers are of the source's task: slide 116 advises to retrain more of
+        them if the tasks differ more.
     Reference: Yosinski et al., 2014, How transferable are features in deep neural networks?; lecture slide 116.
     """
     path = learned_file(source)
@@ -71,7 +72,7 @@ def Pretrained(  # noqa: N802 - a recipe's word, as a layer's
 
 
 def learned(base: Any, trainable: bool = True) -> Any:
-    """The model with its weights marked as learned: measurements that draw weights anew leave them alone."""
+    """Return the model with its weights marked as learned. Measurements that redraw weights keep these."""
     base.trainable = trainable
     for weight in base.weights:
         weight.learned = True

@@ -63,11 +63,11 @@ class Repeat(Composite):
 
 
 def _numbered(block: Sequence[Any], number: int) -> list[Any]:
-    """A copy of plain layers, whose own names get a number."""
+    """Return a copy of plain layers, with a number in their names."""
     return [fresh(layer, f"{layer.name}_{number}" if _is_own(layer) else None) for layer in block]
 
 
 def _is_own(layer: Any) -> bool:
-    """Whether the recipe named the layer, and not Keras after its class."""
+    """Return whether the recipe named the layer, not Keras after its class."""
     automatic = re.fullmatch(r"(.+?)(_\d+)?", layer.name)
     return automatic is None or automatic[1].replace("_", "") != type(layer).__name__.lower()

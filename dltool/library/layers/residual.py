@@ -60,7 +60,7 @@ class Residual(Composite):
         return y if self.activation is None else keras.layers.Activation(self.activation)(y)
 
     def _projected(self, x: Any, strides: tuple[int, int], channels: int) -> Any:
-        """Option B: a 1x1 convolution with batch normalisation."""
+        """Return option B: a 1x1 convolution with batch normalisation."""
         last = [layer for layer in self.layers if isinstance(layer, keras.layers.BatchNormalization)][-1:]
         settings = {"momentum": last[0].momentum, "epsilon": last[0].epsilon} if last else {}
         convolution = keras.layers.Conv2D(channels, 1, strides=strides, use_bias=False, kernel_initializer="he_normal")
@@ -81,7 +81,7 @@ def _change(x: Any, y: Any) -> tuple[tuple[int, int], int]:
 
 
 def _padded(x: Any, strides: tuple[int, int], channels: int) -> Any:
-    """Option A: every stride-th pixel, and zeros for the new channels, half of them on either side."""
+    """Return option A: every stride-th pixel, and zeros for new channels, half on either side."""
     if channels < x.shape[-1]:
         raise ValueError(f"Residual's option A only adds channels. Got {x.shape[-1]} before and {channels} after.")
     if strides != (1, 1):

@@ -17,17 +17,17 @@ class WidthNormalization(keras.layers.Layer):
 
     with first and last the outermost columns that hold ink. Where the box shrinks (s > 1) the triangle is as wide as
     the pixels it draws together, so that thin strokes do not vanish; where it grows this is linear interpolation.
-    The height stays as it is. Deterministic, in training as at inference.
+    The height stays unchanged. Deterministic, in training as at inference.
 
     Args:
         width: of the ink's bounding box in the output, in pixels, > 0.
-        threshold: ink is what differs from the background by more than this, >= 0, in units of the input.
+        threshold: ink differs from the background by more than this, >= 0, in units of the input.
         background: value of empty pixels.
-    Input shape: (batch, rows, columns, channels); an image without ink is left as it is.   Output shape: the same.
+    Input shape: (batch, rows, columns, channels); an image without ink stays unchanged.   Output shape: the same.
     Raises:
         ValueError: if `width` is not positive or `threshold` is negative.
-    Limits: what would lie beyond the border after a large `width` is cut off; one faint pixel off the object widens
-        its box.
+    Limits: parts that would lie beyond the border after a large `width` is cut off; one faint pixel off the object
+        widens its box.
     Reference: Ciresan, Meier & Schmidhuber, 2012, Multi-column deep neural networks for image classification,
         section 3.1 (digits normalised to widths of 10 to 20 pixels).
     """

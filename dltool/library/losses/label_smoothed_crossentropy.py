@@ -12,15 +12,15 @@ import tensorflow as tf
 class LabelSmoothedCrossentropy(keras.losses.Loss):
     """(1 - e) * -log p[y] + e * mean over classes of -log p, in nats; p = softmax(logits), e = label_smoothing.
 
-    The same as Keras's CategoricalCrossentropy with label_smoothing, but of class indices: no one-hot targets of the
+    The same as Keras's CategoricalCrossentropy with label_smoothing, but for class indices: no one-hot targets of the
     size of the logits. With e = 0 it is SparseCategoricalCrossentropy(from_logits=True).
 
     Args:
         label_smoothing: e, in [0, 1). Defaults to 0.1.
-        reduction: as of Keras's losses. Defaults to the mean over targets, those that are masked left out.
+        reduction: as in Keras's losses. Defaults to the mean over targets that are not masked.
     Raises:
         ValueError: if `label_smoothing` is out of its range.
-    Limits: its value is no likelihood: perplexity is to be had of the cross-entropy without smoothing.
+    Limits: its value is no likelihood: compute the perplexity from the cross-entropy without smoothing.
     Reference: Szegedy et al., 2016, Rethinking the inception architecture for computer vision, section 7.
     """
 
@@ -51,7 +51,10 @@ class LabelSmoothedCrossentropy(keras.losses.Loss):
 
 
 def _smoothed(logits: Any, labels: Any, smoothing: float) -> Any:
-    """The loss of each row of logits (rows, K), with its gradient, softmax - e/K - (1 - e) [k = y], in few passes."""
+    """Return the loss of each row of logits (rows, K), with its gradient.
+
+    The gradient is softmax - e/K - (1 - e) [k = y], in few passes.
+    """
 
     @tf.custom_gradient
     def loss(logits: Any) -> Any:

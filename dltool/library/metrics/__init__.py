@@ -1,1 +1,1 @@
-"""Figures of models beside those of Keras, under their names."""
+"""Figures of models in addition to those of Keras, under their names."""

@@ -1,4 +1,4 @@
-"""What a schedule is: a function of the step, in NumPy."""
+"""The base of all schedules: functions of the step, in NumPy."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Schedule(ABC):
     """A quantity that changes with the training step: a learning rate, a momentum, a weight decay.
 
     Calling it with steps, counted from 0 (an int or an array of ints), gives float64 of the same shape. A
-    subclass defines `values` and keeps its arguments under their own names. The attributes below are what a
-    preview tells about the curve; they change no value.
+    subclass defines `values` and keeps its arguments under their own names. The attributes below are for
+    previews of the curve; they change no value.
 
     Attributes:
-        length: steps after which its programme is over and the value stays; None where it has no such end.
+        length: steps after which its programme is over and the value stays; None if it has no end.
         warmup_steps: steps of rising at the start, 0 without.
     """
 
@@ -46,22 +46,22 @@ class Schedule(ABC):
 
     @abstractmethod
     def values(self, step: np.ndarray) -> np.ndarray:
-        """The values at steps >= 0, float64 of any shape."""
+        """Return the values at steps >= 0, float64 of any shape."""
 
     def cycle(self, step: int) -> tuple[int, int] | None:
-        """The first step of the cycle that `step` is in and that of the next; None for what does not repeat."""
+        """Return the first steps of the cycle at `step` and of the next, or None without cycles."""
         return None
 
     def parts(self) -> list[Part]:
-        """The schedules that this one is made of, in the order of their steps; empty where it is one itself."""
+        """Return the schedules that this one consists of, in the order of their steps; empty for a simple one."""
         return []
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, defaults included."""
+        """Return the constructor's arguments, defaults included."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def as_keras(self) -> tuple[str, dict[str, Any]] | None:
-        """Name and arguments of the Keras schedule that is this one, None where Keras has none."""
+        """Return name and arguments of the equal Keras schedule, or None."""
         return None
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ MOST_GROWTH = 1e6  # with more the second period never ends
 
 
 def factor(owner: str, value: object) -> float:
-    """`value` as t_mul, the factor of each period's length to the one before, from 1 to `MOST_GROWTH`."""
+    """Return `value` as t_mul, the factor between periods' lengths, from 1 to `MOST_GROWTH`."""
     found = checks.real(owner, "t_mul", value, 1.0)
     if found > MOST_GROWTH:
         raise checks.wrong(owner, "t_mul", f"a finite number from 1 to {MOST_GROWTH:,.0f}", value)
@@ -20,7 +20,7 @@ def factor(owner: str, value: object) -> float:
 
 
 def ends(period: int, t_mul: float, steps: float) -> np.ndarray:
-    """Where periods of period * t_mul^i steps end, float64, up to the first end beyond `steps`.
+    """Return where periods of period * t_mul^i steps end, float64, up to the first end beyond `steps`.
 
     The i-th end is period * (t_mul^(i+1) - 1) / (t_mul - 1), or (i + 1) * period where t_mul is 1.
     """
@@ -32,7 +32,7 @@ def ends(period: int, t_mul: float, steps: float) -> np.ndarray:
 
 
 def locate(step: np.ndarray, period: int, t_mul: float) -> tuple[np.ndarray, np.ndarray]:
-    """The period that each step is in, counted from 0, and the share of it that is done, in [0, 1)."""
+    """Return the period of each step, counted from 0, and its completed share, in [0, 1)."""
     if t_mul == 1.0:
         index = np.floor(step / period)
         return index, step / period - index
@@ -43,6 +43,6 @@ def locate(step: np.ndarray, period: int, t_mul: float) -> tuple[np.ndarray, np.
 
 
 def around(step: int, period: int, t_mul: float) -> tuple[int, int]:
-    """The first step of the period that `step` is in, and that of the next."""
+    """Return the first step of the period at `step`, and that of the next."""
     found = ends(period, t_mul, float(step))
     return (round(found[-2]) if len(found) > 1 else 0), round(found[-1])

@@ -13,9 +13,9 @@ def check(argument: str, values: np.ndarray, first: int = 0) -> None:
     """Raise unless all values of an argument are in its range.
 
     Args:
-        values: float64 (steps,), those of steps `first`, first + 1, ...
+        values: float64 (steps,), at the steps `first`, first + 1, ...
     Raises:
-        ValueError: one is negative, not finite or too large; the line names the first such step.
+        ValueError: a value is negative, not finite or too large; the line names the first such step.
     """
     bound = BOUNDS[argument]
     wrong = ~((values >= 0) & (values < bound))  # NaN too

@@ -1,4 +1,4 @@
-"""A value that stays, which also stands for a plain number wherever a schedule is asked for."""
+"""A constant value, which also stands for a plain number in place of a schedule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Constant(Schedule):
 
 
 def schedule_of(owner: str, name: str, value: Any) -> Schedule:
-    """`value` as a schedule; a number >= 0 is a constant one."""
+    """Return `value` as a schedule; a number >= 0 becomes a constant one."""
     if isinstance(value, Schedule):
         return value
     if isinstance(value, numbers.Real) and not isinstance(value, bool):

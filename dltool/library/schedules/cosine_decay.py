@@ -1,4 +1,4 @@
-"""Cosine decay, with a linear warm-up before it if asked for."""
+"""Cosine decay, optionally after a linear warm-up."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dltool.library.schedules._base import KerasTwin
 
 
 class ExponentialDecay(KerasTwin):
-    """A constant factor over every so many steps, as `keras.optimizers.schedules.ExponentialDecay`.
+    """A constant factor over a fixed number of steps, as `keras.optimizers.schedules.ExponentialDecay`.
 
     rate(step) = initial_learning_rate * decay_rate^(step / decay_steps), the exponent rounded down under `staircase`.
 

@@ -77,7 +77,7 @@ class OneCycle(Schedule):
         return (0, self.total_steps) if step < self.total_steps else None
 
     def _points(self) -> tuple[list[float], list[float]]:
-        """The steps at which phases begin and end, and the values there."""
+        """Return the steps at which phases begin and end, and the values there."""
         rise = max(self.rise_fraction * self.total_steps - 1, 0.0)
         at, to = [0.0, rise], [self.initial_learning_rate, self.max_learning_rate]
         if self.three_phase:

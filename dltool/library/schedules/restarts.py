@@ -11,7 +11,7 @@ from dltool.library.schedules.constant import schedule_of
 
 
 class Restarts(Schedule):
-    """A schedule that begins anew every period, stretched to the period's length.
+    """A schedule that starts again every period, stretched to the period's length.
 
     Period i has period * t_mul^i steps; with p the share of it that is done, rate = m_mul^i * schedule(p * period).
     With `CosineDecay` over `period` steps it is `CosineDecayRestarts` of alpha 0.
@@ -41,5 +41,5 @@ class Restarts(Schedule):
         return periods.around(step, self.period, self.t_mul)
 
     def parts(self) -> list[Part]:
-        """The first period; the others are this one stretched."""
+        """Return the first period; the others are this one stretched."""
         return [Part(self.schedule, 0, self.period)]

@@ -11,7 +11,8 @@ from dltool.library.schedules._base import Schedule
 
 
 class StepDecay(Schedule):
-    """A drop by a factor every so many steps: rate(step) = initial_learning_rate * factor^floor(step / decay_steps).
+    """A drop by a factor every `decay_steps` steps: rate(step) = initial_learning_rate * factor^floor(step /
+    decay_steps).
 
     Args:
         initial_learning_rate: rate at step 0, >= 0.

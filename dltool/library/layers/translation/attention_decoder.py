@@ -23,9 +23,9 @@ PLAIN = {"dropout": 0.0, "recurrent_dropout": 0.0, "go_backwards": False, "state
 
 @keras.saving.register_keras_serializable("dltool")
 class AttentionDecoder(keras.layers.Layer):
-    """What a translation is read off from: o_t = tanh(W [s_t; c_t] + b), of a recurrent state and a context.
+    """A decoder of translations: o_t = tanh(W [s_t; c_t] + b), of a recurrent state and a context.
 
-        without attention:  s_t = RNN(y_t, s_t-1), o_t of s_t alone
+        without attention:  s_t = RNN(y_t, s_t-1), o_t from s_t alone
         Bahdanau:           c_t = attention(s_t-1), s_t = RNN([y_t; c_t], s_t-1)
         Luong:              s_t = RNN(y_t, s_t-1), c_t = attention(s_t)
         input feeding:      the RNN's input also holds o_t-1 (Luong et al., section 3.3), o_0 = 0
@@ -43,7 +43,7 @@ class AttentionDecoder(keras.layers.Layer):
         attention: a `BahdanauAttention` or `LuongAttention`, or None.
         input_feeding: whether o_t-1 is an input. Defaults to false. Not with layers above.
         above: further layers, as `recurrent`. Defaults to none.
-        dropout: share of the inputs of layers above that is dropped in training, in [0, 1). Defaults to 0.
+        dropout: share of dropped inputs of the layers above in training, in [0, 1). Defaults to 0.
     Input: [y (B, T, E), memory (B, S, D), source tokens int (B, S), states (B, Q) ...].   Output: (B, T, units).
     Raises:
         ValueError: if an argument is none of these.
@@ -83,7 +83,7 @@ class AttentionDecoder(keras.layers.Layer):
         self._reads_context = attention is not None and attention.before
 
     def _own(self, recurrent: Any, name: str | None = None) -> Any:
-        """A layer like this one, that returns its sequence."""
+        """Return a copy of a recurrent layer that returns its sequence."""
         kind = type(recurrent).__name__
         if kind not in STEPS or not isinstance(recurrent, keras.layers.GRU | keras.layers.LSTM):
             raise ValueError(f"The decoder must be a GRU or an LSTM. Got {kind}.")
@@ -107,7 +107,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     @property
     def steps_alone(self) -> bool:
-        """Whether the recurrence needs nothing of the steps before but its own state."""
+        """Whether the recurrence needs nothing from earlier steps but its own state."""
         return not (self._reads_context or self.input_feeding)
 
     def build(self, input_shape: Any) -> None:
@@ -143,17 +143,17 @@ class AttentionDecoder(keras.layers.Layer):
         return self._read_out(sequence, context)
 
     def keys(self, memory: Any) -> Any:
-        """What attention needs of the memory, computed once: (B, S, A)."""
+        """Return what attention needs from the memory, computed once: (B, S, A)."""
         return memory if self.attention is None else self.attention.keys(memory)
 
     def first(self, states: Sequence[Any]) -> tuple[Any, ...]:
-        """The state before the first step: that of the recurrence, with input feeding o_0, and of the layers above."""
+        """Return the state before the first step: recurrence, o_0 with input feeding, layers above."""
         widths = [self.units] if self.input_feeding else []
         widths += [layer.units for layer in self.above for _ in range(_states(layer))]
         return (*states, *(tf.zeros([tf.shape(states[0])[0], width], states[0].dtype) for width in widths))
 
     def step(self, embedded: Any, state: Any, keys: Any, memory: Any, held: Any) -> tuple[Any, Any, Any]:
-        """One step alone: o (N, units), the weights (N, S) or None, and the next state.
+        """Run one step: return o (N, units), the weights (N, S) or None, and the next state.
 
         Args:
             embedded: of the tokens before, (N, E), N a multiple of B: the hypotheses of a sentence one after another.
@@ -180,7 +180,7 @@ class AttentionDecoder(keras.layers.Layer):
     # -- one step ------------------------------------------------------------------------------------------
 
     def _step(self, inputs: Any, state: Any, constants: Any, product: Any, tell: bool = False) -> tuple[Any, Any]:
-        """The next state, and the outputs: s, c, then o if it is fed, then the weights if they are told."""
+        """Return the next state, and the outputs: s, c, then o if fed, then the weights if wanted."""
         recurrent_bias, readout_bias, held, *scoring = constants
         states, fed = state[: self.states], state[self.states :]
         number, attention = 0, self.attention
@@ -213,7 +213,7 @@ class AttentionDecoder(keras.layers.Layer):
         return (*states, *fed), (*outputs, *([found] if tell and found is not None else []))
 
     def _kernels(self, keys: Any, memory: Any, tell: bool = False) -> list[Any]:
-        """Of the products in a step, in their order: those of attention are matrices of each sentence."""
+        """Return the kernels of a step's products, in order; attention's are matrices of each sentence."""
         cell, attention = self.recurrent.cell, self.attention
         attending = []
         if attention is not None:
@@ -247,24 +247,24 @@ class AttentionDecoder(keras.layers.Layer):
         return projected(embedded, self._cast(cell.kernel)[: self._embedded]) + bias
 
     def _biases(self, cell: Any) -> tuple[Any, Any]:
-        """Of a cell's input and of its state: a GRU has both, an LSTM one for their sum."""
+        """Return a cell's biases of input and state. A GRU has both, an LSTM one for their sum."""
         bias = self._cast(cell.bias)
         return (bias[0], bias[1]) if bias.shape.rank == 2 else (bias, tf.zeros_like(bias))
 
     def _stepped(self, layer: Any, inputs: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The next state of a layer above."""
+        """Return the next state of a layer above."""
         cell, (bias, recurrent_bias) = layer.cell, self._biases(layer.cell)
         x = tf.matmul(inputs, self._cast(cell.kernel)) + bias
         recurrent = tf.matmul(state[0], self._cast(cell.recurrent_kernel)) + recurrent_bias
         return STEPS[type(layer).__name__](x, recurrent, state)
 
     def _scanned(self, embedded: Any, memory: Any, held: Any, states: list[Any]) -> list[Any]:
-        """s, c, and with input feeding o, (B, T, width) each."""
+        """Return s, c, and with input feeding o, (B, T, width) each."""
         found = parallel.in_parts(self._scan, embedded, self.keys(memory), memory, held, *states)
         return [tf.concat(one, axis=0) for one in zip(*found, strict=True)]
 
     def _scan(self, embedded: Any, keys: Any, memory: Any, held: Any, *states: Any) -> list[Any]:
-        """The outputs of all steps of some of the sentences, (rows, T, width) each."""
+        """Return the outputs of all steps for some sentences, (rows, T, width) each."""
         projected = self._projected(tf.transpose(embedded, [1, 0, 2]))  # (T, rows, gates)
         projected.set_shape([None, None, self.recurrent.cell.kernel.shape[1]])
         outputs, _ = product_scan(

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def gru_step(inputs: Any, recurrent: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-    """h' = z * h + (1 - z) * tanh(x_h + r * u_h), z = sigmoid(x_z + u_z), r = sigmoid(x_r + u_r).
+    """Compute h' = z * h + (1 - z) * tanh(x_h + r * u_h), z = sigmoid(x_z + u_z), r = sigmoid(x_r + u_r).
 
     Args:
         inputs: x = W x_t + b, (batch, 3 units) in Keras's order z, r, h.
@@ -27,7 +27,7 @@ def gru_step(inputs: Any, recurrent: Any, state: tuple[Any, ...]) -> tuple[Any, 
 
 
 def lstm_step(inputs: Any, recurrent: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-    """c' = f * c + i * tanh(g), h' = o * tanh(c'), with i, f, g, o from W x_t + U h + b in Keras's order.
+    """Compute c' = f * c + i * tanh(g), h' = o * tanh(c'), with i, f, g, o from W x_t + U h + b in Keras's order.
 
     Args:
         inputs: W x_t + b, (batch, 4 units).

@@ -11,7 +11,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("dltool")
 class PaddingMask(keras.layers.Layer):
-    """Values as they are, with Keras's mask where their token is padding, 0: layers, losses and metrics skip them.
+    """A layer that adds Keras's mask of padding tokens, 0: layers, losses and metrics skip them.
 
     Input: [values (batch, time, ...), tokens int (batch, time)].   Output: the values.
     """

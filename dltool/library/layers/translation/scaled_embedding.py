@@ -11,15 +11,15 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("dltool")
 class ScaledEmbedding(keras.layers.ReversibleEmbedding):
-    """sqrt(output_dim) times a token's embedding; backwards, logits from the embeddings themselves.
+    """A token's embedding times sqrt(output_dim); backwards, logits from the embeddings themselves.
 
-    Drawn with a standard deviation of 1 / sqrt(output_dim), so that what is read has one of 1 and logits of tied
+    Drawn with a standard deviation of 1 / sqrt(output_dim), so that embeddings have one of 1, and logits of tied
     embeddings begin near the same. Keras's own draw (uniform, up to 0.05) leaves the encoder's outputs so alike that
     attention gets hardly a gradient and stays at the mean. Logits are computed in the layer's compute dtype: inside a
     model of mixed precision Keras's own are in float32, a large part of such a net's work.
 
     Args:
-        input_dim, output_dim, tie_weights and what else: as of `keras.layers.ReversibleEmbedding`.
+        input_dim, output_dim, tie_weights and others: as in `keras.layers.ReversibleEmbedding`.
     Input: int (batch, time), or backwards (batch, time, output_dim).
     Reference: Vaswani et al., 2017, arXiv:1706.03762, section 3.4.
     """

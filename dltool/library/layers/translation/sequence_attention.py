@@ -1,4 +1,4 @@
-"""What attention over an encoder's outputs shares."""
+"""The common base of attention over an encoder's outputs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Attention(keras.layers.Layer):
         return ()
 
     def keys(self, memory: Any) -> Any:
-        """(B, S, D) -> (B, S, A)."""
+        """Return keys (B, S, A) of a memory (B, S, D)."""
         return memory
 
     def score(self, query: Any, keys: Any, *weights: Any) -> Any:
@@ -63,12 +63,12 @@ class Attention(keras.layers.Layer):
         return tf.matmul(found, memory), found
 
     def weights_of(self, scores: Any, held: Any) -> Any:
-        """softmax of scores (B, T, S) over the positions that hold a token, float32."""
+        """Return the softmax of scores (B, T, S) over the positions that hold a token, float32."""
         return tf.nn.softmax(tf.where(held[:, tf.newaxis], tf.cast(scores, tf.float32), FAR))
 
 
 def additive_score(query: Any, keys: Any, vector: Any) -> Any:
-    """vector . tanh(query + key), of each query (B, T, A) and key (B, S, A): (B, T, S)."""
+    """Return vector . tanh(query + key), for each query (B, T, A) and key (B, S, A): (B, T, S)."""
     hidden = tf.tanh(query[:, :, tf.newaxis] + keys[:, tf.newaxis])  # (B, T, S, A)
     shape = tf.shape(hidden)
     flat = tf.matmul(tf.reshape(hidden, [-1, hidden.shape[-1]]), vector[:, tf.newaxis])
@@ -76,7 +76,7 @@ def additive_score(query: Any, keys: Any, vector: Any) -> Any:
 
 
 def projected(values: Any, kernel: Any) -> Any:
-    """values @ kernel, (..., rows) and (rows, columns), as one product.
+    """Return values @ kernel, (..., rows) and (rows, columns), as one product.
 
     tf.matmul takes one a sentence, and for the kernel's gradient one a sentence too, (batch, rows, columns) in memory.
     """
