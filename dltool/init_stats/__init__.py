@@ -1,1 +1,1 @@
-"""What can be measured of a model before, while and after it is trained."""
+"""Measurements of a model before, during and after training."""

@@ -20,16 +20,16 @@ ROLES = ("input", "before", "after", "gate_before", "gate_after", "output")
 
 @dataclass(eq=False)
 class Signal:
-    """What passes through a layer in one pass; of a layer inside a loop, all of its calls.
+    """The signals of a layer in one pass; for a layer inside a loop, of all its calls.
 
     Args:
         part: the layer.
         path: its path; " (2)" is appended for the second call of a shared layer.
-        values: role -> a tensor a call. "before" and "after" are the activation function's input and output,
+        values: role -> one tensor per call. "before" and "after" are the activation function's input and output,
             "gate_before" and "gate_after" those of a recurrent cell's gates.
-        gradients: role -> the loss's gradient with respect to each of `values`, None where there is none.
+        gradients: role -> the loss's gradient with respect to each of `values`, None if it does not exist.
         function: the activation, None if the layer has none.
-        source, target: which tensors go in and come out, as numbers that are the same for the same tensor.
+        source, target: numbers of the input and output tensors, the same for the same tensor.
     """
 
     part: Part
@@ -67,12 +67,12 @@ class Capture:
 
 
 class Recorder:
-    """Lets the layers of a model record what passes through them, and takes that back afterwards.
+    """A recorder of the signals in a model's layers; it restores the layers afterwards.
 
     Args:
         model: any Keras model.
     Limits: within `recording`, recurrent layers are unrolled and cuDNN's fused kernels are off, whose inner signals
-        can't be seen. What TensorFlow runs in a loop of its own (TimeDistributed over unknown lengths) is `unseen`.
+        can't be seen. Loops that TensorFlow runs itself (TimeDistributed over unknown lengths) are `unseen`.
     """
 
     def __init__(self, model: Any) -> None:
@@ -173,7 +173,7 @@ class Recorder:
         return recorded
 
     def _hidden(self, part: Part, call: Callable[..., Any]) -> Callable[..., Any]:
-        """What goes in is used in ways that are not seen."""
+        """Return a call that marks its inputs as used in hidden ways."""
         assert part.kind in (COMPOSITE, LOOP, OPERATION)
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -197,7 +197,7 @@ class Recorder:
         return recorded
 
     def _signal(self, part: Part) -> Signal:
-        """A signal of its own for each call, but one for all calls within a loop."""
+        """Return a signal of its own for each call, but one for all calls within a loop."""
         key = (id(part), id(self._loops[0])) if self._loops else None
         if key is not None and key in self._pooled:
             return self._pooled[key]
@@ -213,7 +213,7 @@ def _is_float(x: Any) -> bool:
 
 
 def _is_visible(tensor: Any) -> bool:
-    """Whether a tensor is of the pass itself, not of a function that TensorFlow traces within it."""
+    """Return whether a tensor belongs to the pass itself, not to a function traced within it."""
     if tf.executing_eagerly():
         return hasattr(tensor, "numpy")
     return getattr(tensor, "graph", None) is tf.compat.v1.get_default_graph()

@@ -14,7 +14,7 @@ SQUARES, ABSOLUTES = ("MeanSquaredError",), ("MeanAbsoluteError",)
 
 
 def chance_loss(loss: Any, targets: np.ndarray, outputs: int) -> float | None:
-    """The loss of a model that knows nothing of its inputs: where an untrained model should start.
+    """Return the loss of a model that ignores its inputs, where an untrained model should start.
 
     Cross-entropy: ln K for K classes, binary ln 2, whatever the classes' shares: an untrained net gives each 1 / K.
     (The best constant guess knows the shares p_k and reaches their entropy, -sum p_k ln p_k <= ln K.) Squared error:
@@ -41,7 +41,7 @@ def chance_loss(loss: Any, targets: np.ndarray, outputs: int) -> float | None:
 
 
 def identical_units(columns: np.ndarray, slopes: np.ndarray) -> int:
-    """Units that are another's copy and stay so: incoming weights and their gradients are equal (broken symmetry).
+    """Return the number of units that copy another one, in incoming weights and their gradients (broken symmetry).
 
     Copies whose outgoing weights differ get different gradients and part with the first update.
 
@@ -57,7 +57,7 @@ def identical_units(columns: np.ndarray, slopes: np.ndarray) -> int:
 
 
 def _copies(slopes: np.ndarray) -> int:
-    """Rows that equal another one."""
+    """Return the number of rows that equal another one."""
     count, left, allowed = 0, slopes, 1e-5 * np.abs(slopes).max(initial=0.0)
     while len(left):
         equal = (np.abs(left - left[0]) <= allowed).all(axis=1)

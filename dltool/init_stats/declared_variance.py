@@ -26,7 +26,9 @@ class Promise:
     kurtosis: float
 
     def z_score(self, values: np.ndarray) -> float | None:
-        """How many standard deviations the entries' second central moment m is from `variance`; None if m is fixed.
+        """Return the distance of the entries' second central moment from `variance`, in standard deviations.
+
+        None if it is fixed.
 
         z = (m / variance - 1) / sqrt((kurtosis - 1) / N), N entries drawn independently.
         """
@@ -37,7 +39,7 @@ class Promise:
 
 
 def promise(initializer: Any, shape: tuple[int, ...]) -> Promise | None:
-    """What an initialiser promises of a weight of this shape; None for one that is not known.
+    """Return what an initialiser promises for a weight of this shape, None if unknown.
 
     VarianceScaling: scale / n, n the fan in, out or their mean, which LeCun, Glorot and He fix. Orthogonal: gain^2 /
     max(rows, columns), as its shorter side holds orthonormal vectors.
@@ -71,7 +73,10 @@ def promise(initializer: Any, shape: tuple[int, ...]) -> Promise | None:
 
 
 def fans(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Fan in and out as Keras counts them: of a kernel (*window, inputs, outputs) the window times each."""
+    """Return fan in and out as Keras counts them.
+
+    For a kernel (*window, inputs, outputs) they are the window times each.
+    """
     if len(shape) < 2:
         size = float(shape[0]) if shape else 1.0
         return size, size
@@ -80,7 +85,7 @@ def fans(shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def initializer_of(layer: Any, weight: Any) -> Any | None:
-    """The initialiser that a layer has declared for one of its weights, by Keras's naming; None if there is none."""
+    """Return the initialiser that a layer declares for a weight, by Keras's naming, or None."""
     names = [name for name, value in vars(layer).items() if value is weight]
     for name in names:
         name = name.lstrip("_")
@@ -92,7 +97,7 @@ def initializer_of(layer: Any, weight: Any) -> Any | None:
 
 
 def redrawn(layer: Any, weight: Any, seed: int) -> Any | None:
-    """A fresh draw of a weight by its initialiser under another seed; None if the initialiser is not known."""
+    """Return a fresh draw of a weight by its initialiser under another seed, None if unknown."""
     initializer = initializer_of(layer, weight)
     if initializer is None:
         return None

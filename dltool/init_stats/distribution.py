@@ -65,13 +65,13 @@ class Distribution:
         return self.norm / math.sqrt(self.finite) if self.finite else math.nan
 
     def percentiles(self) -> dict[str, float]:
-        """p15, p50, p85, between values interpolated linearly."""
+        """Return p15, p50, p85, interpolated linearly between values."""
         values = self.values
         found = np.percentile(values, PERCENTILES) if values.size else [math.nan] * len(PERCENTILES)
         return {f"p{share}": float(value) for share, value in zip(PERCENTILES, found, strict=True)}
 
     def histogram(self, bins: int) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and edges over the range of the values; empty where there are none."""
+        """Return counts and edges over the range of the values; empty without values."""
         values = self.values.astype(np.float64)
         if not values.size:
             return np.zeros(0, int), np.zeros(0)
@@ -81,7 +81,7 @@ class Distribution:
         return np.histogram(values, bins, (low, high))
 
     def bars(self, bins: int = 16) -> str:
-        """The histogram from the least to the greatest value as block characters; empty bins are blank."""
+        """Return the histogram from the least to the greatest value as block characters; empty bins are blank."""
         counts, _ = self.histogram(bins)
         if not counts.size:
             return ""

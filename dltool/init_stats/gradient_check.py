@@ -39,27 +39,28 @@ def check(
     reverse-mode gradient G, for `directions` random unit directions V of W's shape:
         forward mode: the Jacobian-vector product J V, which must equal <G, V>;
         central difference: (L(W + h V) - L(W - h V)) / 2h with h = eps^(1/3) max(1, |W|), |W| the root of the mean
-        square; beside the directions, the same for `entries` single entries, those with the largest gradient.
+        square; in addition the same for `entries` single entries, those with the largest gradient.
     The relative error of numbers a and b is |a - b| / max(|a|, |b|, |G| / sqrt(size), 1e-4 L), so that a direction
     that is all but orthogonal to the gradient does not look wrong.
 
     Args:
         model: compiled.
         x, y: one batch; few examples are enough.
-        directions: random directions a weight, int > 0.
-        entries: single entries a weight, int >= 0.
+        directions: random directions per weight, int > 0.
+        entries: single entries per weight, int >= 0.
         seed: of the directions.
-        say: told a line before each weight: some thirty losses each, of recurrent nets unrolled, can take minutes.
+        say: receives a line before each weight: some thirty losses each, for unrolled recurrent nets, can take minutes.
     Returns:
-        A row a weight: weight (its path), shape, reverse_norm |G|, forward_error and difference_error (the largest),
-        worst_entry (index of the entry whose difference errs most, as text, "" where none was tried), verdict: "ok";
-        "kink" where a difference disagrees because a step crosses a kink, as of a ReLU; "small" where the gradient is
-        too small for differences to tell (forward mode agrees); "wrong"; or "no gradient".
+        One row per weight: weight (its path), shape, reverse_norm |G|, forward_error and difference_error (the
+            largest),
+        worst_entry (index of the entry whose difference errs most, as text, "" if no entry was tried), verdict: "ok";
+        "kink" if a difference disagrees because a step crosses a kink, as of a ReLU; "small" if the gradient is
+        too small for differences (forward mode agrees); "wrong"; or "no gradient".
     Raises:
         ValueError: the model has no trainable weights, or its float64 clone does not compute its outputs.
-    Limits: what is the same in all three ways, as a wrong formula in `call`, is not found. Errors in a gradient that is
-        zero everywhere on the batch are not seen, nor, beside a kink, errors below 1e-4. Forward mode goes through
-        custom gradients, so only differences tell that one of those is wrong. A layer that casts to float32 by itself
+    Limits: faults common to all three ways, such as a wrong formula in `call`, are not found. Errors in a gradient that
+        is zero everywhere on the batch are not seen, nor, near a kink, errors below 1e-4. Forward mode goes through
+        custom gradients, so only differences reveal a wrong one. A layer that casts to float32 by itself
         gives rounding errors.
     Reference: Goodfellow, Bengio & Courville, 2016, section 11.5 (checking derivatives); Griewank & Walther, 2008,
         section 3; Nocedal & Wright, 2006, section 8.1 (the step); lecture slides 40-45 (back-propagation).
@@ -103,7 +104,7 @@ def _check(
 
 
 def float64_twin(model: Any, x: Any) -> Any:
-    """A clone of the model in float64 with its weights and loss; to be made and used under `_float64_by_default`.
+    """Return a clone of the model in float64 with its weights and loss. Make and use it under `_float64_by_default`.
 
     Raises:
         ValueError: it does not give the model's outputs to single precision.
@@ -140,7 +141,7 @@ def _float64_by_default() -> Iterator[None]:
 
 
 def _loss(loss: Any) -> Any:
-    """A loss that computes in float64; one that is a name or a function takes the default."""
+    """Return a loss that computes in float64; a name or a function takes the default."""
     if not isinstance(loss, keras.losses.Loss):
         return loss
     twin = copy.copy(loss)
@@ -149,10 +150,10 @@ def _loss(loss: Any) -> Any:
 
 
 class _Weight:
-    """One weight's gradient against its checks.
+    """One weight's gradient and its checks.
 
     Args:
-        loss: of all weights as they are.
+        loss: of all present weights.
         variable: the weight W.
         gradient: G, by reverse mode.
     """
@@ -199,11 +200,11 @@ class _Weight:
         return 0.0 if product is None else float(product)
 
     def _compare(self, direction: np.ndarray, expected: float) -> tuple[float, bool]:
-        """Relative error of the central difference, and whether a kink explains it.
+        """Return the relative error of the central difference, and whether a kink explains it.
 
         It does if shorter steps, which stay on one side, agree; or if W itself lies on a kink, where the slopes of the
-        two sides differ however short the step (of a smooth loss they differ by h L''). Of a single entry the gradient
-        must then lie between the two; along a direction that crosses the kinks of several units it need not.
+        two sides differ however short the step (for a smooth loss they differ by h L''). For a single entry the
+        gradient must then lie between the two; along a direction that crosses the kinks of several units it need not.
         """
         error, bend = self._difference(direction, expected, self.step)
         if error <= DIFFERENCE_TOLERANCE:
@@ -234,7 +235,7 @@ class _Weight:
 
 
 def _float64(values: Any) -> Any:
-    """Floating-point tensors in float64; integers, as of classes and tokens, as they are."""
+    """Return floating-point tensors in float64; leave integers (classes, tokens) unchanged."""
 
     def cast(value: Any) -> tf.Tensor:
         tensor = tf.convert_to_tensor(value)
@@ -244,7 +245,7 @@ def _float64(values: Any) -> Any:
 
 
 def _in_float64(config: Any) -> Any:
-    """A model's config with every dtype policy in it float64."""
+    """Return a model's config with every dtype policy in it float64."""
     if isinstance(config, dict):
         return {key: _policy(value) if key == "dtype" else _in_float64(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
@@ -253,6 +254,6 @@ def _in_float64(config: Any) -> Any:
 
 
 def _policy(value: Any) -> Any:
-    """float64 in place of a floating-point policy or dtype."""
+    """Return float64 in place of a floating-point policy or dtype."""
     name = value.get("config", {}).get("name") if isinstance(value, dict) else value
     return "float64" if isinstance(name, str) and "float" in name else value

@@ -18,7 +18,7 @@ from dltool.init_stats.signal_theory import Prediction
 class LayerMeasure:
     """Statistics of a layer's pre-activations ("pre"), activations ("post") and the gradients with respect to them.
 
-    Of a recurrent layer "pre" is the candidate's pre-activation and "post" the state h_t, over all time steps.
+    For a recurrent layer "pre" is the candidate's pre-activation and "post" the state h_t, over all time steps.
 
     Args:
         signal: of the layer's first pass; each pass is then given to `add`.
@@ -49,21 +49,21 @@ class LayerMeasure:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the layer is of interest unasked: it has weights or an activation."""
+        """Whether to show the layer by default: it has weights or an activation."""
         return bool(self.layer.trainable_weights) or self.pre is not None
 
     @property
     def gradient(self) -> Distribution:
-        """With respect to the pre-activation, where there is one."""
+        """The gradient with respect to the pre-activation, if it exists."""
         return self.gradient_pre if self.gradient_pre.size else self.gradient_post
 
     @property
     def gradient_per_unit(self) -> float:
         """Root mean square over examples and units of the norm of dL/dz over positions and time steps.
 
-        Of a layer with one position it is the root mean square of dL/dz. Strides, max-pooling and flattening share
-        the same gradient among more or fewer positions, which leaves the norm as it is and not the mean; averaging
-        over P positions loses a factor sqrt(P) of the norm (P of the mean).
+        For a layer with one position it is the root mean square of dL/dz. Strides, max-pooling and flattening share the
+        same gradient among more or fewer positions, which keeps the norm and changes the mean; averaging over P
+        positions loses a factor sqrt(P) of the norm (P of the mean).
         """
         count = self._carriers["pre" if self.gradient_pre.size else "post"]
         return self.gradient.norm / math.sqrt(count) if self.gradient.finite else math.nan
@@ -105,7 +105,7 @@ class LayerMeasure:
         self._anchors = (prediction.anchor, prediction.gradient_anchor)
 
     def row(self) -> dict[str, Any]:
-        """All figures of the layer; None where there is nothing to measure."""
+        """Return all figures of the layer, None for unmeasurable ones."""
         pre = self.pre
         row: dict[str, Any] = {"layer": self.path, "kind": type(self.layer).__name__, "activation": self.activation}
         for name, one in (("pre", pre), ("post", self.post)):
@@ -162,7 +162,10 @@ class LayerMeasure:
         ]
 
     def gate_rows(self) -> list[dict[str, Any]]:
-        """A row a gate: mean, shares near 0 and 1, spectral radius of its block of the recurrent kernel."""
+        """Return one row per gate.
+
+        Its figures: mean, shares near 0 and 1, spectral radius of its block of the recurrent kernel.
+        """
         radii = recurrence.spectral_radii(self.layer) if self._gates else {}
         rows = []
         for name, pooled in self._gates.items():
@@ -172,7 +175,7 @@ class LayerMeasure:
         return rows
 
     def time_step_rows(self) -> list[dict[str, Any]]:
-        """A row a time step, counted from 1 in the order of processing: ||dL/dh_t|| and the states' deviation."""
+        """Return one row per time step, from 1 in processing order: ||dL/dh_t|| and the states' deviation."""
         if not self._time:
             return []
         norms, stds = np.mean(np.array(self._time), axis=0), np.mean(np.array(self._states), axis=0)
@@ -197,12 +200,12 @@ class LayerMeasure:
 
 
 def is_kernel(weight: Any) -> bool:
-    """Whether a weight is a layer's matrix or filters, under whatever name such as depthwise_kernel."""
+    """Return whether a weight is a layer's matrix or filters, under any name such as depthwise_kernel."""
     return "kernel" in weight.path.rpartition("/")[2] and len(weight.shape) > 1
 
 
 def _units_last(layer: Any, values: np.ndarray) -> np.ndarray:
-    """Values as (examples and positions, units)."""
+    """Return values as (examples and positions, units)."""
     if getattr(layer, "data_format", None) == "channels_first" and values.ndim > 2:
         values = np.moveaxis(values, 1, -1)
     return values.reshape(-1, values.shape[-1]) if values.ndim > 1 else values.reshape(-1, 1)

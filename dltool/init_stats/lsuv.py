@@ -41,14 +41,15 @@ def unit_variance(
         batches: inputs of the model.
         globs: of layers, by `dltool.graph.layer_globs`; dense, convolutional (transposed, depthwise and separable
             ones included) and einsum layers are scaled, nested ones too.
-        attempts: rescalings of one layer at most; more than one is needed where a bias or a repeated use of the
+        attempts: rescalings of one layer at most; more than one is needed if a bias or a repeated use of the
             layer keeps the variance from being proportional to the kernel's square; weights shared by several residual
             blocks may need 20.
-        orthogonal: whether the kernels become orthonormal first, as in the paper; else the present ones are scaled.
+        orthogonal: whether the kernels become orthonormal first, as in the paper; otherwise the present ones are
+            scaled.
         seed: of the orthonormal kernels.
-        say: told a line whenever a layer was scaled: recurrent nets take minutes.
+        say: receives a line whenever a layer was scaled: recurrent nets take minutes.
     Returns:
-        A row a layer, in the order of calls: layer (its path), attempts, variance_before (with the kernels that the
+        One row per layer, in the order of calls: layer (its path), attempts, variance_before (with the kernels that the
         model came with), variance_after, scale (of the orthonormal or present kernel), note (why one was left alone).
     Raises:
         ValueError: a glob matches no layer with a kernel.
@@ -92,7 +93,7 @@ def unit_variance(
 
 
 def output_variances(model: Any, batches: Iterable[Any], layers: Sequence[Any]) -> dict[Any, float]:
-    """Layer -> variance of its output before the activation, of the layers in the order of their first calls.
+    """Return the variance of each layer's output before the activation, in order of first calls.
 
     NaN where a layer runs inside a loop of TensorFlow's, or is never called.
     """
@@ -147,13 +148,16 @@ def _matched(model: Any, globs: Sequence[str]) -> list[Any]:
 
 
 def _has_kernel(layer: Any) -> bool:
-    """Whether a layer has weights to start from: those of a pre-trained base are none."""
+    """Return whether a layer has weights to start from, not those of a pre-trained base."""
     own = isinstance(layer, (*LINEAR, keras.layers.RNN)) and bool(layer.weights)
     return own and not getattr(layer.weights[0], "learned", False)
 
 
 def _pooled(moments: np.ndarray) -> float:
-    """Variance of all values from count, mean and variance of each part: within the parts and between them."""
+    """Return the variance of all values from each part's count, mean and variance.
+
+    It adds the variances within and between parts.
+    """
     count, mean, variance = moments.T
     share = count / count.sum()
     return float(share @ variance + share @ np.square(mean - share @ mean))

@@ -141,7 +141,7 @@ def _model_row(
 
 
 def _ratio(kernels: Sequence[LayerMeasure], figure: Any) -> float | None:
-    """The first kernel's layer's figure by the last's; None with fewer than two layers."""
+    """Return the first kernel layer's figure divided by the last's; None with fewer than two layers."""
     known = [value for value in map(figure, kernels) if not math.isnan(value)]
     return _quotient(known[0], known[-1]) if len(known) > 1 else None
 
@@ -153,14 +153,14 @@ def _quotient(a: float, b: float) -> float:
 
 
 def _folds(ratio: float | None) -> float | None:
-    """How many fold two figures differ, either way: at least 1."""
+    """Return the factor between two figures, in either direction, at least 1."""
     if ratio is None or math.isnan(ratio):
         return ratio
     return max(ratio, math.inf if ratio == 0 else 1 / ratio)
 
 
 def _largest(values: Sequence[float | None]) -> float | None:
-    """NaN, which could not be measured, only where there is nothing else."""
+    """Return the largest value; NaN (unmeasured) only if there is no other."""
     known = [value for value in values if value is not None]
     return max((value for value in known if not math.isnan(value)), default=known[0] if known else None)
 

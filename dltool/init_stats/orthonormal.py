@@ -11,16 +11,16 @@ import numpy as np
 def orthonormal(
     shape: Sequence[int], inputs: Sequence[int], outputs: Sequence[int], rng: np.random.Generator
 ) -> np.ndarray:
-    """A random kernel that is, for each index of its other axes, a matrix W (fan in, fan out) of orthonormal vectors.
+    """Return a random kernel of orthonormal vectors: a matrix W (fan in, fan out) per index of other axes.
 
-    W^T W = I where fan in >= fan out, else W W^T = I; uniformly distributed among such matrices.
+    W^T W = I if fan in >= fan out, otherwise W W^T = I; uniformly distributed among these matrices.
 
     Args:
         shape: of the kernel.
         inputs: axes that the layer sums over.
-        outputs: axes of its units or filters; what is left are groups, such as a depthwise kernel's channels.
+        outputs: axes of its units or filters; the remaining ones are groups, such as a depthwise kernel's channels.
     Reference: Saxe, McClelland & Ganguli, 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear
-        neural networks"; Mezzadri, 2007, of the signs that make QR uniform.
+        neural networks"; Mezzadri, 2007, for the signs that make QR uniform.
     """
     groups = [axis for axis in range(len(shape)) if axis not in (*inputs, *outputs)]
     order = [*groups, *inputs, *outputs]

@@ -37,7 +37,7 @@ class Passes:
         self._traced: dict[Any, tuple[list[Signal], set[int], list[str]]] = {}
 
     def run(self, x: Any, y: Any, sample_weight: Any = None) -> Capture:
-        """A pass over a batch. Call it within `untouched`: dropout and batch normalisation go on."""
+        """Run a pass over a batch, within `untouched`: dropout and batch normalisation are active."""
         x, mixture = augmented(self.augment, x)
         flat = (self._graph if self.compiled else self._run)(x, y, sample_weight, mixture)
         key = tuple(tuple(t.shape) for t in tf.nest.flatten((x, y, sample_weight)) if t is not None)
@@ -87,7 +87,7 @@ class Passes:
         return loss, penalty, updates, [_unscaled(slope, scale) for slope in slopes], gradients, values
 
     def _update(self, slopes: list[Any]) -> list[Any]:
-        """What one update of the real optimizer adds to each weight; it is taken back."""
+        """Return what one update of the real optimizer adds to each weight, and undo the update."""
         optimizer, weights = self.model.optimizer, self.model.trainable_weights
         if all(slope is None for slope in slopes):
             return [tf.zeros(weight.shape) for weight in weights]

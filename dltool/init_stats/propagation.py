@@ -41,7 +41,7 @@ class Moments:
 
 
 class Propagator:
-    """A layer that leaves moments as they are, such as Activation, whose function is applied apart."""
+    """A rule for layers that keep moments, such as Activation, whose function is applied separately."""
 
     has_weights = False
 
@@ -104,7 +104,7 @@ class Convolving(Densely):
         return self.layer.kernel.shape[-1] // self.layer.groups
 
     def _count(self, x: tf.Tensor) -> tf.Tensor:
-        """The sum of x over the window, as the layer's convolution with one channel and weights of one."""
+        """Return the sum of x over the window, as a convolution with one channel and unit weights."""
         layer = self.layer
         if layer.data_format == "channels_first":
             raise Unknown
@@ -174,7 +174,7 @@ class Normalizing(Propagator):
         return gradient * square / (self._spread() + self.layer.epsilon)
 
     def _spread(self) -> float:
-        """The measured variance that is divided by: of each channel, or of each example's features; its mean."""
+        """Return the mean measured variance that the layer divides by, per channel or per example."""
         x = np.asarray(self.signal.values["input"][0], np.float64)
         over = tuple(range(x.ndim - 1)) if isinstance(self.layer, keras.layers.BatchNormalization) else (-1,)
         return float(np.mean(x.var(axis=over)))
@@ -192,10 +192,10 @@ class Adding(Propagator):
 
 
 def propagator(signal: Signal, weight_moment: WeightMoment) -> Propagator:
-    """The rule of a signal's layer.
+    """Return the rule of a signal's layer.
 
     Raises:
-        Unknown: there is none.
+        Unknown: the layer has no rule.
     """
     layer, layers = signal.part.layer, keras.layers
     kinds: list[tuple[Any, type[Propagator]]] = [

@@ -16,7 +16,7 @@ NEAR = SHARE_OF_THE_WAY / 2  # of a gate's range 0 to 1: as a sigmoid's saturati
 
 
 def states(signal: Signal) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """h_t of each time step and dL/dh_t, both (examples, units), in the order of processing."""
+    """Return h_t of each time step and dL/dh_t, both (examples, units), in the order of processing."""
     values, gradients = signal.values["output"], signal.gradients["output"]
     steps = [index for index, gradient in enumerate(gradients) if gradient.size]
     return [values[index] for index in steps], [gradients[index] for index in steps]
@@ -31,7 +31,7 @@ def gradient_norms(signal: Signal) -> list[float]:
 
 
 def first_to_last(norms: Sequence[float] | np.ndarray) -> float:
-    """The gradient at the first time step by that at the last; NaN where all are zero.
+    """Return the gradient at the first time step divided by the last's; NaN if all are zero.
 
     Args:
         norms: ||dL/dh_t|| for each time step.
@@ -43,7 +43,7 @@ def first_to_last(norms: Sequence[float] | np.ndarray) -> float:
 
 
 def gates(signal: Signal) -> dict[str, np.ndarray]:
-    """Each gate's activations over all steps, examples and units, by its name."""
+    """Return each gate's activations over all steps, examples and units, by its name."""
     values = signal.values["gate_after"]
     count = len(values) // max(len(signal.values["output"]), 1)
     names = GATES.get(count, tuple(f"gate_{index + 1}" for index in range(count)))
@@ -51,7 +51,7 @@ def gates(signal: Signal) -> dict[str, np.ndarray]:
 
 
 def spectral_radii(cell: Any) -> dict[str, float]:
-    """The largest absolute eigenvalue of each square block of the recurrent kernel, by gate.
+    """Return the largest absolute eigenvalue of each square block of the recurrent kernel, by gate.
 
     The candidate's block ("state") lies third of four in an LSTM and last in a GRU, as Keras orders its kernels.
     """
@@ -69,7 +69,7 @@ def spectral_radii(cell: Any) -> dict[str, float]:
 
 
 def candidates(signal: Signal, role: str) -> list[np.ndarray]:
-    """An activation's values without those of the cell state, which an LSTM passes through the same function."""
+    """Return an activation's values without the cell state's, which an LSTM passes through the same function."""
     values = signal.values[role]
     calls = len(signal.values["output"])
     return values[:: len(values) // calls] if calls and len(values) % calls == 0 and values else values

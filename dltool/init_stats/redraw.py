@@ -12,7 +12,7 @@ from dltool.init_stats.declared_variance import redrawn
 
 
 def redraw(model: Any, parts: Sequence[Part], seed: int) -> list[str]:
-    """Draw every trainable weight anew by its own initialiser, in place, but for those of a pre-trained base.
+    """Redraw every trainable weight by its own initialiser, in place, except those of a pre-trained base.
 
     Args:
         parts: the model's layers.

@@ -31,7 +31,7 @@ CERTAIN = 0.95  # a softmax is saturated where one output takes this share
 
 
 def saturated_share(function: Callable[..., Any] | None, outputs: np.ndarray) -> float | None:
-    """Share of an activation's outputs that are saturated; of a softmax, of its vectors. None: it has no bounds.
+    """Return the saturated share of an activation's outputs (of a softmax's vectors); None without bounds.
 
     Args:
         function: the activation.

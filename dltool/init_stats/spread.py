@@ -14,14 +14,14 @@ RATIOS = ("first_to_last", "gradient_ratio", "time_ratio", "weight_first_to_last
 
 
 def pooled(tables: Sequence[Sequence[Row]], keys: Sequence[str]) -> list[Row]:
-    """One row for the rows of several seeds that agree in `keys`.
+    """Return one row for the rows of several seeds that agree in `keys`.
 
-    A figure becomes its mean, its standard deviation `figure_sd` beside it (n - 1 in the denominator). A ratio over
+    A figure becomes its mean, followed by its standard deviation `figure_sd` (n - 1 in the denominator). A ratio over
     depth or time becomes its geometric mean, 0 if a seed's is 0 and NaN if one is NaN, with the factor
     `ratio_spread` = exp(sd of ln ratio). Words are the commonest.
 
     Args:
-        tables: a seed's rows each.
+        tables: the rows of each seed.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for table in tables:

@@ -105,9 +105,9 @@ COUNTS = ("nan", "inf", "gradient_nan", "gradient_inf", "units", "time_steps")  
 
 
 def report(found: Sequence[Trial], seeds: int, form: str) -> dict[str, pd.DataFrame]:
-    """The sections: for "table" those of `TABLE` and notes; else those of `KEYS`.
+    """Return the sections: for "table" those of `TABLE` and notes; otherwise those of `KEYS`.
 
-    For programs "layers" has, beside each layer's figures, those of its kernel under `kernel_`.
+    For programs, "layers" also has the figures of each layer's kernel, under `kernel_`.
     """
     import pandas as pd
 
@@ -164,7 +164,7 @@ def _rows(found: Sequence[Trial], seeds: int) -> dict[str, list[Row]]:
 
 
 def _shown(row: Row, figure: str) -> Any:
-    """A cell for people: with several seeds mean and spread."""
+    """Return a cell for people: with several seeds mean and spread."""
     if figure == "pre_percentiles":
         values = [row[f"pre_p{share}"] for share in (15, 50, 85)]
         return None if values[0] is None or math.isnan(values[0]) else " ".join(f"{value:.3g}" for value in values)
@@ -179,7 +179,7 @@ def _shown(row: Row, figure: str) -> Any:
 
 
 def _is_inner(name: str) -> bool:
-    """Whether a column, or that of the kernel or the spread of such a one, serves only this program."""
+    """Return whether a column, also under a kernel's or spread's name, serves only this program."""
     figure = name.removeprefix("kernel_").removesuffix("_sd")
     return figure in INNER or (name.endswith("_sd") and figure in COUNTS)
 

@@ -44,13 +44,13 @@ def trials(
     patterns: Sequence[str],
     is_trained: bool,
 ) -> list[Trial]:
-    """Measure a prepared model after each of `steps` updates; it is left as it was.
+    """Measure a prepared model after each of `steps` updates, and leave it unchanged.
 
-    The first seed is the model as prepared; for each further one its weights are drawn anew in place and the batches
+    The first seed is the model as prepared; for each further one its weights are redrawn in place and the batches
     come in another order.
 
     Args:
-        steps: in rising order.
+        steps: in ascending order.
         gaussian: a unit Gaussian in the place of the model's input; targets and updates are the data's.
         patterns: globs of layers.
         is_trained: whether the weights are trained, not drawn.
@@ -102,7 +102,7 @@ def trials(
 
 
 def _check_schedules(name: str, prepared: Preparation, last: int) -> None:
-    """A schedule says nothing of steps after the training that it is for."""
+    """Raise if a schedule ends before the last step to measure."""
     from dltool.training.scheduled_optimizer import schedules_of
 
     scheduled = schedules_of(prepared.model.optimizer)
@@ -131,7 +131,7 @@ def _train(prepared: Preparation, seed: int, start: int, stop: int) -> None:
 def _batches(
     prepared: Preparation, seed: int, position: int, count: int, gaussian: bool
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """The next batches of training after `position` updates, with the weights of their examples."""
+    """Yield the next batches of training after `position` updates, with the weights of their examples."""
     import numpy as np
     import tensorflow as tf
 
@@ -165,7 +165,7 @@ def _check_gaussian(name: str, prepared: Preparation) -> None:
 
 
 def _scale_notes(passes: Passes, prepared: Preparation) -> list[str]:
-    """Whether layers before the first weights change the Gaussian's scale: theory is then about another input."""
+    """Return a note if layers before the first weights rescale the Gaussian: theory then assumes another input."""
     import numpy as np
 
     with passes.untouched():

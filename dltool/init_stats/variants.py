@@ -14,12 +14,14 @@ from dltool.training import backend
 def variants(
     source: str, overrides: Sequence[str], device: str, asked: Mapping[str, list[str]]
 ) -> Iterator[tuple[str, Preparation]]:
-    """Yield the models to measure, by name, each ready for its first step; one is built when the one before is done.
+    """Yield the models to measure, by name, each ready for its first step.
+
+    A model is built after the previous one is done.
 
     Args:
         asked: arguments of `variations.of`.
     Raises:
-        UsageError: variants of a run are asked for, which has weights of its own.
+        UsageError: the source is a run, which has weights of its own.
     """
     is_run = opened.is_run(source)
     if asked and is_run:

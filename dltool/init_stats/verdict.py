@@ -30,7 +30,7 @@ def verdict(
     first_to_last: float | None,
     signal_ratio: float | None,
 ) -> tuple[str, str]:
-    """The word and the reason.
+    """Return the word and the reason.
 
     exploding: NaN or an infinity among signals or gradients; or gradients more than 1e3 times as large in the first
         layer as in the last, or signals in the last as in the first; or dL/dh more than 1e3 times as large at the first
@@ -47,7 +47,7 @@ def verdict(
         first_to_last: gradient of the first layer with a kernel by that of the last, as
             `LayerMeasure.gradient_per_unit` gives them.
         signal_ratio: standard deviation of the last such layer's pre-activations by the first's.
-    Limits: of several troubles the first in the order exploding, dying, vanishing, saturated gives the word; the
+    Limits: with several troubles, the first in the order exploding, dying, vanishing, saturated gives the word; the
         reason names all. The word is about this moment: a gated cell can learn to hold what it forgets at its start.
     """
     found: list[tuple[str, str]] = []

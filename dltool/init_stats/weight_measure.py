@@ -46,7 +46,7 @@ class WeightMeasure:
                 )
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a weight.
+        """Return one row per weight.
 
         `gradient_to_weight` is ||dL/dw|| / ||w|| and `update_to_weight` ||change of w in one step|| / ||w||, None for
         weights of zero; `declared_variance` is the initialiser's and `z_score` the distance from it in standard

@@ -19,18 +19,17 @@ RATES_OF_SCHEDULES = ("warmup_target", "values", "value")  # beside those that h
 
 
 def with_rate(recipe: Recipe, rate: float, peak: float, optimizer_class: str) -> Recipe:
-    """The recipe with another learning rate; a schedule keeps its form.
+    """Return the recipe with another learning rate; a schedule keeps its form.
 
-    Of a schedule every rate in it is multiplied by rate / peak, so that its peak is the rate.
+    Every rate in a schedule is multiplied by rate / peak, so that its peak is the rate.
 
     Args:
         rate: the new rate, or the new peak of the schedule.
-        peak: of the present schedule over training; unused where the rate is a number.
+        peak: of the present schedule over training; unused if the rate is a number.
         optimizer_class: name of the optimizer's class, for a recipe that names it as a word ("adam").
     Raises:
-        UsageError: the schedule is 0 throughout: there is no form to keep.
-    Limits: which arguments of a schedule are rates is told by their names, so whoever writes the recipe down measures
-        its peak again.
+        UsageError: the schedule is 0 throughout: it has no form to keep.
+    Limits: a schedule's rates are recognised by their names, so the caller measures the written recipe's peak again.
     """
     plain = recipe.plain()
     compiled = plain["compile"]
@@ -39,14 +38,14 @@ def with_rate(recipe: Recipe, rate: float, peak: float, optimizer_class: str) ->
 
 
 def fragment(source: str, changed: Recipe, path: Path, comment: str) -> str:
-    """YAML text that extends the recipe of `source` and differs from it as `changed` does.
+    """Return YAML text that extends the recipe of `source` with the differences of `changed`.
 
     Args:
         source: a recipe's file or bundled name, or a run directory.
-        path: where the text will stand; `extends` is relative to it, a bundled recipe is extended by its name.
+        path: of the text's file; `extends` is relative to it, a bundled recipe is extended by its name.
         comment: its first lines, without '#'.
     Raises:
-        UsageError: the change cannot be said by extending, as where an object loses an argument.
+        UsageError: extending cannot express the change, for example if an object loses an argument.
     """
     run = RunDirectory(Path(source))
     file = run / directory.RECIPE if opened.is_run(source) else reading.find(source)
@@ -63,7 +62,7 @@ def fragment(source: str, changed: Recipe, path: Path, comment: str) -> str:
 
 
 def difference(base: Value, changed: Value) -> Any:
-    """What to merge into `base` to have `changed`, as plain data; None where nothing differs."""
+    """Return what to merge into `base` to get `changed`, as plain data; None if equal."""
     if base.plain() == changed.plain():
         return None
     mergeable = base.is_mapping and changed.is_mapping
@@ -79,7 +78,7 @@ def difference(base: Value, changed: Value) -> Any:
 
 
 def _reference(file: Path, path: Path) -> str:
-    """How a recipe at `path` extends the one in `file`."""
+    """Return how a recipe at `path` extends the one in `file`."""
     try:
         return file.resolve().relative_to(reading.bundled().resolve()).with_suffix("").as_posix()
     except ValueError:
@@ -103,7 +102,7 @@ def _optimizer(plain: Any, rate: float, peak: float, optimizer_class: str) -> An
 
 
 def _scaled(schedule: Any, ratio: float) -> Any:
-    """A schedule in plain words with every rate in it multiplied."""
+    """Return a schedule in plain words with every rate in it multiplied."""
     if isinstance(schedule, int | float):
         return _rounded(schedule * ratio)
     name, body = (schedule, None) if isinstance(schedule, str) else next(iter(schedule.items()))

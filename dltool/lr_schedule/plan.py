@@ -1,4 +1,4 @@
-"""What a recipe's optimizer will be given at every step, known without data in memory and without Keras."""
+"""The plan of a recipe's optimizer at every step, without data in memory and without Keras."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Plan:
 
 
 def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
-    """The plan of a recipe or a run.
+    """Return the plan of a recipe or a run.
 
     Raises:
-        RecipeError: something is wrong with what the plan needs: the dataset, the optimizer, its schedules.
-        UsageError, DataError: there is no such recipe, or its data cannot be read.
+        RecipeError: something is wrong with the dataset, the optimizer, or its schedules.
+        UsageError, DataError: the recipe does not exist, or its data cannot be read.
     """
     run = None
     if opened.is_run(source):
@@ -96,7 +96,9 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
 def of_schedule(
     text: str, changed: Sequence[str], label: str, steps: int | None, epochs: float | None, steps_per_epoch: int | None
 ) -> Plan:
-    """The plan of a schedule in words, such as 'CosineDecay: {initial_learning_rate: 0.1, decay_steps: 1000}'.
+    """Return the plan of a schedule in words.
+
+    For example 'CosineDecay: {initial_learning_rate: 0.1, decay_steps: 1000}'.
 
     Args:
         steps: how many; by default epochs * steps_per_epoch, else the schedule's own length.
@@ -140,7 +142,7 @@ def _steps_of(epochs: float, steps_per_epoch: int) -> int:
 
 
 def check(argument: str, schedule: Schedule, steps: int) -> None:
-    """Raise ValueError if a training is too long, or a value of it is none that the optimizer can use."""
+    """Raise ValueError if a training is too long, or the optimizer cannot use a value."""
     import numpy as np
 
     ranges.check_length(steps)
@@ -149,7 +151,10 @@ def check(argument: str, schedule: Schedule, steps: int) -> None:
 
 
 def _recorded(recipe: Recipe, run: RunDirectory | None) -> dict[str, Any] | None:
-    """The facts of a run's data, if the recipe still names the same data and splits: the data may be gone since."""
+    """Return the facts of a run's data if the recipe still names the same data and splits.
+
+    The data may be gone since.
+    """
     if run is None or not (run / directory.DATA).is_file() or recipe.get("data") is None:
         return None
     same = resume.own_recipe(run).section("data").plain() == recipe.section("data").plain()
@@ -157,7 +162,10 @@ def _recorded(recipe: Recipe, run: RunDirectory | None) -> dict[str, Any] | None
 
 
 def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
-    """The recipe's dataset, None where it is not needed or fit.steps_per_epoch makes up for a missing file."""
+    """Return the recipe's dataset.
+
+    Return None if it is not needed, or if fit.steps_per_epoch replaces a missing file.
+    """
     builder = Builder(None, makers={"optimizers": _maker(1)}, find=catalogue.outline)
     builder.problems += problems
     dataset = None
@@ -187,7 +195,7 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
 
 
 def _maker(steps: int) -> Callable[..., Any]:
-    """What gives the outline of an optimizer for so many steps, as training would make the optimizer."""
+    """Return a function that outlines an optimizer for `steps` steps, as training would make it."""
 
     def make(outline: Any, **arguments: Any) -> Outlined:
         for name, value in arguments.items():
@@ -222,7 +230,7 @@ def _steps_per_epoch(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | No
 
 
 def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> int | None:
-    """Batches of the training split, None where they cannot be known."""
+    """Return the batches of the training split, None if unknown."""
     if recorded is None and dataset is not None:
         recorded = data_facts.counted(recipe, dataset)
     if recorded is not None and "train_batches" in recorded:
@@ -237,7 +245,7 @@ def _batches(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> i
 
 
 def _facts(recipe: Recipe, dataset: Any, recorded: dict[str, Any] | None) -> dict[str, Any]:
-    """Facts of the data, which may need reading, if the optimizer asks for any."""
+    """Return facts of the data, which may need reading, if the optimizer uses any."""
     asked = any(value.reference is not None for _, value in recipe.section("compile", "optimizer").walk())
     if not asked or recorded is not None:
         return recorded or {}
@@ -259,7 +267,7 @@ def _plateaus(recipe: Recipe, builder: Builder) -> tuple[dict[str, Any], ...]:
 
 
 def _stages(recipe: Recipe, builder: Builder) -> list[Stage]:
-    """The stages of a recipe that trains in such, else none."""
+    """Return the stages of a recipe, empty without stages."""
     value = stage_list.items(recipe.root)
     if value is None:
         return []
@@ -269,7 +277,7 @@ def _stages(recipe: Recipe, builder: Builder) -> list[Stage]:
 
 
 def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:
-    """What changes, and the learning rate in any case."""
+    """Return the arguments that change, and the learning rate in any case."""
     found = {name: given for name, given in optimizer.arguments.items() if isinstance(given, Schedule)}
     rate = optimizer.arguments.get("learning_rate")
     if "learning_rate" not in found:

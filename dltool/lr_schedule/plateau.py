@@ -41,18 +41,19 @@ def simulate(
     cooldown: int = 0,
     min_lr: float = 0.0,
 ) -> list[Epoch]:
-    """The epochs of a training whose monitored metric is known.
+    """Return the epochs of a training whose monitored metric is known.
 
     An epoch improves if metric < best - |min_delta| (mode "min") or metric > best + |min_delta| ("max"); after
-    `patience` epochs without, rate = max(rate * factor, min_lr), and the next `cooldown` epochs are not counted.
+    `patience` epochs without improvement, rate = max(rate * factor, min_lr), and the next `cooldown` epochs are not
+    counted.
 
     Args:
-        metric: the monitored figure of each epoch, None where it was not measured.
+        metric: the monitored figure of each epoch, None if it was not measured.
         learning_rate: the recipe's, a number.
         mode: "min" or "max".
         factor, patience, min_delta, cooldown, min_lr: as Keras's arguments.
     Raises:
-        ValueError: `mode` is neither, or another argument is none that the callback can use.
+        ValueError: `mode` is neither, or the callback cannot use another argument.
     Limits: as in Keras, NaN never improves; rates are float32, as the optimizer keeps them.
     Reference: the source of Keras 3.15; lecture slide 76.
     """
@@ -88,7 +89,7 @@ def check(**arguments: Any) -> None:
 
 
 def _better(value: float, best: float, mode: str) -> bool:
-    """Compared in float32, as Keras does."""
+    """Return whether a value is better, compared in float32 as in Keras."""
     if math.isnan(value) or math.isnan(best):
         return False
     value, best = float(np.float32(value)), float(np.float32(best))

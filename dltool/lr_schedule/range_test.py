@@ -28,7 +28,7 @@ STEPS_A_CALL = 10  # of the compiled loop, so that an interrupt is obeyed
 
 @dataclass
 class Sweep:
-    """What a range test measured.
+    """The result of a range test.
 
     Args:
         learning_rates: of each step done, float (steps,).
@@ -117,7 +117,7 @@ def _run(step: Step, train: Pipeline, count: int, seed: int | None) -> None:
 
 
 class _Record:
-    """What the compiled loop writes down, step by step.
+    """The record that the compiled loop writes, step by step.
 
     Args:
         index: of the step under way.
@@ -193,7 +193,7 @@ class _Swept(keras.optimizers.schedules.LearningRateSchedule):
 def _record(
     model: Any, learning_rates: np.ndarray, validation: Pipeline | None, smoothing: float, divergence: float
 ) -> Iterator[_Record]:
-    """A record whose rates the optimizer uses while the block runs."""
+    """Open a record whose rates the optimizer uses while the block runs."""
     optimizer = keras_internals.inner_optimizer(model.optimizer)
     rate = keras_internals.learning_rate(optimizer)
     if rate is None:

@@ -94,7 +94,7 @@ class RangeTest:
         return prepared
 
     def curves(self) -> list[Any]:
-        """What the rules read, a curve a seed."""
+        """Return the curves that the rules read, one per seed."""
         from dltool.lr_schedule.rate_rules import Curve
         from dltool.lr_schedule.smoothing import smooth
 
@@ -123,10 +123,10 @@ class RangeTest:
         return {name: float(np.median(rates)) if len(rates) >= enough else None for name, rates in found.items()}
 
     def suggested(self, rule: str) -> float:
-        """The rate of a rule, with three digits.
+        """Return the rate of a rule, with three digits.
 
         Raises:
-            DltoolError: there is none.
+            DltoolError: the rule gives no rate.
         """
         from dltool.lr_schedule import rate_rules
 
@@ -143,7 +143,7 @@ class RangeTest:
         raise DltoolError(f"{self.source}: no learning rate can be suggested: {reason}")
 
     def _explained(self, refusal: str) -> str:
-        """What to do about a refusal."""
+        """Return the remedy for a refusal."""
         if "noisy" in refusal:
             return f"{refusal}, the noise of a batch. More steps, larger batches or a longer way to --to may help."
         return f"{refusal}. Check --from and --to, and that the model can learn."
@@ -193,7 +193,7 @@ class RangeTest:
         return rows
 
     def _columns(self) -> list[dict[str, Any]]:
-        """The sweeps as columns, one mapping a seed."""
+        """Return the sweeps as columns, one mapping per seed."""
         found = []
         for sweep in self.sweeps:
             columns = {"learning_rate": sweep.learning_rates, "loss": sweep.losses, "smoothed": sweep.smoothed}
@@ -217,7 +217,7 @@ class RangeTest:
 
 
 def peak(prepared: Preparation) -> float:
-    """The recipe's learning rate; of a schedule, its highest value over training."""
+    """Return the recipe's learning rate; for a schedule, its highest value over training."""
     from dltool.graph.keras_internals import inner_optimizer
     from dltool.training.scheduled_optimizer import schedules_of
 

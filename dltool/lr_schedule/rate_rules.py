@@ -67,22 +67,23 @@ class Curve:
 
 
 def refusal(curve: Curve) -> str | None:
-    """Why no rate can be suggested, in words; None if one can.
+    """Return why no rate can be suggested, in words; None if one can.
 
-    Whatever smoothing the user chose, it is judged on the losses smoothed with b = 0.9: with f the fall from the mean
-    of the n steps before `first` to the lowest smoothed loss, and sigma the noise of one batch's loss, a curve is flat
-    if f is less than `LEAST_FALL` of the loss at the start, and noisy if
+    Whatever smoothing the user chose, the decision uses losses smoothed with b = 0.9: with f the fall from the mean of
+    the n steps before `first` to the lowest smoothed loss, and sigma the noise of one batch's loss, a curve is flat if
+    f is below `LEAST_FALL` of the loss at the start, and noisy if
 
         f < CHANCE sigma sqrt(1 / n + (1 - b) / (1 + b)),
 
-    the root being the standard deviation of that difference where losses are independent and no rate changes them.
+    the root being the standard deviation of that difference if losses are independent and no rate changes them.
 
-    A fall that only recovers from divergence at once is none: there the first loss, the untrained model's, lies below
+    A fall that only recovers from divergence at once does not count: the first loss, the untrained model's, then lies
+        below
     every loss up to `first` and the lowest smoothed one, and their median exceeds it `LEAP` times.
 
-    Limits: calibrated for Gaussian noise, of which at most 1 curve in 500 passes, of 20 to 1000 steps. Of losses with
+    Limits: calibrated for Gaussian noise, of which at most 1 curve in 500 passes, of 20 to 1000 steps. For losses with
     heavy tails, such as the squared errors of single examples (chi-squared, one degree of freedom), 4 to 7 % pass;
-    where their first loss happens to be the least, it is taken for divergence.
+    if their first loss happens to be the least, it is taken for divergence.
     """
     if len(curve.losses) <= curve.first + 2:
         return f"the sweep ended after {len(curve.losses)} steps, too early to see a fall"
@@ -101,7 +102,9 @@ def refusal(curve: Curve) -> str | None:
 
 
 def steepest(curve: Curve) -> float | None:
-    """The rate at which the smoothed loss falls fastest: argmin of ds / d(log rate), up to the lowest loss.
+    """Return the rate at which the smoothed loss falls fastest.
+
+    It is argmin of ds / d(log rate), up to the lowest loss.
 
     Reference: fastai (Howard & Gugger, 2020), `steep`.
     """
@@ -114,7 +117,7 @@ def steepest(curve: Curve) -> float | None:
 
 
 def minimum_over_ten(curve: Curve) -> float | None:
-    """A tenth of the rate with the lowest smoothed loss.
+    """Return a tenth of the rate with the lowest smoothed loss.
 
     Reference: fastai (Howard & Gugger, 2020), `minimum`: the loss is lowest just before it diverges.
     """
@@ -122,7 +125,7 @@ def minimum_over_ten(curve: Curve) -> float | None:
 
 
 def valley(curve: Curve) -> float | None:
-    """The middle of the longest descent.
+    """Return the middle of the longest descent.
 
     The descent is the longest strictly falling subsequence of the smoothed loss, of length L; with e its last step,
     the suggestion is the rate at step e - L + 1 + floor((L - 1) / 2).
@@ -138,11 +141,11 @@ def valley(curve: Curve) -> float | None:
 
 
 def slide(curve: Curve) -> float | None:
-    """The left end of the first interval, sliding down from the highest rate, over which the loss does not bend up.
+    """Return the left end of the first interval without an upward bend, sliding down from the highest rate.
 
-    With g the slope of the smoothed loss a step, the interval [r - w, r] moves left from the last step while
+    With g the slope of the smoothed loss per step, the interval [r - w, r] moves left from the last step while
     g_r - g_(r - w) > threshold, the loss bending upwards over it; the suggestion is the rate at the left end of the
-    last such interval. Of a smooth curve that is about w / 2 below the steepest descent.
+    last of these intervals. On a smooth curve that is about w / 2 below the steepest descent.
 
     w is `SLIDE_SHARE` of the steps, the threshold `SLIDE_THRESHOLD` of the curve's fall, so that neither the number
     of steps nor the loss's scale matters: for 100 steps and a fall of 1 they are the source's 15 and 0.005. The
@@ -150,8 +153,8 @@ def slide(curve: Curve) -> float | None:
     steps and slides down to rates that do nothing.
 
     Returns:
-        The rate; None where the slopes at the end do not differ, because the loss does not turn up.
-    Limits: where noise straightens the curve near divergence it stops early, at a rate that is too high.
+        The rate; None if the slopes at the end do not differ, because the loss does not turn up.
+    Limits: if noise straightens the curve near divergence, it stops early, at a rate that is too high.
     Reference: Andrew Chang (Novetta), "Automated learning rate suggester", fast.ai forums, 2019; fastai's `slide`.
     """
     smoothed = curve.smoothed[curve.first :]
@@ -176,7 +179,7 @@ RULES: dict[str, Callable[[Curve], float | None]] = {
 
 
 def _longest_descent(values: np.ndarray) -> tuple[int, int]:
-    """Where the longest strictly falling subsequence ends, and its length; of equally long ones the first to end."""
+    """Return the end and length of the longest strictly falling subsequence, the earliest of equal ones."""
     tails: list[float] = []  # negated last value of the best subsequence of each length, rising
     end = 0
     for index, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""A run beside its plan: what it has logged, and what it will use when training goes on."""
+"""A run compared with its plan: logged rates, and the rates that a continued training will use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dltool.runs.directory import RunDirectory
 
 
 def history(run: RunDirectory) -> list[dict[str, float]]:
-    """The rows of history.csv, empty where the run has none yet.
+    """Return the rows of history.csv, empty if the run has none yet.
 
     Raises:
         DataError: it is damaged.
@@ -50,7 +50,10 @@ def compared(plan: Plan, rows: Sequence[dict[str, float]]) -> list[dict[str, Any
 
 
 def to_come(plan: Plan, at: dict[str, Any]) -> list[dict[str, Any]]:
-    """What --resume uses: at the next step, at the ends of the next two epochs, at the last step; empty when done."""
+    """Return the rates that --resume uses, empty if training is done.
+
+    They are at the next step, the ends of two epochs, and the last step.
+    """
     steps, epoch_steps = plan.steps, plan.steps_per_epoch or plan.steps
     first = at["total_steps"]
     if first >= steps:
@@ -65,12 +68,12 @@ def to_come(plan: Plan, at: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def under_plateau(plan: Plan, metric: Sequence[float | None]) -> tuple[Plan, list[dict[str, Any]]]:
-    """The plan as `ReduceLROnPlateau` shapes it for a metric of each epoch, and a row an epoch.
+    """Return the plan that `ReduceLROnPlateau` shapes for a metric, and one row per epoch.
 
     Epochs after the metric's last keep the rate that is then in force.
 
     Raises:
-        UsageError: the recipe has no such callback, a schedule beside it, or a monitor of unknown direction.
+        UsageError: the recipe lacks this callback, also has a schedule, or has a monitor of unknown direction.
     """
     if not plan.plateaus:
         raise UsageError(f"{plan.label}: has no ReduceLROnPlateau: add it (fit.callbacks=[ReduceLROnPlateau]).")
@@ -96,7 +99,9 @@ def under_plateau(plan: Plan, metric: Sequence[float | None]) -> tuple[Plan, lis
 
 
 def given_metric(text: str, monitor: str) -> list[float | None]:
-    """A metric sequence: numbers between commas, or a CSV file's column `monitor`, or its only column.
+    """Return a metric sequence: numbers between commas, or a column of a CSV file.
+
+    The column is `monitor`, or the only one.
 
     Raises:
         UsageError: it is neither.
@@ -139,7 +144,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _mode(plan: Plan, found: dict[str, Any]) -> str:
-    """The direction of the monitored figure, told as Keras tells it."""
+    """Return the direction of the monitored figure, by Keras's rule."""
     if found["mode"] in ("min", "max"):
         return str(found["mode"])
     name = str(found["monitor"]).removeprefix("val_")

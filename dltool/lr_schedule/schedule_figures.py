@@ -46,7 +46,7 @@ class Figures:
 
 
 def figures(schedule: Schedule, steps: int) -> Figures:
-    """Figures of a schedule, every step looked at.
+    """Return figures of a schedule, computed from every step.
 
     Args:
         steps: of the training, int > 0.
@@ -76,7 +76,7 @@ def figures(schedule: Schedule, steps: int) -> Figures:
 
 
 def _jumps(values: np.ndarray, first: int, warmup_steps: int) -> list[tuple[int, float, float]]:
-    """Where neighbours differ more than `JUMP`-fold, but for a warm-up's rise from next to nothing."""
+    """Return where neighbours differ more than `JUMP`-fold, except in a warm-up from almost zero."""
     small, large = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
     change = large - small
     # A straight line to 0 ends with a change as large as those before; what is beyond the ends is not known.

@@ -1,4 +1,4 @@
-"""What is likely to be a mistake in a schedule, in words."""
+"""Warnings about likely mistakes in a schedule, in words."""
 
 from __future__ import annotations
 

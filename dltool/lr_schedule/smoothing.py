@@ -24,5 +24,5 @@ def smooth(losses: np.ndarray, smoothing: float = SMOOTHING) -> np.ndarray:
 
 
 def first_step(steps: int) -> int:
-    """The first step, from 0, whose smoothed loss counts in a sweep of so many steps."""
+    """Return the first step, from 0, whose smoothed loss counts in a sweep of `steps` steps."""
     return max(1, round(SKIPPED_SHARE * steps))

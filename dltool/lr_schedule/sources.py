@@ -25,10 +25,10 @@ def plans_of(
 ) -> list[Plan]:
     """Return the plans of sources with their overrides, in order.
 
-    A schedule in words beside a recipe has the first recipe's steps, unless they are given.
+    A schedule in words takes the steps of the first recipe, unless they are given.
 
     Raises:
-        UsageError: an override comes first, there is no source, or an option has no schedule to apply to.
+        UsageError: an override comes first, the list has no source, or an option has no schedule to apply to.
     """
     grouped = overrides.grouped(arguments)
     in_words = [_is_spec(source) for source, _ in grouped]

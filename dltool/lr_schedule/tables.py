@@ -23,12 +23,12 @@ MOST_JUMPS = 5  # among the key points
 
 
 def figures(plan: Plan) -> dict[str, Figures]:
-    """Figures of everything that a plan schedules."""
+    """Return figures of everything that a plan schedules."""
     return {name: schedule_figures.figures(schedule, plan.steps) for name, schedule in plan.schedules.items()}
 
 
 def warnings(plan: Plan, found: Mapping[str, Figures]) -> list[str]:
-    """A line for each likely mistake."""
+    """Return one line for each likely mistake."""
     return [
         f"{plan.label}: {name}: {sentence}."
         for name, schedule in plan.schedules.items()
@@ -37,7 +37,7 @@ def warnings(plan: Plan, found: Mapping[str, Figures]) -> list[str]:
 
 
 def step_of(text: str, plan: Plan, option: str, low: int = 0) -> int:
-    """A step, given as a number or as '3.5 epochs'.
+    """Return a step, given as a number or as '3.5 epochs'.
 
     Raises:
         UsageError: it is neither, below `low` once rounded, or in epochs where the plan has none.
@@ -56,7 +56,7 @@ def step_of(text: str, plan: Plan, option: str, low: int = 0) -> int:
 
 
 def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: bool) -> np.ndarray:
-    """The steps whose values are told: those of --at and --every, else all or none.
+    """Return the steps whose values are shown: those of --at and --every, otherwise all or none.
 
     Raises:
         UsageError: one is beyond the end, or they are too many.
@@ -74,7 +74,7 @@ def steps_asked(plan: Plan, at: Sequence[str], every: str | None, all_steps: boo
 
 
 def values(plans: Sequence[Plan], steps: Sequence[np.ndarray]) -> Rows:
-    """Rows of step, epoch, source, and the values of what is scheduled."""
+    """Return rows of step, epoch, source, and the values of scheduled arguments."""
     columns: dict[str, list[Any]] = {"step": [], "epoch": [], "source": []}
     columns |= {name: [] for name in _scheduled(plans)}
     for plan, chosen in zip(plans, steps, strict=True):
@@ -87,7 +87,7 @@ def values(plans: Sequence[Plan], steps: Sequence[np.ndarray]) -> Rows:
 
 
 def summary(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> Rows:
-    """A row for each source and scheduled argument: steps, epochs, peak, minimum, final, mean, area."""
+    """Return one row per source and scheduled argument: steps, epochs, peak, minimum, final, mean, area."""
     rows = [
         {"source": plan.label, "argument": name, "steps": plan.steps, "epochs": plan.epoch(plan.steps),
          "peak": one.peak, "minimum": one.minimum, "final": one.final, "mean": one.mean, "area": one.area}
@@ -98,7 +98,10 @@ def summary(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> Ro
 
 
 def key_points(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) -> Rows:
-    """Rows of the steps where something happens: start, end of warm-up, peak, minimum, jumps, final."""
+    """Return rows of the steps where something happens.
+
+    These are start, end of warm-up, peak, minimum, jumps, final.
+    """
     rows = []
     for plan, own in zip(plans, found, strict=True):
         points: dict[int, list[str]] = {}
@@ -115,7 +118,7 @@ def key_points(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]]) ->
 
 
 def agreement(compared: Sequence[Mapping[str, Any]]) -> Rows:
-    """The largest difference between planned and logged, a row for each source and scheduled argument."""
+    """Return the largest difference between planned and logged rates, per source and argument."""
     grouped: dict[tuple[str, str], list[float]] = {}
     for row in compared:
         grouped.setdefault((row["source"], row["argument"]), []).append(row["relative_difference"])
@@ -142,7 +145,7 @@ def curves(plans: Sequence[Plan], found: Sequence[Mapping[str, Figures]], axis: 
 
 
 def _distinct(steps: np.ndarray) -> np.ndarray:
-    """The different steps, rising; as np.unique, which would first import masked arrays."""
+    """Return the different steps, ascending, as np.unique, which would first import masked arrays."""
     rising = np.sort(steps)
     return rising[np.append(True, rising[1:] != rising[:-1])]
 

@@ -15,10 +15,10 @@ Mixture = Sequence[tuple[Any, Any]]
 
 
 def augmented(augment: Any | None, x: Any) -> tuple[Any, Mixture | None]:
-    """A training batch's inputs, augmented, and what each example is mixed of; None where each is itself.
+    """Return a training batch's inputs, augmented, and the mixture of examples, or None if unmixed.
 
     Args:
-        augment: a model of the inputs. Of a `keras.Sequential` the layers that mix examples are asked to.
+        augment: a model of the inputs. In a `keras.Sequential`, layers that mix examples describe the mixture.
     """
     if augment is None:
         return x, None
@@ -40,7 +40,7 @@ def augmented(augment: Any | None, x: Any) -> tuple[Any, Mixture | None]:
 
 
 def mixes(augment: Any | None) -> bool:
-    """Whether an augmentation mixes examples."""
+    """Return whether an augmentation mixes examples."""
     return any(isinstance(layer, ExampleMixing) for layer in getattr(augment, "layers", ()))
 
 

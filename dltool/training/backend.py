@@ -25,15 +25,15 @@ BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # Intel's and AMD's; Arm's
 def configure(
     *, device: str = "auto", dtype_policy: str | None = None, deterministic: bool = False, seed: int | None = None
 ) -> None:
-    """Import TensorFlow quietly and set it up; called once, before anything of Keras is used.
+    """Import TensorFlow quietly and set it up; called once, before any use of Keras.
 
     Args:
-        device: "auto" (a GPU where there is one), "cpu" or "gpu".
+        device: "auto" (a GPU if there is one), "cpu" or "gpu".
         dtype_policy: Keras's global dtype policy, such as "mixed_bfloat16". Defaults to float32.
         deterministic: the same bits on every run of one machine; costs speed.
         seed: of Python, NumPy and TensorFlow; None leaves them.
     Raises:
-        UsageError: a GPU is asked for and there is none.
+        UsageError: the device is "gpu" and there is none.
     """
     if "tensorflow" not in sys.modules:
         messages.status("loading TensorFlow ...")
@@ -84,7 +84,7 @@ def load() -> None:
 
 
 def computes_slowly_in(dtype_policy: str | None) -> bool:
-    """Whether a policy computes in bfloat16 where neither a GPU nor the processor has instructions for it.
+    """Return whether a policy computes in bfloat16 without hardware instructions for it.
 
     There products take several times as long as in float32, with AMX a fraction. Where the system does not tell what
     the processor has, the answer is False.
@@ -103,7 +103,7 @@ def computes_slowly_in(dtype_policy: str | None) -> bool:
 
 
 def make_gpu_deterministic(seed: int) -> None:
-    """Where TensorFlow computes on a GPU, make it give the same bits on every run; elsewhere nothing is set.
+    """Make a GPU give the same bits on every run; set nothing without a GPU.
 
     Args:
         seed: of Python, NumPy and TensorFlow.

@@ -12,15 +12,15 @@ LARGEST = 1e30  # a weight: its products with losses stay finite in float32
 def class_weights(
     weights: Mapping[int | str, float] | str, classes: int, names: Sequence[str] = (), counts: np.ndarray | None = None
 ) -> np.ndarray:
-    """Keras's `class_weight` as a vector (classes,); a class not named weighs 1.
+    """Return Keras's `class_weight` as a vector (classes,); a class without an entry weighs 1.
 
     Args:
         weights: class number from 0, or class name -> weight; or "balanced": examples / (classes * examples of the
-            class), so that classes weigh the same together, as scikit-learn has it.
-        names: of the classes, in label order; empty where they have none.
+            class), so that classes weigh the same together, as in scikit-learn.
+        names: of the classes, in label order; empty without names.
         counts: training examples of each class, (classes,); needed for "balanced".
     Raises:
-        ValueError: a key that is no class, or a weight that is none.
+        ValueError: a key that is no class, or a value that is no weight.
     """
     vector = np.ones(classes, np.float32)
     if isinstance(weights, str):
@@ -39,7 +39,7 @@ def class_weights(
 
 
 def _class_number(key: int | str, classes: int, names: Sequence[str], numbered: bool) -> int:
-    """The number of a class by its number or name."""
+    """Return the number of a class from its number or name."""
     if isinstance(key, str) and key in names:
         return names.index(key)
     if isinstance(key, int) and not isinstance(key, bool):

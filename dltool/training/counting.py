@@ -17,21 +17,22 @@ _COUNTS = "_dltool_counts"  # an attribute of a compiled model that counts alrea
 
 
 def count(model: Any) -> None:
-    """Let loss and metrics of a compiled model weigh what they count; a second time changes nothing.
+    """Let loss and metrics of a compiled model weigh what they count; a second call changes nothing.
 
     Keras weighs the loss of a batch by its examples, although a loss with a mask is the mean over its tokens, and a
     metric weighs tokens by 1 / (padded length of their batch); so these figures depend on the batch size. Here
 
         loss = sum over batches of n_b * loss_b / sum over batches of n_b,
 
-    n_b being what loss_b is the mean over: tokens that are not masked, examples where there is one value an example,
-    weights where the reduction divides by them. A loss with the reduction "sum" is the sum over all batches, and one
-    with none the mean. Penalties of activities, which Keras divides by the examples of a batch, weigh those. Metrics
-    see tokens without their padding, as examples. The loss of several outputs is the weighted sum of theirs, each
+    with n_b the number of values that loss_b is the mean over: unmasked tokens, examples if each has one value, weights
+        if
+    the reduction divides by them. A loss with the reduction "sum" is the sum over all batches, and a loss without
+    reduction the mean. Penalties of activities, which Keras divides by the examples of a batch, weigh those. Metrics
+    see tokens without their padding, as examples. The loss of several outputs is the weighted sum of their losses, each
     counted by itself, and penalties.
 
     Args:
-        model: compiled. What it is saved with stays the same.
+        model: compiled. Saved files stay the same.
     """
     if keras_internals.compiled_loss(model) is None:
         return
@@ -57,7 +58,7 @@ def reads_indices(loss: Any) -> bool:
 
 
 class _Counts:
-    """What the losses of a model have counted last, and the tracker that weighs by it."""
+    """The last counts of a model's losses, and the tracker that weighs by them."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.tracker = model, keras_internals.loss_tracker(model)
@@ -114,7 +115,7 @@ class _Counts:
         tracker.reset_state, tracker.result = reset_state, result
 
     def _update_loss(self, loss: Any, sample_weight: Any = None) -> None:
-        """As `keras.metrics.Mean.update_state`, weighing by what the loss has counted."""
+        """Update like `keras.metrics.Mean.update_state`, but weigh by the loss's count."""
         if self.outputs is not None:
             self.last = None
             examples = ops.cast(1 if sample_weight is None else sample_weight, "float32")
@@ -204,7 +205,7 @@ class _CountedLoss:
 
 
 def _number(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -> Any:
-    """How many values of a loss a mean is over, or their total weight: a float32 scalar."""
+    """Return the number of values that a loss averages, or their total weight: a float32 scalar."""
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
         weights = ops.cast(sample_weight, "float32")
         if mask is not None:
@@ -246,7 +247,7 @@ def _see_tokens(metrics: Any) -> None:
 
 
 def _axes_of_tokens(y_true: Any, y_pred: Any) -> int:
-    """How many leading axes, of examples and their tokens, metrics see as one; 0 where examples are what is counted."""
+    """Return how many leading axes (examples, tokens) metrics merge; 0 if examples are counted."""
     mask = keras_internals.mask_of(y_pred)
     if mask is not None:
         axes = len(mask.shape)
@@ -260,7 +261,7 @@ def _is_integer(values: Any) -> bool:
 
 
 def _each_token(sample_weight: Any, shape: Any) -> Any:
-    """A weight a token, float32 (tokens,), of weights of tokens or of their examples."""
+    """Return one weight per token, float32 (tokens,), from weights of tokens or of their examples."""
     weights = ops.cast(sample_weight, "float32")
     if len(weights.shape) == 1:
         weights = ops.expand_dims(weights, -1)

@@ -24,7 +24,7 @@ class Evaluation:
         self.renew()
 
     def renew(self) -> None:
-        """Trace anew at the next run: what is traced holds the layers that then were trainable."""
+        """Trace again at the next run: a trace holds the layers that were trainable at the time."""
         model = self.model
 
         def step(x: Any, y: Any) -> tf.Tensor:
@@ -35,7 +35,10 @@ class Evaluation:
         self._step = step
 
     def run(self, pipeline: Pipeline, steps: int | None = None) -> dict[str, float]:
-        """Figures by name, "loss" first, over all batches or the first `steps`; layers with a state begin without."""
+        """Return figures by name, "loss" first, over all batches or the first `steps`.
+
+        Layers with a state start without it.
+        """
         self.model.reset_metrics()
         with recurrent_state.aside(self.model):
             epoch = pipeline.epoch(self._step, pipeline.order())
@@ -46,6 +49,6 @@ class Evaluation:
 
 
 def figures_of(model: Any) -> dict[str, float]:
-    """The model's loss and metrics as they stand; a metric that gives several values is left out."""
+    """Return the model's current loss and metrics, without metrics of several values."""
     results = {name: np.asarray(value) for name, value in model.get_metrics_result().items()}
     return {name: float(value.reshape(())) for name, value in results.items() if value.size == 1}

@@ -9,19 +9,19 @@ SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the c
 
 
 class CrossEntropy(NamedTuple):
-    """What a cross-entropy makes of outputs: how targets are coded, and whether outputs are logits."""
+    """The reading of outputs by a cross-entropy: coding of targets, and whether outputs are logits."""
 
     targets: str
     from_logits: bool
 
 
 def cross_entropy(model: Any) -> CrossEntropy | None:
-    """How a compiled model's loss reads its outputs, None where it is no cross-entropy."""
+    """Return how a compiled model's loss reads its outputs, None without a cross-entropy."""
     return coding(model.loss)
 
 
 def coding(loss: Any) -> CrossEntropy | None:
-    """How a loss reads outputs, None where it is no cross-entropy."""
+    """Return how a loss reads outputs, None if it is no cross-entropy."""
     from keras import losses
 
     from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
@@ -49,7 +49,7 @@ def coding(loss: Any) -> CrossEntropy | None:
 
 
 def last_activation(model: Any) -> str | None:
-    """The name of the activation that a model's outputs come from, None where there is none."""
+    """Return the name of the activation that a model's outputs come from, or None."""
     from keras import layers
 
     last = model.layers[-1]
@@ -59,12 +59,12 @@ def last_activation(model: Any) -> str | None:
 
 
 def every_output(model: Any, x: Any) -> Any:
-    """What a model gives at inference for the metrics to judge: a committee also says what each member gives."""
+    """Return a model's outputs at inference for the metrics; a committee adds each member's."""
     return getattr(model, "every_output", model)(x, training=False)
 
 
 def outputs_problem(model: Any, classes: int | None) -> str | None:
-    """What is wrong with a model's outputs for so many classes: kernels would read beyond their end."""
+    """Return the fault of a model's outputs for this number of classes: kernels would read beyond their end."""
     loss = cross_entropy(model)
     shape = getattr(model, "output_shape", None)
     shape = shape[0] if isinstance(shape, list) else shape  # the main output comes first

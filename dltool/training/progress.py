@@ -83,7 +83,7 @@ class TrainingProgress:
             self.bar = None
 
     def say(self, message: str) -> None:
-        """Write a message, above the bar where there is one."""
+        """Write a message, above the bar if one is shown."""
         messages.clear()
         for line in message.split("\n"):
             self.console.print(f"{messages.PREFIX}{visible(line)}", markup=False, soft_wrap=True)

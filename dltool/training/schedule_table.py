@@ -17,8 +17,8 @@ WINDOW = 2**20  # steps that a table holds, 4 MiB: longer training moves it alon
 class ScheduleTable(keras.optimizers.schedules.LearningRateSchedule):
     """The values of a schedule as float32, by step.
 
-    The table holds all steps of a training of up to `WINDOW` of them. Of a longer one it holds a window, which whoever
-    runs the steps moves with `reach` before it runs them; outside of the window values are NaN, so that a forgotten
+    The table holds all steps of a training of up to `WINDOW` of them. For a longer training it holds a window, which
+    the caller moves with `reach` before running steps; outside of the window values are NaN, so that a forgotten
     `reach` stops training at once.
 
     Args:
@@ -55,7 +55,7 @@ class ScheduleTable(keras.optimizers.schedules.LearningRateSchedule):
         self._values.assign(self._of(first))
 
     def at(self, step: int) -> float:
-        """The value that training uses at a step, read from the table."""
+        """Return the value that training uses at a step, read from the table."""
         self.reach(step, step)
         return float(self(step))
 
@@ -63,7 +63,7 @@ class ScheduleTable(keras.optimizers.schedules.LearningRateSchedule):
         raise NotImplementedError("a table is not saved: the optimizer's config holds Keras's own schedule or a number")
 
     def keras_rate(self) -> Any:
-        """What stands for the schedule in a saved model: Keras's own schedule where it has it, else the peak."""
+        """Return the rate for a saved model: Keras's equal schedule, otherwise the peak."""
         twin = self.schedule.as_keras()
         return self.peak if twin is None else getattr(keras.optimizers.schedules, twin[0])(**twin[1])
 
@@ -71,7 +71,7 @@ class ScheduleTable(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(np.arange(first, first + self.size)).astype(np.float32)
 
     def _checked_peak(self) -> float:
-        """The largest value of the training, after a look at every one."""
+        """Return the largest value of the training, after checking every one."""
         peak = 0.0
         for first in range(0, self.steps, WINDOW):
             values = self.schedule(np.arange(first, min(first + WINDOW, self.steps)))

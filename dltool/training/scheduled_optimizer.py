@@ -16,7 +16,7 @@ from dltool.training.schedule_table import ScheduleTable
 
 
 def make_optimizer(optimizer_class: Callable[..., Any], arguments: Mapping[str, Any], steps: int) -> Any:
-    """An optimizer whose arguments may be schedules.
+    """Return an optimizer whose arguments may be schedules.
 
     The learning rate becomes one Keras `LearningRateSchedule` over a table. Any other argument stays an attribute that
     holds a number, its schedule's peak; only while a step is computed is it the value of that step. What Keras saves
@@ -52,7 +52,7 @@ def schedules_of(optimizer: Any) -> dict[str, ScheduleTable]:
 
 
 def reach(optimizer: Any, steps: int) -> None:
-    """Make ready for the next so many steps, at most `schedule_table.WINDOW` - 2."""
+    """Prepare for the next `steps` steps, at most `schedule_table.WINDOW` - 2."""
     tables = schedules_of(optimizer)
     if tables:
         done = int(steps_of(optimizer))
@@ -61,7 +61,7 @@ def reach(optimizer: Any, steps: int) -> None:
 
 
 def current_values(optimizer: Any) -> dict[str, float]:
-    """What the step just done has used: learning_rate, and what else is scheduled."""
+    """Return the values that the last step used: learning_rate, and other scheduled ones."""
     inner = keras_internals.inner_optimizer(optimizer)
     step = max(int(steps_of(inner)) - 1, 0)
     values = {name: table.at(step) for name, table in schedules_of(optimizer).items()}
@@ -74,7 +74,7 @@ def current_values(optimizer: Any) -> dict[str, float]:
 
 
 def steps_of(optimizer: Any) -> Any:
-    """The variable by which Keras reads a learning rate: it counts batches, where `iterations` counts updates."""
+    """Return the variable by which Keras reads a learning rate. It counts batches; `iterations` counts updates."""
     return keras_internals.batch_counter(optimizer)
 
 
@@ -105,7 +105,7 @@ def _save_as_keras(optimizer: Any, table: ScheduleTable) -> None:
 def save_with_rate(optimizer: Any) -> None:
     """Let an optimizer also save the variable of a learning rate that its config has as a number.
 
-    Without it Keras would find one variable less than it wants, and load none.
+    Without it Keras would find one variable too few, and load none.
 
     Args:
         optimizer: as the model is compiled with, which may have put it into a `LossScaleOptimizer`.
@@ -130,7 +130,7 @@ def save_with_rate(optimizer: Any) -> None:
 
 
 def _apply_with(optimizer: Any, tables: Mapping[str, ScheduleTable]) -> None:
-    """Let `apply` see the scheduled arguments as they are at the present step."""
+    """Let `apply` see the scheduled arguments of the present step."""
     apply = optimizer.apply
 
     def scheduled(gradients: Any, trainable_variables: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""What a stage of training is: which layers learn, how long, at which rate; plain data, without TensorFlow."""
+"""Stages of training: which layers learn, how long, at which rate; plain data, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Stage:
 
 
 def stages_of(given: Any) -> list[Stage]:
-    """Stages from a list of mappings {trainable: glob or globs, epochs: int, learning_rate: number or schedule}.
+    """Return stages from mappings {trainable: glob or globs, epochs: int, learning_rate: number or schedule}.
 
     Raises:
-        ValueError: they are none.
+        ValueError: the list does not describe stages.
     """
     found = []
     for index, one in enumerate(checks.listed("Stages", "stages", given)):
@@ -65,7 +65,7 @@ def _stage(given: Any) -> Stage:
 
 
 def rate_of_all(stages: Sequence[Stage], own: Schedule, steps_per_epoch: int) -> Schedule:
-    """The learning rate over the whole training.
+    """Return the learning rate over the whole training.
 
     Args:
         own: the optimizer's, of stages without one.

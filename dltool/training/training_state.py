@@ -56,7 +56,7 @@ class TrainingState:
 
 
 def variables(model: Any, augment: Any | None) -> dict[str, Any]:
-    """Every variable of training under a name that is the same in each process."""
+    """Return every variable of training under a name that is the same in each process."""
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     groups["metrics"] = [variable for metric in model.metrics for variable in metric.variables]
     groups["state"] = recurrent_state.variables(model)
@@ -74,17 +74,17 @@ def capture_arrays(model: Any, augment: Any | None, callbacks: Sequence[Any]) ->
 
 
 def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A procedure's own arrays under the names by which a state keeps them."""
+    """Return a procedure's own arrays under their names in a state."""
     return {f"{PROCEDURE}{name}": array for name, array in arrays.items()}
 
 
 def own_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What `as_part` was given."""
+    """Return the arrays that `as_part` received."""
     return {name.removeprefix(PROCEDURE): array for name, array in arrays.items() if name.startswith(PROCEDURE)}
 
 
 def capture_callbacks(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
-    """Counters, best scores and the like: every attribute that is a plain value or a list or dict of such."""
+    """Return counters, best scores and other plain attributes of callbacks, lists and dicts included."""
     return [{name: _plain(value) for name, value in _own(c).items() if _is_plain(value)} for c in callbacks]
 
 
@@ -113,7 +113,7 @@ def restore(state: TrainingState, model: Any, augment: Any | None, callbacks: Se
 
 
 def _own(callback: Any) -> dict[str, Any]:
-    """What a callback has gathered: its attributes less its arguments, which the recipe gives again."""
+    """Return a callback's gathered state: its attributes without arguments, which the recipe gives again."""
     arguments = {*inspect.signature(type(callback).__init__).parameters, *OF_A_SESSION}
     return {name: value for name, value in vars(callback).items() if name not in arguments}
 
@@ -135,7 +135,7 @@ def _plain(value: Any) -> Any:
 
 
 def _arrays(value: Any) -> list[np.ndarray]:
-    """The value as arrays if it is a non-empty list of them, as the best weights that EarlyStopping keeps."""
+    """Return the value as arrays if it is a non-empty list of them, like EarlyStopping's best weights."""
     if isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value):
         return value
     return []

@@ -1,4 +1,4 @@
-"""Whether XLA pays for a model here."""
+"""The decision whether XLA pays for a model on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dltool.ops.devices import has_gpu
 
 
 def xla_pays(*models: Any) -> bool:
-    """Whether to compile a training step that calls these models with XLA: on a GPU, where all their layers allow it.
+    """Return whether to compile a training step with XLA: on a GPU, if all layers allow it.
 
     On a CPU it is left to the recipe (`jit_compile: true`): mlp/mnist was several times slower with it on a busy
     machine, and it gains too little elsewhere to be a default. Nor is it used under op determinism, which

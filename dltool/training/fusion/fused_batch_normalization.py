@@ -17,16 +17,16 @@ PRECISIONS = ("float32", "mixed_bfloat16")  # whose variables are float32
 def fuse(model: Any) -> int:
     """Let a model's batch normalisation of images train through TensorFlow's fused kernel.
 
-    The same function, equal to rounding: y = gamma (x - mean) / sqrt(variance + epsilon) + beta, the moving averages
-    taken of the batch's mean and of its variance over n positions (the kernel gives the one over n - 1). Means and
-    variances of bfloat16 images are float32, as Keras has them.
+    The function is the same, equal to rounding: y = gamma (x - mean) / sqrt(variance + epsilon) + beta, with moving
+    averages of the batch's mean and of its variance over n positions (the kernel gives the one over n - 1). Means and
+    variances of bfloat16 images are float32, as in Keras.
 
     Args:
         model: a built model; nested models are searched too.
     Returns:
-        How many layers were fused: `BatchNormalization` itself on float32 or bfloat16 images with channels last, with
+        The number of fused layers: `BatchNormalization` itself on float32 or bfloat16 images with channels last, with
         scale and centre, neither synchronised nor renormalised. The others, and inference, go on as before.
-    Limits: nothing is fused where there is a GPU, on which this was not tried.
+    Limits: nothing is fused on a GPU, where this was not tried.
     Reference: Ioffe & Szegedy, 2015, algorithm 1.
     """
     fused = 0

@@ -17,19 +17,18 @@ MANY = 1024  # classes from which on it is worth a loop
 
 
 def fuse(model: Any) -> bool:
-    """Let a model's cross-entropy of logits and class indices be computed by `crossentropy`, from now on.
+    """Let `crossentropy` compute a model's cross-entropy of logits and class indices from now on.
 
-    The same value, equal to rounding, in training and evaluation; TokenAccuracy and Perplexity take what it found of
-    each row.
+    The value is the same, equal to rounding, in training and evaluation; TokenAccuracy and Perplexity reuse its
+    statistics of each row.
 
     Args:
         model: compiled, its loss built: `compute_loss` was called.
     Returns:
-        Whether it was done now: of a single output with 1,024 classes or more in the last axis, and as its loss
-            LabelSmoothedCrossentropy, or SparseCategoricalCrossentropy of logits without a class that is ignored.
-            What the model was compiled with, and is saved with, stays as it was.
-    Limits: nothing is fused where there is a GPU, nor what computes in another type than float32; not for XLA, also
-        not later.
+        Whether it was done now: for a single output with 1,024 classes or more in the last axis and the loss
+            LabelSmoothedCrossentropy, or SparseCategoricalCrossentropy of logits without an ignored class. The model is
+            saved with the loss that it was compiled with.
+    Limits: nothing is fused on a GPU, nor for computations in another type than float32; not for XLA, also not later.
     """
     compiled = keras_internals.compiled_loss(model)
     if has_gpu() or compiled is None or not compiled.built:
@@ -47,7 +46,7 @@ def fuse(model: Any) -> bool:
 
 
 def _smoothing(loss: Any, rank: int) -> float | None:
-    """Of a loss that `crossentropy` computes, else None."""
+    """Return the smoothing of a loss that `crossentropy` computes, otherwise None."""
     if type(loss) is LabelSmoothedCrossentropy:
         return float(loss.label_smoothing)
     if type(loss) is not keras.losses.SparseCategoricalCrossentropy:
@@ -57,7 +56,7 @@ def _smoothing(loss: Any, rank: int) -> float | None:
 
 
 class _RowwiseCrossentropy(keras.losses.Loss):
-    """What `like` gives, a Loss, by `crossentropy`."""
+    """A loss with the value of `like`, computed by `crossentropy`."""
 
     def __init__(self, smoothing: float, like: Any) -> None:
         super().__init__(like.name, like.reduction, like.dtype)

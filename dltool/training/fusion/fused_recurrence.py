@@ -21,20 +21,20 @@ ROWS = 512  # of a batch of unknown size, for that
 
 
 def fuse(model: Any) -> int:
-    """Let a model's recurrent layers compute with one large product a weight, before or after the loop over time.
+    """Let recurrent layers compute one large product per weight, outside the loop over time.
 
-    The same functions, equal to rounding, from the same draws of dropout: W x_t + b of all times is one product
+    The functions are the same, equal to rounding, from the same draws of dropout: W x_t + b of all times is one product
     before the loop, and each weight's gradient one after it. Keras has small ones at every time step. Parts of the
-    batch go through time in loops of their own (`side_by_side`), one a processor.
+    batch go through time in loops of their own (`side_by_side`), one per processor.
 
     Args:
         model: a built model; nested models and the two layers of `Bidirectional` are reached too.
     Returns:
-        How many layers were fused: `LSTM`, `GRU` and `SimpleRNN` themselves with tanh and sigmoid and without
+        The number of fused layers: `LSTM`, `GRU` and `SimpleRNN` themselves with tanh and sigmoid and without
         recurrent dropout. The others, and `RNN` of cells, go on as before.
-    Limits: nothing is fused where there is a GPU, whose cuDNN Keras uses, nor inside `TimeDistributed`, which may
-        vectorise its layer. W x_t + b of all times is held at once; inference on long sequences stays with Keras.
-        A Jacobian (`tf.GradientTape.jacobian`) is not to be had.
+    Limits: nothing is fused on a GPU, whose cuDNN Keras uses, nor inside `TimeDistributed`, which may vectorise its
+        layer. W x_t + b of all times is held at once; inference on long sequences stays with Keras. A Jacobian
+        (`tf.GradientTape.jacobian`) does not exist.
     """
     fused = 0
     if devices.has_gpu():
@@ -125,6 +125,9 @@ def _weights(cell: Any) -> list[Any]:
 
 
 def _seen(layer: Any, mask: tf.Tensor) -> tf.Tensor:
-    """Where an output is not zero: Keras repeats the output before, which is zero before the first, not h_0."""
+    """Return the mask of nonzero outputs.
+
+    Keras repeats the previous output, which is zero before the first, not h_0.
+    """
     seen = mask if layer.zero_output_for_mask else tf.cumsum(tf.cast(mask, tf.int32), axis=0) > 0
     return seen if layer.return_sequences else seen[-1:]

@@ -1,4 +1,4 @@
-"""What a model trains and is evaluated with in place of Keras's kernels: fewer and larger ones of the same results."""
+"""The kernels that replace Keras's in training and evaluation: fewer and larger ones with the same results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dltool.training.fusion import fused_adam, fused_batch_normalization, fused_
 
 
 def fuse(model: Any) -> None:
-    """Fuse what can be of a compiled model whose optimizer and loss are built; a second time changes nothing.
+    """Fuse the layers and the loss of a compiled model where possible; a second call changes nothing.
 
-    Limits: not for XLA, which fuses by itself; of layers and loss nothing where there is a GPU.
+    The optimizer and the loss must be built.
+
+    Limits: not for XLA, which fuses by itself; on a GPU neither layers nor loss.
     """
     fused_adam.fuse(model.optimizer)
     fused_batch_normalization.fuse(model)

@@ -1,4 +1,4 @@
-"""Knowledge distillation: a model learns from another's outputs beside the targets."""
+"""Knowledge distillation: a model learns from another's outputs in addition to the targets."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Distill(GradientDescent):
         loss = w * student_loss + (1 - w) * distillation_loss,  w = student_loss_weight
         distillation_loss = T^2 * KL(softmax(teacher / T) || softmax(student / T)),  T = temperature
 
-    averaged over the batch (by class weights, where there are any), teacher and student being logits; of a model that
-    ends in a softmax its logarithm, which is logits up to a constant. T^2 keeps the gradients of both parts of one size
-    whatever the temperature. Penalties of the student's weights count in full.
+    averaged over the batch (by class weights, if given), teacher and student being logits; for a model that
+    ends in a softmax, its logarithm, which is logits up to a constant. T^2 keeps the gradients of both parts of one
+    size whatever the temperature. Penalties of the student's weights count in full.
 
-    The teacher is used at inference and stays as it is; it sees what the student sees, the same augmented images, and
+    The teacher is used at inference and stays unchanged; it sees the same augmented images as the student, and
     prepares them by its own layers. Validation, metrics and the saved student know nothing of it: their loss is the
     recipe's. The history has both parts, `student_loss` (with penalties) and `distillation_loss`.
 
     Args:
-        teacher: a run directory or a .keras file, relative to where dltool runs, or a `keras.Model`; of a committee
+        teacher: a run directory or a .keras file, relative to where dltool runs, or a `keras.Model`; for a committee
             (`MultiColumn`) the average teaches.
         temperature: T, number > 0. Defaults to 3, as `keras.distillation.LogitsDistillation`. The paper found 2.5 to 4
             best for small students, and anything above 8 alike for large ones.
@@ -49,7 +49,7 @@ class Distill(GradientDescent):
     Raises:
         ValueError: an argument is out of range, or (in `prepare`) the teacher does not fit the student, or the loss is
             no average over the batch.
-    Limits: classifiers with an output a class only. What the teacher gives is computed anew at every step, not stored.
+    Limits: only classifiers with one output per class. The teacher's outputs are recomputed at every step, not stored.
     Reference: Hinton, Vinyals & Dean, 2015, Distilling the knowledge in a neural network, arXiv:1503.02531, section 2,
         eq. 1 (the gradient: eq. 2); lecture slide 118.
     """
@@ -101,7 +101,7 @@ class Distill(GradientDescent):
         model.compute_loss = self._with_teacher(model, teacher)
 
     def fit(self, model: Any, train: Pipeline, validation: Pipeline | None = None, **settings: Any) -> Any:
-        """As `GradientDescent.fit`."""
+        """Fit as `GradientDescent.fit` does."""
         self.prepare(model)
         return super().fit(model, train, validation, **settings)
 
@@ -119,7 +119,7 @@ class Distill(GradientDescent):
             )
 
     def _with_teacher(self, model: Any, teacher: Any) -> Callable[..., Any]:
-        """The model's `compute_loss` with the teacher's part in training; evaluation keeps the model's own."""
+        """Return the model's `compute_loss` plus the teacher's part in training. Evaluation keeps the model's own."""
         compute_loss = model.compute_loss
         of_teacher, of_student = logits_of(teacher), logits_of(model)
         weight = self.student_loss_weight
@@ -158,7 +158,7 @@ def distillation_losses(teacher: Any, student: Any, temperature: float) -> Any:
 
 
 def logits_of(model: Any) -> Callable[[Any], Any]:
-    """What turns a classifier's outputs into logits: the logarithm where it ends in a softmax, else nothing.
+    """Return a function from a classifier's outputs to logits: the logarithm after a softmax, otherwise the identity.
 
     Raises:
         ValueError: it ends in a sigmoid: independent labels, no classes.
@@ -211,7 +211,7 @@ def _check_classes(facts: Path, class_names: Sequence[str] | None) -> None:
 
 
 def _inputs(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Shapes of the inputs by name, without the batch axis; a single input's name is ""."""
+    """Return shapes of the inputs by name, without the batch axis; a single input's name is ""."""
     inputs = (keras_internals.graph_of(model) or model).input  # a Sequential that was loaded has no `input` of its own
     if isinstance(inputs, dict):
         return {name: tuple(one.shape[1:]) for name, one in inputs.items()}

@@ -45,7 +45,7 @@ class Observer(Protocol):
     def begun(self, procedure: GradientDescent) -> None: ...
 
     def advanced(self, procedure: GradientDescent) -> None:
-        """Some batches were done; called at least once an epoch, before its validation."""
+        """Note the progress; called at least once per epoch, before its validation."""
 
     def epoch_ended(self, procedure: GradientDescent, row: dict[str, float]) -> None: ...
 
@@ -73,14 +73,14 @@ class GradientDescent:
         load: Callable[[Path], Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        """Make a compiled model ready before its optimizer's slots and metrics are built; here nothing is to do.
+        """Prepare a compiled model before its optimizer's slots and metrics are built; here do nothing.
 
         Args:
-            steps_per_epoch: batches an epoch, int > 0.
+            steps_per_epoch: batches per epoch, int > 0.
             load: opens a run directory's or file's model, for procedures that need one; by default Keras does.
-            class_names: of the data, in the order of the model's outputs, where they are known.
+            class_names: of the data, in the order of the model's outputs, if known.
         Raises:
-            ValueError: the model is none for this procedure.
+            ValueError: the model does not suit this procedure.
         """
 
     def enter(self, model: Any, position: Position) -> None:
@@ -91,12 +91,12 @@ class GradientDescent:
         return figures_of(self.model) | {metric.name: float(metric.result()) for metric in self.metrics}
 
     def own_arrays(self) -> dict[str, np.ndarray]:
-        """What the procedure itself goes on from, beside model, optimizer and callbacks."""
+        """Return the procedure's own state, in addition to model, optimizer and callbacks."""
         variables = [variable for metric in self.metrics for variable in metric.variables]
         return {f"metrics/{index}": np.asarray(variable) for index, variable in enumerate(variables)}
 
     def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put back what `own_arrays` gave; what is missing (the run began otherwise) stays as it is.
+        """Restore the result of `own_arrays`. Missing arrays (the run began otherwise) change nothing.
 
         Raises:
             ValueError: training can't go on from there.
@@ -130,17 +130,19 @@ class GradientDescent:
 
         Args:
             epochs: passes over the data altogether, those of `state` included.
-            augment: a model applied to the inputs of training batches; of a `keras.Sequential` layers that mix examples
-                mix their targets too.
+            augment: a model applied to the inputs of training batches; in a `keras.Sequential`, layers that mix
+                examples mix their targets too.
             class_weight: weight of each class in the loss, float (classes,).
-            steps_per_epoch: batches an epoch, at most `train.steps`; the next epoch goes on with those after them.
-            validation_freq: validate after every so many epochs.
-            steps_per_execution: steps a call of the compiled loop; None chooses by time.
+            steps_per_epoch: batches per epoch, at most `train.steps`; the next epoch continues with the following
+                batches.
+            validation_freq: epochs from one validation to the next.
+            steps_per_execution: steps per call of the compiled loop; None chooses by time.
             jit_compile: whether XLA compiles the step.
-            evaluation: of the same model, if it is there already; saves tracing it again.
-            state: where to go on from.
+            evaluation: of the same model, if it exists; saves tracing it again.
+            state: where to continue.
         Returns:
-            The history, a row an epoch: epoch, step, seconds, learning_rate and what else is scheduled as the epoch's
+            The history, one row per epoch: epoch, step, seconds, learning_rate and other scheduled values as the
+                epoch's
             last step used them, figures, val_ figures.
         Raises:
             FloatingPointError: the loss became NaN or infinite.
@@ -221,7 +223,7 @@ class GradientDescent:
         return self.history
 
     def state(self) -> TrainingState:
-        """A snapshot to go on from; valid whenever the observer is called."""
+        """Return a snapshot to continue from, valid whenever the observer is called."""
         with self.averages.in_model(wanted=False):
             arrays = capture_arrays(self.model, self.augment, self.callbacks)
         return TrainingState(
@@ -239,11 +241,11 @@ class GradientDescent:
         """Called before an epoch, counted from 0, or the rest of one."""
 
     def _columns(self) -> dict[str, float]:
-        """What else a row of the history has."""
+        """Return additional columns of a row of the history."""
         return {}
 
     def _renew(self) -> None:
-        """Make the step and the evaluation anew, for the model's present optimizer and trainable layers."""
+        """Rebuild step and evaluation for the model's present optimizer and trainable layers."""
         class_weight, jit_compile = self._execution
         if not jit_compile:  # XLA fuses by itself
             fuse(self.model)
@@ -284,7 +286,7 @@ class GradientDescent:
 
 
 def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | None, jit_compile: bool) -> Step:
-    """One step of gradient descent on a batch, step(x, y) -> running mean loss, for the compiled loop of a pipeline.
+    """Return a step of gradient descent for a pipeline's compiled loop: step(x, y) -> running mean loss.
 
     From now on cuDNN computes in float32 what is bfloat16 (`cudnn_recurrence`), in the whole process.
 
@@ -313,7 +315,7 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
 
 
 def sample_weights(class_weight: np.ndarray, y: Any, indices: bool = False) -> tf.Tensor:
-    """The weight of each example's class in the loss, float32 (examples,), or of each token's, (examples, tokens).
+    """Return each example's class weight in the loss, float32 (examples,), or each token's, (examples, tokens).
 
     Args:
         indices: whether targets are class indices whatever their shape, not one-hot.
@@ -342,7 +344,7 @@ def _class_index(y: tf.Tensor, indices: bool) -> tf.Tensor:
 
 
 def _hooks_batches(callbacks: Sequence[Any]) -> bool:
-    """Whether a callback must see every batch."""
+    """Return whether a callback must see every batch."""
     default = keras.callbacks.Callback
     for callback in callbacks:
         by_epoch = "epoch" in (getattr(callback, "save_freq", None), getattr(callback, "update_freq", None))

@@ -22,8 +22,8 @@ from dltool.training.training_state import Position
 class Stages(GradientDescent):
     """Gradient descent in stages: in stage i the layers of trainable_i learn for epochs_i at rate_i(step in stage).
 
-    What a pre-trained net is fine-tuned by: first the new head at a large rate, then more layers at a small one. One
-    history, one selection of the best epoch, callbacks and the exact state to resume from span all stages.
+    Fine-tuning trains first the new head at a large rate, then more layers at a small one. One history, one selection
+    of the best epoch, callbacks and the exact state to resume from span all stages.
 
         procedure:
           Stages:
@@ -34,15 +34,15 @@ class Stages(GradientDescent):
     Args:
         stages: mappings of
             trainable: a glob or a list of globs over layers' names and paths; a nested model's name stands for all
-                its layers. Whatever else the recipe says of `trainable` does not count. Defaults to "*".
+                its layers. Other values of `trainable` in the recipe are ignored. Defaults to "*".
             epochs: int > 0; fit.epochs is the sum and may be left out.
             learning_rate: a number or a schedule, whose steps count from the start of the stage. Defaults to the
-                optimizer's own, likewise counted anew.
+                optimizer's own, likewise counted from 0.
     Raises:
         ValueError: no stages, an unknown key, a glob that matches no layer with weights, or a stage in which
             nothing would learn.
-    Limits: the optimizer's slots (momentum, moments, averages of weights) begin anew in each stage, since they belong
-        to the layers that learn; where weights are averaged (use_ema), a stage begins with the averages of the one
+    Limits: the optimizer's slots (momentum, moments, averages of weights) start again in each stage, since they belong
+        to the layers that learn; if weights are averaged (use_ema), a stage begins with the averages of the one
         before. Other scheduled arguments, such as the momentum, follow the steps of the whole training. A layer that
         does not learn adds nothing to the loss by its regularizer, so losses of stages then differ in what they sum:
         select by another metric. EarlyStopping ends all stages.
@@ -88,7 +88,7 @@ class Stages(GradientDescent):
         return {**super().own_arrays(), "first_step": np.asarray(self._first_step(self._index))}
 
     def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """As `GradientDescent.go_on`; of stages that began elsewhere then, the rate is that of their steps now."""
+        """Continue as `GradientDescent.go_on`; the rate follows the steps of the stages as they are now."""
         super().go_on(arrays)
         now = self._first_step(self._index)
         moved = int(arrays.get("first_step", now)) - now
@@ -113,7 +113,7 @@ class Stages(GradientDescent):
         return {"stage": self._index + 1}
 
     def _number(self, epoch: int) -> int:
-        """The stage that an epoch, counted from 0, is in."""
+        """Return the stage of an epoch, counted from 0."""
         for index, stage in enumerate(self.stages):
             epoch -= stage.epochs
             if epoch < 0:
@@ -121,7 +121,7 @@ class Stages(GradientDescent):
         return len(self.stages) - 1
 
     def _first_step(self, index: int) -> int:
-        """The step of the whole training that is a stage's step 0."""
+        """Return the step of the whole training that is a stage's step 0."""
         return sum(stage.epochs for stage in self.stages[:index]) * self._steps
 
     def _enter(self, index: int) -> None:
@@ -136,7 +136,7 @@ class Stages(GradientDescent):
         self.model.optimizer.build(self.model.trainable_variables)
 
     def _optimizer(self, index: int) -> Any:
-        """The recipe's optimizer without a past, at the stage's rate."""
+        """Return the recipe's optimizer without a past, at the stage's rate."""
         stage = self.stages[index]
         first = self._first_step(index)
         given = keras_internals.inner_optimizer(self._given)
@@ -158,7 +158,7 @@ class Stages(GradientDescent):
 
 
 def _scaling(given: Any, optimizer: Any) -> Any:
-    """The optimizer within a loss scaling like that of another, where that has one (mixed_float16)."""
+    """Return the optimizer within a loss scaling like that of `given`, if it has one (mixed_float16)."""
     if not isinstance(given, keras.optimizers.LossScaleOptimizer):
         return optimizer
     kept = ("initial_scale", "dynamic_growth_steps", "name")
