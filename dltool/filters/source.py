@@ -64,10 +64,10 @@ class Source:
 
     def acts_on_input(self, call: Call) -> bool:
         """Whether nothing before the layer mixes inputs by weights, so that its own weights are of the input."""
-        from dltool.graph.receptive_field import POINTWISE
+        from dltool.graph.receptive_field import is_pointwise
 
         before = [self.calls[source] for source in call.sources if source is not None]
-        mixing = any(one.layer.weights and type(one.layer).__name__ not in POINTWISE for one in before)
+        mixing = any(one.layer.weights and not is_pointwise(one.layer) for one in before)
         return not mixing and all(map(self.acts_on_input, before))
 
     def class_names(self, call: Call) -> Sequence[str] | None:

@@ -18,7 +18,8 @@ def multiply_adds(layer: Any, input_shapes: Sequence[Shape], output_shape: Shape
     """Products of the layer's weights, and of the matrices that attention multiplies, for one example.
 
     Elementwise work (biases, activations, normalisation, pooling, embeddings' look-ups) counts as nothing, as in
-    the papers' figures for nets.
+    the papers' figures for nets. A class outside Keras counts its own in a method `multiply_adds(inputs, output)`, of
+    shapes with the batch axis.
 
     Args:
         layer: a built layer, or an operation of keras.ops.
@@ -29,7 +30,7 @@ def multiply_adds(layer: Any, input_shapes: Sequence[Shape], output_shape: Shape
     """
     kind = type(layer).__name__
     if isinstance(layer, keras.Layer):
-        rule = _RULES.get(kind)
+        rule = getattr(type(layer), "multiply_adds", None) or _RULES.get(kind)
         if rule is None:
             matrices = [weight for weight in layer.trainable_weights if len(weight.shape) > 1]
             return None if matrices and not isinstance(layer, keras.layers.Embedding) else 0
@@ -48,13 +49,15 @@ def _positions(shape: Any, data_format: str | None = "channels_last") -> int:
     return math.prod(shape[2:] if data_format == "channels_first" else shape[1:-1])
 
 
-def _dense(layer: Any, inputs: Any, output: Any) -> int:
+def of_dense(layer: Any, inputs: Sequence[Shape], output: Shape) -> int:
+    """Return the products of a kernel at each position of the input."""
     return _positions(inputs[0]) * math.prod(layer.kernel.shape)
 
 
-def _convolution(layer: Any, inputs: Any, output: Any) -> int:
+def of_convolution(layer: Any, inputs: Sequence[Shape], output: Shape) -> int:
+    """Return the products of a kernel (window..., channels / groups, filters) at each position of the output."""
     positions = _positions(output, getattr(layer, "data_format", None))
-    return positions * math.prod(layer.kernel.shape)  # kernel: (window..., channels / groups, filters)
+    return positions * math.prod(layer.kernel.shape)
 
 
 def _transposed(layer: Any, inputs: Any, output: Any) -> int:
@@ -152,19 +155,12 @@ def _einsum(layer: Any, inputs: Any, output: Any) -> int:
     return math.prod(layer.kernel.shape) * math.prod(free)
 
 
-def _distances(layer: Any, inputs: Any, output: Any) -> int:
-    return _positions(inputs[0]) * math.prod(layer.centers.shape)  # a square for each unit and feature
-
-
 CELLS = ("SimpleRNNCell", "GRUCell", "LSTMCell")
-_RULES: dict[str, Any] = {
-    **dict.fromkeys(("Dense", "BinaryDense"), _dense),  # a binary layer's products are of bits, and count the same
+_RULES: dict[str, Any] = {  # of Keras's layers
+    "Dense": of_dense,
     "EinsumDense": _einsum,
-    "EuclideanRBF": _distances,
-    **{f"Conv{n}D": _convolution for n in (1, 2, 3)},
-    "BinaryConv2D": _convolution,
-    "PartialConv2D": _convolution,  # kernel: (rows, columns, connected pairs)
-    **{f"DepthwiseConv{n}D": _convolution for n in (1, 2)},
+    **{f"Conv{n}D": of_convolution for n in (1, 2, 3)},
+    **{f"DepthwiseConv{n}D": of_convolution for n in (1, 2)},
     **{f"SeparableConv{n}D": _separable for n in (1, 2)},
     **{f"Conv{n}DTranspose": _transposed for n in (1, 2, 3)},
     **dict.fromkeys(("SimpleRNN", "GRU", "LSTM", "RNN"), _recurrent),

@@ -11,17 +11,14 @@ import keras
 
 from dltool.graph.calls import Call
 
-POINTWISE = (
-    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "BinarySign", "Dropout", "ELU",
-    "GaussianDropout", "GaussianNoise", "Identity", "LayerScale", "LeakyReLU", "LocalResponseNormalization", "Masking",
-    "Normalization",
-    "PReLU", "ReLU", "Rescaling", "ScaledTanh", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-    "StochasticDepth",
+POINTWISE = (  # Keras's; a layer of any other class says `is_pointwise = True`
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dropout", "ELU", "GaussianDropout",
+    "GaussianNoise", "Identity", "LayerScale", "LeakyReLU", "Masking", "Normalization", "PReLU", "ReLU", "Rescaling",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "StochasticDepth",
     "Abs", "Cast", "Clip", "Exp", "Gelu", "HardSigmoid", "HardSilu", "Log", "Negative", "Relu", "Relu6", "Sigmoid",
     "Silu", "Sqrt", "Square", "Tanh",
 )  # fmt: skip
-OVER_CHANNELS = ("BinaryDense", "Dense", "LayerNormalization", "RMSNormalization", "Softmax",
-                 "UnitNormalization")  # fmt: skip # by default
+OVER_CHANNELS = ("LayerNormalization", "RMSNormalization", "Softmax", "UnitNormalization")  # by default
 PADDED_OR_CUT = ("ZeroPadding", "Cropping")
 MERGES = ("Add", "Average", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide")
 
@@ -85,6 +82,11 @@ def receptive_fields(found: Sequence[Call]) -> list[tuple[Field, ...] | None]:
     return [None if one is None else tuple(field for field in one if field is not None) for one in axes]
 
 
+def is_pointwise(layer: Any) -> bool:
+    """Return whether each position of a layer's output depends on the same position of its input alone."""
+    return type(layer).__name__ in POINTWISE or bool(getattr(layer, "is_pointwise", False))
+
+
 def _of_input(shape: tuple[int | None, ...]) -> Axes:
     """An input with channels last: a field of one position along each other axis."""
     return (*(Field() for _ in shape[1:-1]), None)
@@ -101,11 +103,12 @@ def _after(call: Call, inputs: Sequence[Axes | None]) -> Axes | None:
     if axes == _of_input(call.input_shapes[0]) and _keeps_positions(call):
         return _of_input(call.output_shapes[0])
     spatial = any(field is not None for field in axes)
-    if kind in POINTWISE:
+    if is_pointwise(call.layer):
         return axes
     if kind.startswith(PADDED_OR_CUT):
         return axes if _channels_first(call.layer) else _padded(call.layer, axes)
-    if kind in OVER_CHANNELS and spatial and len(axes) > 1 and _works_on_last_axis(call.layer):
+    over_channels = kind in OVER_CHANNELS or isinstance(call.layer, keras.layers.Dense)
+    if over_channels and spatial and len(axes) > 1 and _works_on_last_axis(call.layer):
         return axes
     if kind == "Permute":
         return tuple(axes[axis - 1] for axis in call.layer.dims)

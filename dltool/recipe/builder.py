@@ -10,18 +10,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError, one_line, suggest, suggest_or_list
-from dltool.recipe import callback_paths, catalogue
+from dltool.recipe import callback_paths, catalogue, declarations
 from dltool.recipe.reading import Recipe, Value, join, object_name
 from dltool.recipe.values import OBJECT_NAME, shown
 from dltool.recipe.wiring import Entry
 
 EPOCHS = re.compile(r"(\d+(?:\.\d+)?|\.\d+) epochs?")
 STEPS_STAND_IN = 1000  # steps an epoch while the data are not known: a part of an epoch is still some steps
-LAYER_KEYS = frozenset(
-    ("layer", "layers", "backward_layer", "cell", "cells", "body", "shortcut", "branches", "augment")
-    + ("column", "columns", "preprocessing")  # of MultiColumn
-    + ("encoder", "decoder", "attention")  # of Seq2Seq
-)
 KINDS = {  # the key of an argument tells the kind of object it takes
     "activation": "activations",
     "callbacks": "callbacks",
@@ -36,7 +31,6 @@ KINDS = {  # the key of an argument tells the kind of object it takes
     "schedule": "schedules",
     "schedules": "schedules",
     "weighted_metrics": "metrics",
-    **dict.fromkeys(LAYER_KEYS, "layers"),
 }
 SCHEDULED = frozenset({"momentum", "beta_1", "weight_decay"})  # of optimizers, beside the learning rate
 EXAMPLES = {
@@ -165,7 +159,7 @@ class Builder:
         before = len(self.problems)
         arguments = self._arguments(kind, target, body, value, path)
         unknown = any(_holds_unknown(argument) for argument in arguments.values())
-        learned = kind == "applications" or (kind, name) == ("layers", "Pretrained")
+        learned = kind == "applications" or name in declarations.declared(kind, declarations.LEARNED_FROM)
         if len(self.problems) > before or unknown or (learned and self.facts is None):
             return UNKNOWN  # what may load weights is made once, when the data are known
         make = functools.partial(self.makers[kind], target) if kind in self.makers else target
@@ -349,6 +343,8 @@ def kind_of(key: str) -> str | None:
     """The kind of object that an argument of this name takes, None for plain data."""
     if key in KINDS:
         return KINDS[key]
+    if key in declarations.layer_arguments():
+        return "layers"
     return SUFFIXES.get(key.rpartition("_")[2])
 
 

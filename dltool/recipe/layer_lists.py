@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dltool.recipe import builder, catalogue
+from dltool.recipe.declarations import layer_arguments
 from dltool.recipe.values import Value, object_name
 
 # The recurrent kernel is left as it is: it has a theory of its own (orthogonal, Saxe et al., 2014).
@@ -105,7 +106,7 @@ def every(value: Value) -> Iterator[Layer]:
     layer = Layer.of(value)
     if layer is not None:
         yield layer
-        for key in builder.LAYER_KEYS & layer.arguments.keys():
+        for key in layer_arguments() & layer.arguments.keys():
             yield from every(layer.arguments[key])
     elif value.is_list:
         for item in value.data:
@@ -122,7 +123,7 @@ def changed(value: Value, change: Callable[[Layer], Layer | None]) -> Value:
     new = change(layer)
     if new is not None:
         return new.written()
-    inner = {key: changed(layer.arguments[key], change) for key in builder.LAYER_KEYS & layer.arguments.keys()}
+    inner = {key: changed(layer.arguments[key], change) for key in layer_arguments() & layer.arguments.keys()}
     return layer.given(**inner).written() if any(inner[key] is not layer.arguments[key] for key in inner) else value
 
 
@@ -132,7 +133,7 @@ def relisted(value: Value, change: Callable[[Layers], Sequence[Value]]) -> Value
         return replace(value, data=tuple(change(tuple(relisted(item, change) for item in value.data))))
     layer = Layer.of(value)
     inner = {} if layer is None else {
-        key: relisted(layer.arguments[key], change) for key in builder.LAYER_KEYS & layer.arguments.keys()
+        key: relisted(layer.arguments[key], change) for key in layer_arguments() & layer.arguments.keys()
     }  # fmt: skip
     return value if layer is None or not inner else layer.given(**inner).written()
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dltool.errors import Problem
+from dltool.recipe import catalogue
 from dltool.recipe.values import Value, object_name
 
-NAME = "Stages"  # the procedure
+ARGUMENT = "stages"  # the first of a procedure that trains in stages
 
 
 def items(root: Value) -> Value | None:
     """The list of stages of a recipe, None where it does not train in stages."""
     procedure = root.get("procedure")
-    if procedure is None or object_name(procedure) != NAME or not procedure.is_mapping:
+    name = None if procedure is None or not procedure.is_mapping else object_name(procedure)
+    if procedure is None or name is None or not _has_stages(name):
         return None
-    body = procedure[NAME]
-    found = body.get("stages") if body.is_mapping else body
+    body = procedure[name]
+    found = body.get(ARGUMENT) if body.is_mapping else body
     return found if found is not None and found.is_list else None
 
 
@@ -35,6 +37,13 @@ def check(root: Value) -> list[Problem]:
         return []
     message = f"is {given.data}, but the stages of the procedure have {total} epochs. Change those, or remove this."
     return [Problem(given.place, "fit.epochs", message)]
+
+
+def _has_stages(name: str) -> bool:
+    """Return whether a procedure trains in stages, by its signature."""
+    if not catalogue.has("procedures", name):
+        return False
+    return next(iter(catalogue.describe("procedures", name).arguments), None) == ARGUMENT
 
 
 def _sum(found: Value) -> int | None:

@@ -9,13 +9,12 @@ from typing import Any
 
 from dltool.errors import Problem, RecipeError, UsageError
 from dltool.library.layers._learned_file import learned_file
+from dltool.recipe.declarations import LEARNED_FROM, declared
 from dltool.recipe.reading import Recipe
 from dltool.recipe.values import Value, join
 from dltool.runs import directory
 from dltool.runs.directory import RunDirectory
 
-LAYER = "Pretrained"
-TEACHER = ("procedure.Distill", "Distill.teacher")  # ends of paths in a recipe
 FILES = (".h5", ".keras")  # as `weights` of a net of keras.applications
 
 
@@ -62,7 +61,7 @@ def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
     """
     named = _sources(recipe.root["model"], "model")
     if (procedure := recipe.get("procedure")) is not None:
-        named += [(at, one) for at, one in procedure.walk("procedure") if at.endswith(TEACHER)]
+        named += [(at, one) for at, one in procedure.walk("procedure") if at.endswith(_teachers())]
     problems = []
     for at, value in named:
         if not isinstance(value.data, str) or not _is_removed(_real(Path(value.data).expanduser()), run.path):
@@ -93,11 +92,12 @@ def absolute(model: Any) -> Any:
     if not isinstance(model, dict):
         return model
     changed = {key: absolute(value) for key, value in model.items()}
-    body = changed.get(LAYER)
-    if isinstance(body, str):
-        changed[LAYER] = _absolute(body)
-    elif isinstance(body, dict) and isinstance(body.get("source"), str):
-        changed[LAYER] = {**body, "source": _absolute(body["source"])}
+    for name, argument in declared("layers", LEARNED_FROM).items():
+        body = changed.get(name)
+        if isinstance(body, str):
+            changed[name] = _absolute(body)
+        elif isinstance(body, dict) and isinstance(body.get(argument), str):
+            changed[name] = {**body, argument: _absolute(body[argument])}
     if isinstance(changed.get("weights"), str) and changed["weights"].endswith(FILES):
         changed["weights"] = _absolute(changed["weights"])
     return changed
@@ -105,15 +105,21 @@ def absolute(model: Any) -> Any:
 
 def _sources(value: Value, path: str) -> list[tuple[str, Value]]:
     """The values below one that name a base's file, with their paths."""
-    found = []
+    found, layers = [], declared("layers", LEARNED_FROM)
     for at, one in value.walk(path):
         above, _, key = at.rpartition(".")
         if not isinstance(one.data, str):
             continue
         within = above.rpartition(".")[2].partition("[")[0]
-        if key == LAYER or (key == "source" and within == LAYER) or (key == "weights" and one.data.endswith(FILES)):
-            found.append((at if key != LAYER else join(at, "source"), one))
+        if key in layers or layers.get(within) == key or (key == "weights" and one.data.endswith(FILES)):
+            found.append((join(at, layers[key]) if key in layers else at, one))
     return found
+
+
+def _teachers() -> tuple[str, ...]:
+    """Return the ends of a recipe's paths at which procedures name what they learn from."""
+    found = declared("procedures", LEARNED_FROM)
+    return tuple(end for name, argument in found.items() for end in (f"procedure.{name}", f"{name}.{argument}"))
 
 
 def _absolute(path: str) -> str:

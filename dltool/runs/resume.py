@@ -11,6 +11,7 @@ from dltool.errors import DataError, RecipeError, UsageError
 from dltool.errors.damage import undamaged
 from dltool.recipe import build, catalogue, reading, run_files
 from dltool.recipe.data import Data, differing_fact
+from dltool.recipe.declarations import LEARNED_FROM, declared
 from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.values import to_text
 from dltool.runs import bases, directory
@@ -185,7 +186,7 @@ def _absolute(plain: Any, key: str = "") -> Any:
 
 def _is_path(key: str) -> bool:
     """Whether an argument of this name is a path; a teacher is a run directory or a file."""
-    return key in ("path", "teacher") or key.endswith("_path")
+    return key == "path" or key.endswith("_path") or key in declared("procedures", LEARNED_FROM).values()
 
 
 def _same_file(named: str, path: Path) -> bool:

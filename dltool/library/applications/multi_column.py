@@ -10,6 +10,8 @@ import keras
 from dltool.library.applications._committee import CommitteeModel, MeanProbability
 from dltool.library.layers._wiring import apply, checked, copied
 
+LAYER_ARGUMENTS = ("column", "columns", "preprocessing")  # read by recipe/declarations.py
+
 
 def MultiColumn(  # noqa: N802, as Keras's own architectures
     input_shape: Sequence[int],

@@ -16,6 +16,8 @@ from dltool.library.layers.translation.padding_mask import PaddingMask
 from dltool.library.layers.translation.reversed_tokens import ReversedTokens
 from dltool.library.layers.translation.scaled_embedding import ScaledEmbedding
 
+LAYER_ARGUMENTS = ("encoder", "decoder", "attention")  # read by recipe/declarations.py
+
 
 def Seq2Seq(  # noqa: N802, as Keras's own architectures
     source_vocabulary_size: int,

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from dltool.graph.multiply_adds import of_convolution
 from dltool.library.constraints.weight_clip import WeightClip
 from dltool.library.layers import _straight_through as straight_through
 
@@ -30,6 +31,7 @@ class BinaryConv2D(keras.layers.Conv2D):
     """
 
     kernel_bits = 1  # of a weight when deployed
+    multiply_adds = of_convolution  # products of bits count as others
 
     def __init__(
         self,

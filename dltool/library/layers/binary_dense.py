@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from dltool.graph.multiply_adds import of_dense
 from dltool.library.constraints.weight_clip import WeightClip
 from dltool.library.layers import _straight_through as straight_through
 
@@ -32,6 +33,7 @@ class BinaryDense(keras.layers.Dense):
     """
 
     kernel_bits = 1  # of a weight when deployed
+    multiply_adds = of_dense  # products of bits count as others
 
     def __init__(self, units: int, *, use_bias: bool = True, kernel_constraint: Any = None, **kwargs: Any) -> None:
         constraint = WeightClip(1.0) if kernel_constraint is None else kernel_constraint

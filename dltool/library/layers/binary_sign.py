@@ -21,6 +21,8 @@ class BinarySign(keras.layers.Layer):
     Reference: Courbariaux et al., 2016, Binarized neural networks, arXiv:1602.02830, eq. 1 and 4.
     """
 
+    is_pointwise = True  # for receptive fields
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True

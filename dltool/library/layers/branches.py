@@ -10,6 +10,7 @@ import keras
 from dltool.library.layers._wiring import Composite, apply, checked, copied
 
 MERGES = ("concatenate", "add", "average", "multiply", "maximum")
+LAYER_ARGUMENTS = ("branches",)  # read by recipe/declarations.py
 
 
 class Branches(Composite):

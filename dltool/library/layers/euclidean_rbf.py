@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,6 +71,10 @@ class EuclideanRBF(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return -ops.sum(ops.square(inputs[..., None, :] - self.centers), axis=-1)  # (batch, units, features) summed
+
+    def multiply_adds(self, inputs: Sequence[Any], output: Any) -> int:
+        """Return the products of an example: a square for each unit and feature, at each position."""
+        return math.prod(inputs[0][1:-1]) * math.prod(self.centers.shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)

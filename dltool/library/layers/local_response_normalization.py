@@ -27,6 +27,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         networks, section 3.3 (whose constants are the defaults).
     """
 
+    is_pointwise = True  # for receptive fields
+
     def __init__(self, size: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from dltool.graph.multiply_adds import of_convolution
+
 
 @keras.saving.register_keras_serializable("dltool")
 class PartialConv2D(keras.layers.Layer):
@@ -38,6 +40,8 @@ class PartialConv2D(keras.layers.Layer):
         *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),  # some fours that are not
         tuple(range(6)),
     )
+
+    multiply_adds = of_convolution  # kernel: (rows, columns, connected pairs)
 
     def __init__(
         self,

@@ -15,6 +15,8 @@ from dltool.graph.cut import cut
 from dltool.library.layers._learned_file import WEIGHTS, learned_file
 from dltool.library.layers._wiring import Composite, apply, checked
 
+LEARNED_FROM = "source"  # read by recipe/declarations.py
+
 
 def Pretrained(  # noqa: N802 - a recipe's word, as a layer's
     source: str | os.PathLike,

@@ -8,6 +8,8 @@ from typing import Any
 
 from dltool.library.layers._wiring import Composite, apply, checked, copied, fresh, refuse_learned
 
+LAYER_ARGUMENTS = ("layers",)  # read by recipe/declarations.py
+
 
 class Repeat(Composite):
     """The same block of layers `times` times in a row, each copy with weights of its own.

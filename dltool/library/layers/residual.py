@@ -9,6 +9,8 @@ import keras
 
 from dltool.library.layers._wiring import Composite, apply, checked, copied
 
+LAYER_ARGUMENTS = ("layers", "shortcut")  # read by recipe/declarations.py
+
 
 class Residual(Composite):
     """A residual block: y = activation(F(x) + shortcut(x)).

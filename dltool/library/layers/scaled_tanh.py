@@ -20,6 +20,8 @@ class ScaledTanh(keras.layers.Layer):
     Reference: LeCun et al., 1998, Gradient-based learning applied to document recognition, eq. 6 and appendix A.
     """
 
+    is_pointwise = True  # for receptive fields
+
     def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for name, value in (("amplitude", amplitude), ("slope", slope)):

@@ -23,6 +23,7 @@ from dltool.training.procedures.gradient_descent import GradientDescent
 
 MODEL, FACTS = "model.keras", "data.json"  # in a run directory
 SMALLEST = 1e-37  # a probability that float32 still holds: log p is exact down to there, where 1e-7 would cut it off
+LEARNED_FROM = "teacher"  # read by recipe/declarations.py
 
 
 class Distill(GradientDescent):
