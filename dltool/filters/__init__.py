@@ -1,1 +1,1 @@
-"""What visualize-filters shows of a run: a mode a file."""
+"""The modes of visualize-filters, one per file."""

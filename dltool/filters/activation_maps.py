@@ -1,4 +1,4 @@
-"""What layers inside a model give."""
+"""The outputs of layers inside a model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dltool.graph.calls import Unrolled, activation_of, with_activation
 class Activations:
     """The values of some layers for a batch of images, by default before their nonlinearity: y = W x + b, not f(y).
 
-    So a unit whose nonlinearity is saturated or off still has a gradient, and of a classifier's last layer these are
-    the logits. Further layers get f(y) as always. Nested models are opened; the model is left as it is.
+    So a unit whose nonlinearity is saturated or off still has a gradient, and for a classifier's last layer these are
+    the logits. Further layers get f(y) as always. Nested models are opened; the model stays unchanged.
 
     Args:
         model: a built Sequential or functional model of one input.
-        paths: of layers, as `diagnostics.calls` gives them; of a shared layer the first call counts.
+        paths: of layers, as `diagnostics.calls` gives them; for a shared layer the first call counts.
         nonlinear: give f(y) all the same.
     Raises:
         ValueError: an unknown path, or a model whose graph is not known or that has several inputs.
@@ -50,7 +50,7 @@ class Activations:
     def _watched(
         self, number: int, given: Mapping[int, Callable[..., Any]], values: dict[int, tf.Tensor]
     ) -> Callable[..., Any] | None:
-        """The layer as a call that keeps what comes before the nonlinearity; None if it has none of its own."""
+        """Return the layer as a call that keeps its pre-activation, None without a nonlinearity."""
         layer = given.get(number, self.graph.steps[number].layer)
         activation = activation_of(layer)
         if activation is None or not _ends_in_activation(layer):

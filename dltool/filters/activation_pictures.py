@@ -15,7 +15,7 @@ from dltool.output.sheet import Tile, in_rows, sheet
 def activation_picture(
     name: str, image: np.ndarray, path: str, maps: np.ndarray, units: Sequence[int], pixels: PixelRange, scaling: str
 ) -> tuple[Picture, list[dict[str, Any]]]:
-    """The image and its feature maps; of a layer without positions all units in one strip.
+    """Draw the image and its feature maps; for a layer without positions, all units in one strip.
 
     Args:
         name: the image's.

@@ -14,7 +14,7 @@ TAKES = ("layers", "units", "images", "examples", "scaling")
 
 
 def show(source: Source, options: Options) -> Shown:
-    """A sheet an image and layer; a row a map."""
+    """Draw one sheet per image and layer; return one row per map."""
     import numpy as np
     import tensorflow as tf
 

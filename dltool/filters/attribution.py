@@ -20,7 +20,10 @@ KNOWN = {  # of that check, whatever it finds here
 
 
 def show(source: Source, options: Options) -> Shown:
-    """A sheet of all images and methods; rows of the methods, of their random-weights checks, and of all images."""
+    """Draw one sheet of all images and methods.
+
+    Return rows of the methods, of their random-weights checks, and of all images.
+    """
     import numpy as np
 
     from dltool.filters.attribution_pictures import attribution_picture
@@ -84,7 +87,7 @@ def show(source: Source, options: Options) -> Shown:
 
 
 def _methods(source: Source, options: Options) -> tuple[list[str], Rows]:
-    """Those of --method; by default all that the model allows, and why others are left out."""
+    """Return the methods of --method, by default all possible ones, and why others are left out."""
     from dltool.filters.methods import applicable, methods
 
     with usable():
@@ -102,7 +105,7 @@ def _methods(source: Source, options: Options) -> tuple[list[str], Rows]:
 
 
 def _own_options(source: Source, options: Options, methods: list[str]) -> dict[str, dict[str, Any]]:
-    """What methods are told: black as the baseline, the seed, and grad-cam's layer."""
+    """Return the options of methods: black as the baseline, the seed, and grad-cam's layer."""
     black = float(source.pixels.low)
     own: dict[str, dict[str, Any]] = {
         "integrated-gradients": {"baseline": black},

@@ -1,4 +1,4 @@
-"""A sheet of attribution maps beside their images."""
+"""A sheet of attribution maps next to their images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def attribution_picture(
     verdicts: Mapping[str, str],
     pixels: PixelRange,
 ) -> Picture:
-    """A row an image, a column a method.
+    """Draw one row per image, one column per method.
 
     Maps that are nowhere negative go from black to white, others from black over grey (0) to white.
 

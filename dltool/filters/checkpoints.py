@@ -17,7 +17,7 @@ ENDINGS = (".keras", ".weights.h5")
 
 
 def models(source: Source) -> list[tuple[str, Any]]:
-    """Names and models in the order of the numbers in their files' names, the run's own model last.
+    """Return names and models, ordered by the numbers in file names, the run's own model last.
 
     Raises:
         UsageError: the run has kept none.
@@ -53,7 +53,7 @@ def models(source: Source) -> list[tuple[str, Any]]:
 
 
 def layer(model: Any, path: str) -> Any:
-    """The layer of that path.
+    """Return the layer of that path.
 
     Raises:
         DataError: the checkpoint is of another model.
@@ -67,6 +67,6 @@ def layer(model: Any, path: str) -> Any:
 
 
 def _order(path: Path) -> list[tuple[int, int, str]]:
-    """Numbers by their value, everything else by letters."""
+    """Return a sorting key: numbers by their value, everything else by letters."""
     parts = re.findall(r"\d+|\D+", path.as_posix())
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

@@ -20,7 +20,7 @@ EXAMPLES = 4  # of the test split, where no images are given
 
 
 def layers(source: Source, options: Options, default: Sequence[Call]) -> list[Call]:
-    """Those of --layers."""
+    """Return the layers of --layers."""
     from dltool.graph.layer_globs import choose_layers
 
     if not options.layers:
@@ -32,7 +32,7 @@ def layers(source: Source, options: Options, default: Sequence[Call]) -> list[Ca
 
 
 def units(options: Options, path: str, count: int | None) -> list[int]:
-    """Those of --units in a layer of so many."""
+    """Return the units of --units in a layer of `count` units."""
     from dltool.graph.layer_globs import choose_units
 
     if count is None:
@@ -44,7 +44,7 @@ def units(options: Options, path: str, count: int | None) -> list[int]:
 
 
 def convolutions(source: Source) -> list[Call]:
-    """The model's convolutions; of a model without any its first layer with weights."""
+    """Return the model's convolutions, or without any, its first layer with weights."""
     # frozen layers too: what was trained elsewhere is looked at all the same
     firsts = [call for call in source.calls if call.first]
     weighted = [call for call in firsts if call.layer.weights and not hasattr(call.layer, "adapt")]
@@ -52,7 +52,7 @@ def convolutions(source: Source) -> list[Call]:
 
 
 def images(source: Source, options: Options) -> tuple[list[str], np.ndarray]:
-    """Names and images float32 (n, *shape): those of --images, else the first test examples.
+    """Return names and images float32 (n, *shape): those of --images, or the first test examples.
 
     A file's name is its own, with its folders where files of several folders have the same.
     """

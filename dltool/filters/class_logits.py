@@ -26,7 +26,7 @@ class ClassLogits:
         model: a built Sequential or functional model of one input, images (rows, columns, channels) or
             (rows, columns), whose (first) output is (classes,).
     Raises:
-        ValueError: it is no such model.
+        ValueError: the model has another form.
     """
 
     def __init__(self, model: Any) -> None:
@@ -44,30 +44,30 @@ class ClassLogits:
         self.independent = self.units == 1 or end == "sigmoid"
 
     def logits(self, images: Any, stand_ins: Mapping[int, Callable[..., Any]] | None = None) -> Any:
-        """The logits (n, units) of images (n, ...)."""
+        """Return the logits (n, units) of images (n, ...)."""
         return self.and_features(images, [], stand_ins)[0]
 
     def and_features(
         self, images: Any, places: list[int], stand_ins: Mapping[int, Callable[..., Any]] | None = None
     ) -> list[Any]:
-        """The logits (n, units), and the values at places of the graph."""
+        """Return the logits (n, units), and the values at places of the graph."""
         found = self.graph.run(images, [self.graph.output, *places], {**self.stand_ins, **(stand_ins or {})})
         return [tf.cast(found[0], tf.float32), *found[1:]]
 
     def of_targets(self, logits: Any, targets: Any) -> Any:
-        """The logit (n,) of each image's class, targets int (n,)."""
+        """Return the logit (n,) of each image's class, targets int (n,)."""
         if self.units == 1:
             return tf.where(targets == 1, logits[:, 0], -logits[:, 0])
         return tf.gather(logits, targets, axis=1, batch_dims=1)
 
     def probabilities(self, logits: Any, targets: Any) -> Any:
-        """The probability (n,) of each image's class: by the softmax, or by the sigmoid of independent outputs."""
+        """Return the probability (n,) of each image's class. Use the softmax, or the sigmoid of independent outputs."""
         if self.independent:
             return tf.sigmoid(self.of_targets(logits, targets))
         return tf.gather(tf.nn.softmax(logits), targets, axis=1, batch_dims=1)
 
     def checked(self, images: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Images as float32 (n, ...) and classes as int32 (n,); a class of all may be one number.
+        """Return images as float32 (n, ...) and classes as int32 (n,). One number may stand for all classes.
 
         Raises:
             ValueError: images of another shape, or classes that the model does not have.
@@ -83,7 +83,7 @@ class ClassLogits:
         return x, np.broadcast_to(classes, len(x)).astype(np.int32)
 
     def predicted(self, images: Any, batch_size: int = 32) -> np.ndarray:
-        """The class (n,) of the highest logit."""
+        """Return the class (n,) of the highest logit."""
         x, _ = self.checked(images, 0)
         shape = tf.TensorSpec((None, *self.image_shape))
         run = tf.function(self.logits, autograph=False).get_concrete_function(shape)
@@ -92,7 +92,7 @@ class ClassLogits:
         return (found[:, 0] > 0).astype(int) if self.units == 1 else found.argmax(1)
 
     def _end(self) -> tuple[str | None, dict[int, Callable[..., Any]]]:
-        """What the model ends in, and what leaves it out."""
+        """Return the model's last nonlinearity, and the stand-ins that leave it out."""
         place = self.graph.output
         while (number := self.graph.giver(place)) is not None:
             layer = self.graph.steps[number].layer

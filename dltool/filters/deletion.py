@@ -13,7 +13,7 @@ from dltool.filters.class_logits import ClassLogits
 
 @dataclass(frozen=True)
 class Deletion:
-    """What deletion gave, an entry an image.
+    """The result of deletion, one entry per image.
 
     Args:
         curves: (n, steps + 1), the class's probability with a fraction 0, 1/steps, ..., 1 of the pixels removed.
@@ -33,15 +33,15 @@ class DeletionScore:
     trapezoidal rule; a removed pixel takes the baseline in all channels. Ties go in random order.
 
     Args:
-        model: as of `attribution.attribute`.
+        model: as in `attribution.attribute`.
         steps: points of the curve after the first, int > 0.
         random_orders: random orders that are averaged for comparison, the same for all maps; int > 0.
-        baseline: what removed pixels become, a number or an image of the model's input shape.
+        baseline: the value of removed pixels, a number or an image of the model's input shape.
         seed: of the random orders and of ties.
         batch_size: images at a time.
     Raises:
         ValueError: not positive counts, or a model, images, targets or maps that do not fit.
-    Limits: images with removed pixels are none that the model was trained on; where the baseline is the background,
+    Limits: the model was not trained on images with removed pixels; if the baseline is the background,
         as black is in MNIST, random orders too delete mostly nothing.
     Reference: Petsiuk, Das & Saenko, 2018, RISE, section 4.3.
     """
@@ -90,7 +90,7 @@ class DeletionScore:
         return Deletion(curves, area(curves), self._random_scores(x, classes))
 
     def _random_scores(self, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Kept for the next maps of the same images."""
+        """Return scores of random orders, kept for the next maps of the same images."""
         key = x.tobytes() + classes.tobytes()
         if self._random is None or self._random[0] != key:
             areas = []
@@ -107,12 +107,12 @@ class DeletionScore:
 
 
 def area(curves: np.ndarray) -> np.ndarray:
-    """The area under curves (n, points) over [0, 1], by the trapezoidal rule."""
+    """Return the area under curves (n, points) over [0, 1], by the trapezoidal rule."""
     return np.trapezoid(curves, dx=1 / (curves.shape[1] - 1), axis=1)
 
 
 def _ranks(importance: np.ndarray, seed: int) -> np.ndarray:
-    """The place of each pixel, 0 for the most important; int32, the shape of the maps (n, rows, columns)."""
+    """Return the rank of each pixel, 0 for the most important; int32, the shape of the maps (n, rows, columns)."""
     flat = importance.reshape(len(importance), -1)
     ties = np.random.default_rng(seed).permutation(flat.shape[1])
     order = np.lexsort((np.broadcast_to(ties, flat.shape), -flat), axis=1)

@@ -15,7 +15,7 @@ TAKES = ("layers", "units", "images", "examples", "steps", "rate", "jitter", "oc
 
 
 def show(source: Source, options: Options) -> Shown:
-    """A sheet with a column a layer, or a unit where --units names some; a row an image and column."""
+    """Draw a sheet with one column per layer, or per unit of --units. Return one row per image and column."""
     from dltool.filters.dreaming import dream
     from dltool.output.picture import Picture
     from dltool.output.pixels import shown

@@ -13,7 +13,7 @@ from dltool.graph.calls import Unrolled
 
 @dataclass(frozen=True)
 class Dream:
-    """What dreaming gave.
+    """The result of dreaming.
 
     Args:
         images: (n, rows, columns, channels), within the range of the pixels.
@@ -50,8 +50,8 @@ def dream(
         images: (n, rows, columns, channels), as the model takes them.
         layer: path of the layer.
         unit: a channel (or unit) of the layer; by default all.
-        octaves: scales, int > 0. More than one needs a layer that takes images of other sizes: one that only
-            convolutions and the like lead to.
+        octaves: scales, int > 0. More than one needs a layer that takes images of other sizes: only convolutions
+            and similar layers may lead to it.
         octave_scale: between scales, > 1.
         steps: of an octave, int > 0.
         step_size: mean change of a step, as a fraction of the range of the pixels, > 0.
@@ -59,10 +59,10 @@ def dream(
         value_range: (lowest, highest) pixel, that a dream keeps to; by default those of the images.
         seed: of the jitter; equal seeds give equal images on the same machine.
     Raises:
-        ValueError: no such layer or unit, signals instead of images, images that the model does not take, a value out
-            of range, a layer that gives the pixels no gradient, or one that needs images of one size.
-    Limits: it shows what a layer could find in an image, not what made the model decide. Where all ReLUs of a unit are
-        off there is no gradient, and the image stays as it is.
+        ValueError: an unknown layer or unit, signals instead of images, images that the model does not take, a value
+            out of range, a layer that gives the pixels no gradient, or one that needs images of one size.
+    Limits: it shows what a layer could find in an image, not why the model decided. If all ReLUs of a unit are off, the
+        gradient is zero and the image stays unchanged.
     Reference: Mordvintsev, Olah & Tyka, 2015, Inceptionism: going deeper into neural networks.
     """
     graph = Unrolled(model)
@@ -124,6 +124,6 @@ def dream(
 
 
 def _sizes(shape: tuple[int, ...], octaves: int, scale: float) -> list[tuple[int, int]]:
-    """(rows, columns) of the octaves, the image's own size last."""
+    """Return (rows, columns) of the octaves, the image's own size last."""
     factors = [scale ** (octave - octaves + 1) for octave in range(octaves)]
     return [(max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))) for factor in factors]

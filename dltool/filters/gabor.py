@@ -27,7 +27,7 @@ class Gabor:
 
 
 def fit_gabor(kernel: np.ndarray) -> Gabor | None:
-    """The Gabor function nearest to a kernel, in squares.
+    """Return the Gabor function nearest to a kernel, in squares.
 
     g(x, y) = exp(-((u - u0) / s)^2 / 2 - ((v - v0) / t)^2 / 2) (a cos(2 pi f u) + b sin(2 pi f u)) + c,
     with u across the stripes and v along them. Amplitudes and offset a, b, c are linear and solved for at every step;
@@ -70,7 +70,7 @@ def fit_gabor(kernel: np.ndarray) -> Gabor | None:
 
 
 def _principal(kernel: np.ndarray) -> np.ndarray:
-    """(channels, rows, columns) -> (rows, columns): the combination of channels that holds most of the energy."""
+    """Return (rows, columns) from (channels, rows, columns): the combination of channels with most energy."""
     if kernel.ndim == 2:
         return kernel
     flat = kernel.reshape(len(kernel), -1)
@@ -80,7 +80,7 @@ def _principal(kernel: np.ndarray) -> np.ndarray:
 
 
 def _projected(parameters: np.ndarray, x: np.ndarray, y: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The Gabor function of these nonlinear parameters and the best a, b, c."""
+    """Return the Gabor function of these nonlinear parameters and the best a, b, c."""
     angle, frequency, across, along, s, t = parameters
     u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     envelope = np.exp(-np.square((u - across) / s) / 2 - np.square((v - along) / t) / 2)
@@ -92,7 +92,7 @@ def _projected(parameters: np.ndarray, x: np.ndarray, y: np.ndarray, image: np.n
 
 
 def _starts(image: np.ndarray) -> list[tuple[float, float]]:
-    """(angle of the wave in radians, frequency) at the largest local maxima of the spectrum."""
+    """Return (angle in radians, frequency) of waves at the largest local maxima of the spectrum."""
     power = np.abs(np.fft.fft2(image, (PADDED, PADDED)))
     frequencies = np.fft.fftfreq(PADDED)
     fy, fx = np.meshgrid(frequencies, frequencies, indexing="ij")

@@ -17,13 +17,13 @@ GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 
 
 def read_images(paths: Sequence[Path], shape: Sequence[int | None], pixels: PixelRange) -> np.ndarray:
-    """Images in the model's own pixels, float32 (n, *shape).
+    """Return images in the model's own pixels, float32 (n, *shape).
 
-    What a PNG, JPEG, ... holds, bytes or 16 bits, becomes the data's range; the numbers of an .npy file, one image
-    each, are taken as they are, with any number of channels.
+    A PNG, JPEG or similar file, of 8 or 16 bits, is scaled to the data's range; the numbers of an .npy file, one image
+    each, stay unchanged, with any number of channels.
 
     Args:
-        shape: of the model's input; None where any size will do.
+        shape: of the model's input; None if any size will do.
     Raises:
         ValueError: a file that is no image, holds several or transparent pixels, or one of another size or number of
             channels.
@@ -81,7 +81,7 @@ def _picture(path: Path, shape: Sequence[int | None], pixels: PixelRange) -> np.
 
 
 def _opened(path: Path) -> Any:
-    """The one picture of a file."""
+    """Return the one picture of a file."""
     from PIL import UnidentifiedImageError
 
     try:

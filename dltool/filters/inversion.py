@@ -15,7 +15,7 @@ TAKES = ("layers", "images", "examples", "steps", "rate", "total_variation")
 
 
 def show(source: Source, options: Options) -> Shown:
-    """A sheet with a column a layer, by default every convolution; a row an image and layer."""
+    """Draw a sheet with one column per layer, by default every convolution. Return one row per image and layer."""
     from dltool.filters.inverting import inversion
     from dltool.output.picture import Picture
     from dltool.output.pixels import shown

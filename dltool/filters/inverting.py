@@ -14,7 +14,7 @@ from dltool.graph.calls import Unrolled
 
 @dataclass(frozen=True)
 class Inversion:
-    """What inversion gave.
+    """The result of inversion.
 
     Args:
         images: the reconstructions, of the shape of the images, within the range of the pixels.
@@ -60,10 +60,10 @@ def inversion(
         value_range: (lowest, highest) pixel; by default those of the images.
         seed: of the noise, the same for each image; equal seeds give equal images on the same machine.
     Raises:
-        ValueError: no such layer, images that the model does not take, features that are all zero, a value out of
+        ValueError: an unknown layer, images that the model does not take, features that are all zero, a value out of
             range, or a layer that gives the pixels no gradient.
-    Limits: what the layer threw away is made up by the regularisers; deep layers need larger weights than shallow ones
-        (a first convolution comes out sharper with a variation_weight of 0.001).
+    Limits: the regularisers invent the details that the layer discarded; deep layers need larger weights than shallow
+        ones (a first convolution comes out sharper with a variation_weight of 0.001).
     Reference: Mahendran & Vedaldi, 2015, Understanding deep image representations by inverting them, eq. 1-4.
     """
     graph = Unrolled(model)
@@ -120,9 +120,10 @@ def inversion(
 
 
 def total_variation(z: Any, beta: float) -> Any:
-    """V_beta (n,) = mean of (dz_rows^2 + dz_columns^2)^(beta/2) over pixels with a lower and a right neighbour.
+    """Return V_beta (n,), the mean of (dz_rows^2 + dz_columns^2)^(beta/2).
 
-    Of signals z (n, positions, channels) the mean of |dz_positions|^beta: channels are no neighbours.
+    The mean is over pixels with a lower and a right neighbour. For signals z (n, positions, channels) it is the mean of
+    |dz_positions|^beta: channels are no neighbours.
     """
     if len(z.shape) == 3:
         squares = (z[:, 1:] - z[:, :-1]) ** 2

@@ -13,12 +13,12 @@ ALIKE = 0.95  # cosine of near-duplicates
 
 
 def kernels(layer: Any, input_shape: Sequence[int | None]) -> np.ndarray | None:
-    """Float32 (units, channels, rows, columns); None of a layer that has none to draw.
+    """Return a layer's kernels as float32 (units, channels, rows, columns), or None.
 
-    Convolutions of images: as they are, a depthwise one a unit an output channel, of 3-D ones each slice as a channel.
-    1-D convolutions: one channel, rows are input channels and columns are positions. Dense layers: reshaped like
-    `input_shape` where the sizes agree, so that a first layer on flattened images shows images; else one row.
-    Embeddings: a unit a token, one row of its vector.
+    Convolutions of images stay unchanged; a depthwise one has one unit per output channel, a 3-D one a channel per
+    slice. 1-D convolutions: one channel, rows are input channels and columns are positions. Dense layers: reshaped like
+    `input_shape` if the sizes agree, so that a first layer on flattened images shows images; otherwise one row.
+    Embeddings: one unit per token, with its vector as one row.
 
     Args:
         input_shape: of the model without the batch axis.
@@ -45,17 +45,17 @@ def kernels(layer: Any, input_shape: Sequence[int | None]) -> np.ndarray | None:
 
 
 def dead(norms: np.ndarray) -> np.ndarray:
-    """Which units have kernels of less than 1 % of the layer's median norm, bool (units,)."""
+    """Return which kernels have less than 1 % of the layer's median norm, bool (units,)."""
     return norms <= DEAD * np.median(norms)
 
 
 def nearest(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each unit the other whose kernel points most nearly the same or the opposite way, and the cosine.
+    """Return each unit's most nearly parallel or opposite other kernel, and the cosine.
 
     Args:
         array: (units, ...).
     Returns:
-        Indices int64 (units,), -1 where there is no other, and cosines float (units,).
+        Indices int64 (units,), -1 for a single unit, and cosines float (units,).
     """
     flat = array.reshape(len(array), -1).astype(np.float64)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -73,7 +73,7 @@ def _array(weight: Any) -> np.ndarray:
 
 
 def _spatial(array: np.ndarray) -> np.ndarray:
-    """(..., channels, units) of 1, 2 or 3 spatial axes -> (units, channels, rows, columns)."""
+    """Return (units, channels, rows, columns) from (..., channels, units) with 1, 2 or 3 spatial axes."""
     if array.ndim == 3:  # (positions, channels, units)
         return array.transpose(2, 1, 0)[:, None]
     if array.ndim == 5:  # (depth, rows, columns, channels, units)
@@ -82,7 +82,7 @@ def _spatial(array: np.ndarray) -> np.ndarray:
 
 
 def _dense(array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
-    """(inputs, units) -> (units, channels, rows, columns)."""
+    """Return (units, channels, rows, columns) from (inputs, units)."""
     units = array.shape[1]
     known = [size for size in shape if size is not None]
     if len(known) == len(shape) == 3 and math.prod(known) == len(array):

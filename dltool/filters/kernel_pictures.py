@@ -48,7 +48,7 @@ class Kernels:
 
 
 def kernel_rows(kernels: Kernels, units: Sequence[int]) -> list[dict[str, Any]]:
-    """A row a unit: norm, whether it is dead, its nearest other unit, and of a first layer its Gabor function."""
+    """Return one row per unit: norm, deadness, nearest other unit, a first layer's Gabor function."""
     norms, gone = kernels.norms, dead(kernels.norms)
     others, cosines = nearest(kernels.array)
     rows = []
@@ -66,7 +66,7 @@ def kernel_rows(kernels: Kernels, units: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def kernel_flaws(kernels: Kernels) -> list[dict[str, Any]]:
-    """A row for each dead filter and each near-duplicate, of all units, with the unit that it is like."""
+    """Return one row per dead filter or near-duplicate of all units, with the unit that it resembles."""
     gone = dead(kernels.norms)
     others, cosines = nearest(kernels.array)
     rows: list[dict[str, Any]] = []
@@ -80,12 +80,12 @@ def kernel_flaws(kernels: Kernels) -> list[dict[str, Any]]:
 
 
 def fits_gabor(kernels: Kernels) -> bool:
-    """Whether the kernels are a first layer's and large enough."""
+    """Return whether the kernels are a first layer's and large enough."""
     return kernels.first and kernels.plane and min(kernels.array.shape[2:]) >= SMALLEST
 
 
 def kernel_picture(kernels: Kernels, rows: Sequence[dict[str, Any]], scaling: str, sort: str) -> Picture:
-    """The sheet of the units that `rows` tell of.
+    """Draw the sheet of the units in `rows`.
 
     Args:
         scaling: "filter", each by its own largest weight, or "shared", all by the layer's.
@@ -100,7 +100,7 @@ def kernel_picture(kernels: Kernels, rows: Sequence[dict[str, Any]], scaling: st
 def kernel_film(
     kernels: Sequence[Kernels], words: Sequence[str], units: Sequence[int], scaling: str
 ) -> Sequence[np.ndarray]:
-    """Frames of the same units across training, on one scale.
+    """Return frames of the same units across training, on one scale.
 
     Args:
         kernels: of each checkpoint.
@@ -140,7 +140,7 @@ def _draw(
 
 
 def _limits(kernels: Kernels, units: Sequence[int], scaling: str) -> np.ndarray:
-    """What is drawn white, for each unit."""
+    """Return the value that is drawn white, for each unit."""
     largest = np.abs(kernels.array[list(units)]).reshape(len(units), -1).max(axis=1)
     return largest if scaling == "filter" else np.full_like(largest, largest.max())
 

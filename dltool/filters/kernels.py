@@ -18,7 +18,7 @@ APART = {"Gabor functions": ("orientation_degrees", "frequency_cycles_per_pixel"
 
 
 def show(source: Source, options: Options) -> Shown:
-    """Sheets of kernels; a row a unit, a row a layer, and a row a dead filter or near-duplicate if there are any."""
+    """Draw sheets of kernels. Return one row per unit, per layer, and per dead filter or near-duplicate."""
     from dltool.filters.kernel_pictures import fits_gabor, kernel_film, kernel_flaws, kernel_picture, kernel_rows
 
     kept = checkpoints.models(source) if options.checkpoints else []
@@ -55,7 +55,7 @@ def show(source: Source, options: Options) -> Shown:
 
 
 def _drawn(source: Source, options: Options) -> list[tuple[Call, Kernels]]:
-    """The chosen layers with their kernels; by default convolutions, else the first layer that has any."""
+    """Return the chosen layers with kernels, by default convolutions, otherwise the first with any."""
     firsts = [call for call in source.calls if call.first]
     with_any = [call for call in firsts if _of(call.layer, call.path, source, False) is not None]
     chosen = choice.layers(source, options, with_any)

@@ -48,7 +48,7 @@ class Ascent:
 
 @dataclass(frozen=True)
 class Maximised:
-    """What the ascent found.
+    """The result of the ascent.
 
     Args:
         images: (units, copies, *shape), in the data's pixels.
@@ -76,7 +76,7 @@ def maximise(
     copies: int = 1,
     snapshots: int = 1,
 ) -> Maximised:
-    """Images that make units as active as can be: argmax_x a(x) / spread - penalties(x).
+    """Find images that maximise units: argmax_x a(x) / spread - penalties(x).
 
     All units are climbed at once as a batch, all steps in one compiled loop; without random moves the images of a unit
     do not depend on which others there are.
@@ -152,7 +152,7 @@ def maximise(
 
 
 def _at(activations: tf.Tensor, objective: str) -> tf.Tensor:
-    """(n, ..., units) -> (n, units)."""
+    """Return (n, units) from (n, ..., units)."""
     spatial = activations.shape[1:-1]
     if not spatial:
         return activations
@@ -162,7 +162,7 @@ def _at(activations: tf.Tensor, objective: str) -> tf.Tensor:
 
 
 def middle(spatial: Sequence[int]) -> tuple[int, ...]:
-    """The position of a layer's unit that is maximised."""
+    """Return the position of a layer's unit that is maximised."""
     return tuple(size // 2 for size in spatial)
 
 
@@ -175,7 +175,7 @@ def _moved(images: tf.Tensor, ascent: Ascent, step: tf.Tensor) -> tf.Tensor:
 
 
 def _penalty(images: tf.Tensor, parameters: ImageParameters, ascent: Ascent, copies: int) -> tf.Tensor:
-    """What regularisers take off, (n,) or ()."""
+    """Return the penalty of the regularisers, (n,) or ()."""
     deviation = (images - parameters.pixels.mean.astype(np.float32)) / float(parameters.pixels.extent)
     axes = list(range(1, len(images.shape)))
     # beyond the mask there is no gradient, so that nothing deviates there

@@ -19,7 +19,7 @@ TOP = 9
 
 
 def show(source: Source, options: Options) -> Shown:
-    """A sheet a layer; a row a unit with the training data's best beside it, and a row a layer."""
+    """Draw one sheet per layer; return rows of units, with the best training examples, and of layers."""
     from dltool.filters.maximised_pictures import maximised, maximised_picture
     from dltool.output.picture_files import can_write_gif
 
@@ -49,7 +49,7 @@ def show(source: Source, options: Options) -> Shown:
 
 
 def targets(source: Source, options: Options) -> list[Target]:
-    """The layers and units, by default of the last convolution."""
+    """Return the layers and units, by default of the last convolution."""
     from dltool.filters.maximised_pictures import Target
 
     chosen = choice.layers(source, options, choice.convolutions(source)[-1:])
@@ -65,7 +65,7 @@ def targets(source: Source, options: Options) -> list[Target]:
 
 
 def strongest_of(source: Source, chosen: list[Target], options: Options) -> list[Strongest]:
-    """The training data's strongest answers in each layer."""
+    """Return the strongest responses to the training data in each layer."""
     from dltool.filters.activation_maps import Activations
     from dltool.filters.strongest import strongest
 

@@ -56,7 +56,7 @@ class Climb:
 def maximised(
     model: Any, target: Target, shape: Sequence[int], pixels: PixelRange, climb: Climb, best: Strongest | None
 ) -> tuple[Maximised, tuple[slice, ...]]:
-    """The images of a layer's units, and the part of them that a unit sees.
+    """Return the images of a layer's units, and the part of them that a unit sees.
 
     Args:
         best: the training data's answers of all units of the layer, whose spread makes penalties weigh alike.
@@ -84,7 +84,7 @@ def maximised(
 def maximised_picture(
     found: Maximised, seen: Sequence[slice], target: Target, pixels: PixelRange, climb: Climb, best: Strongest | None
 ) -> tuple[Picture, list[dict[str, Any]]]:
-    """The sheet, with a film where there are snapshots, and the rows."""
+    """Return the sheet, with a film if snapshots exist, and the rows."""
     comparable = best is not None and climb.objective == "unit"
     rows = []
     for unit, values in zip(target.units, found.activations, strict=True):
@@ -126,7 +126,7 @@ def maximised_picture(
 
 
 def _spatial(layer: Activations, shape: Sequence[int]) -> tuple[int, ...]:
-    """Sizes of the layer's map for inputs of this shape."""
+    """Return the sizes of the layer's map for inputs of this shape."""
     import tensorflow as tf
 
     sizes = layer.shapes[0][1:-1]

@@ -10,7 +10,7 @@ KEYS = {"units": ("layer", "unit"), "methods": ("method",)}  # title -> what a r
 
 
 def apart(report: Mapping[str, Rows], columns: Mapping[str, Sequence[str]]) -> dict[str, Rows]:
-    """The report with some columns of its units or methods in tables of their own, which follow them.
+    """Return the report with some columns of units or methods moved to tables of their own.
 
     Args:
         columns: title -> names; rows that have none of them are left out there.

@@ -165,7 +165,7 @@ class Options:
 
 @contextmanager
 def usable() -> Iterator[None]:
-    """What leaves say of options that do not go together, or with the model."""
+    """Turn errors about options that do not fit each other or the model into usage errors."""
     try:
         yield
     except ValueError as error:

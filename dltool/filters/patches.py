@@ -11,7 +11,7 @@ from dltool.graph.receptive_field import Field
 
 
 def window(fields: Sequence[Field] | None, position: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
-    """Rows and columns that reach the unit at `position`; they may begin before 0 and end beyond the image.
+    """Return rows and columns that reach the unit at `position`. They may begin before 0 and end beyond the image.
 
     Args:
         fields: along each spatial axis; None where the unit sees the whole image.
@@ -27,7 +27,7 @@ def window(fields: Sequence[Field] | None, position: Sequence[int], shape: Seque
 
 
 def cropped(image: np.ndarray, at: Sequence[slice], beyond: np.ndarray | float) -> np.ndarray:
-    """That part of an image (..., channels); beyond its borders `beyond`, such as the mean."""
+    """Return that part of an image (..., channels); beyond its borders `beyond`, such as the mean."""
     shape = [part.stop - part.start for part in at]
     out = np.empty((*shape, image.shape[-1]), image.dtype)
     out[...] = beyond
@@ -39,7 +39,7 @@ def cropped(image: np.ndarray, at: Sequence[slice], beyond: np.ndarray | float) 
 
 
 def mask(at: Sequence[slice], shape: Sequence[int]) -> np.ndarray:
-    """1 inside the window and 0 elsewhere, float32 of `shape`."""
+    """Return 1 inside the window and 0 elsewhere, float32 of `shape`."""
     inside = np.zeros(shape, np.float32)
     inside[tuple(slice(max(part.start, 0), min(part.stop, size)) for part, size in zip(at, shape, strict=True))] = 1
     return inside

@@ -20,7 +20,7 @@ Function = Callable[[Any], Any]
 def pixel_gradient(
     classifier: ClassLogits, images: Any, targets: Any, stand_ins: Mapping[int, Function] | None = None
 ) -> Any:
-    """d logit / d pixel, the shape of images.
+    """Return d logit / d pixel, the shape of images.
 
     Raises:
         ValueError: the logits do not depend on the pixels in a differentiable way.
@@ -35,20 +35,20 @@ def pixel_gradient(
 
 
 def magnitude(gradient: Any) -> Any:
-    """The largest absolute value over the channels: (n, rows, columns[, channels]) -> (n, rows, columns)."""
+    """Return the largest absolute value over the channels: (n, rows, columns[, channels]) -> (n, rows, columns)."""
     size = tf.abs(gradient)
     return size if len(size.shape) == 3 else tf.reduce_max(size, axis=-1)
 
 
 def summed(values: Any) -> Any:
-    """The sum over the channels, sign kept: (n, rows, columns[, channels]) -> (n, rows, columns)."""
+    """Return the sum over the channels, sign kept: (n, rows, columns[, channels]) -> (n, rows, columns)."""
     return values if len(values.shape) == 3 else tf.reduce_sum(values, axis=-1)
 
 
 def stand_in_relus(graph: Unrolled, change: Callable[[Function], Function]) -> dict[int, Function]:
-    """Stand-ins for every ReLU of a model: activation arguments, layers and operations.
+    """Return stand-ins for every ReLU of a model: activation arguments, layers and operations.
 
-    Limits: a ReLU inside a wrapper (`TimeDistributed`) or a recurrent cell stays as it is, as do other activations.
+    Limits: a ReLU inside a wrapper (`TimeDistributed`) or a recurrent cell stays unchanged, as do other activations.
     Raises:
         ValueError: the model has no ReLU.
     """
@@ -69,12 +69,12 @@ def _is_relu(activation: Function) -> bool:
 
 
 def rectified_backward(y: Any) -> Any:
-    """The identity, whose gradient is max(0, the gradient that comes from above)."""
+    """Return y, with the gradient max(0, the gradient that comes from above)."""
     return _identity(y)
 
 
 def straight_through(function: Function) -> Function:
-    """A function whose gradient passes as if it were the identity."""
+    """Return a function whose gradient passes as if it were the identity."""
 
     @tf.custom_gradient
     def forward(x: Any) -> Any:

@@ -29,20 +29,21 @@ def randomisation(
     batch_size: int = 32,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Compare maps of a model with those of the same model with weights drawn anew.
+    """Compare maps of a model with those of the same model with redrawn weights.
 
-    Weights are drawn by the layers' own initializers, batch statistics start afresh, and what was adapted to the data
-    (`Normalization`) stays. A method whose maps hardly change does not show what the model has learned. It is asked
-    twice: with the upper half of the layers random, which alone knew the classes, and with all of them. It passes
-    where both similarities of the maps' absolute values, averaged over images and draws, stay below the threshold:
-    Spearman's rank correlation, and SSIM. The paper draws no line; 0.5 means that less than a quarter (0.5^2) of the
-    variance of the ranks is what the untrained net shows too.
+    Weights are drawn by the layers' own initializers, batch statistics start afresh, and layers adapted to the data
+    (`Normalization`) stay. A method whose maps hardly change does not show what the model has learned. Each method is
+    tested twice: with the upper half of the layers random, which alone knew the classes, and with all of them. It
+        passes
+    if both similarities of the maps' absolute values, averaged over images and draws, stay below the threshold:
+    Spearman's rank correlation, and SSIM. The paper draws no line; 0.5 means that the untrained net shows less than a
+    quarter (0.5^2) of the variance of the ranks too.
 
     Args:
-        model: as of `attribution.attribute`; it is not changed.
-        images, targets: as of `attribution.attribute`.
+        model: as in `attribution.attribute`; it is not changed.
+        images, targets: as in `attribution.attribute`.
         methods: names of attribution methods.
-        cascading: also the steps on the way, from the logits down, a layer more each.
+        cascading: also the steps on the way, from the logits down, one layer more each.
         draws: of random weights, int > 0.
         threshold: of both similarities.
         seed: of the weights.
@@ -50,10 +51,10 @@ def randomisation(
     Returns:
         Rows of method, randomised ("upper half", "all", or for steps of a cascade the lowest layer that is random),
         layers (how many are random), spearman, ssim, threshold and verdict ("pass" or "fail"; None for the steps of a
-        cascade). `verdicts` gives one a method.
+        cascade). `verdicts` gives one per method.
     Raises:
         ValueError: as `attribute`; `draws` is not positive, or there is no image.
-    Limits: a pass is no proof of faithfulness. A fail may be the images' doing: where one bright object draws any
+    Limits: a pass is no proof of faithfulness. A fail may come from the images: if one bright object draws any
         net's attention, or a method multiplies by the pixels and the background is the baseline (integrated gradients
         and occlusion on MNIST), maps stay alike whatever the weights.
     Reference: Adebayo et al., 2018, Sanity checks for saliency maps, sections 3.1 and 4.
@@ -113,7 +114,7 @@ def structural_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _randomise(model: Any, seed: int, cascading: bool) -> Iterator[tuple[str, int]]:
-    """Draw a model's weights anew, from the output down; halfway, at the end and, if cascading, after each layer."""
+    """Redraw a model's weights from the output down. Stop halfway, at the end and, if cascading, after each layer."""
     pairs = zip(_layers(model), _layers(_fresh(model, seed)), strict=True)
     drawn = [(old, new) for old, new in pairs if old.weights and not hasattr(old, "adapt")]
     for count, (old, new) in enumerate(reversed(drawn), start=1):
@@ -127,7 +128,7 @@ def _randomise(model: Any, seed: int, cascading: bool) -> Iterator[tuple[str, in
 
 
 def _fresh(model: Any, seed: int) -> Any:
-    """The same model with weights drawn anew; Python's random numbers go on as if nothing had been drawn."""
+    """Return the same model with redrawn weights, without moving Python's random numbers."""
     state = random.getstate()
     random.seed(seed)  # initializers without a seed draw theirs from here
     try:
@@ -137,7 +138,7 @@ def _fresh(model: Any, seed: int) -> Any:
 
 
 def _layers(model: Any) -> list[Any]:
-    """The layers that are no models, in the models' order."""
+    """Return the layers that are no models, in the models' order."""
     found = []
     for layer in model.layers:
         found.extend(_layers(layer) if hasattr(layer, "layers") else [layer])

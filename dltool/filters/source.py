@@ -1,4 +1,4 @@
-"""A run opened for visualize-filters: its model's layers, and its data as far as they are needed."""
+"""A run opened for visualize-filters: its model's layers, and the data that it needs."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Source:
         return str(self.directory)
 
     def fields(self, call: Call) -> tuple[Field, ...] | None:
-        """What a unit of a layer sees along each axis of an image; None for all of it."""
+        """Return what a unit of a layer sees along each image axis; None for all."""
         fields = self._fields[id(call)]
         return fields if fields and len(fields) == len(self.model.inputs[0].shape) - 2 else None
 
     def acts_on_input(self, call: Call) -> bool:
-        """Whether nothing before the layer mixes inputs by weights, so that its own weights are of the input."""
+        """Return whether the layer's weights see the input: no weights mix inputs before."""
         from dltool.graph.receptive_field import is_pointwise
 
         before = [self.calls[source] for source in call.sources if source is not None]
@@ -71,7 +71,7 @@ class Source:
         return not mixing and all(map(self.acts_on_input, before))
 
     def class_names(self, call: Call) -> Sequence[str] | None:
-        """Of a layer whose units are the classes, None of others."""
+        """Return the class names if the layer's units are the classes, otherwise None."""
         names = self.facts.get("class_names") or range(self.facts.get("num_classes") or 0)
         last = [one for one in self.calls if getattr(one.layer, "kernel", None) is not None][-1:]
         if not names or call not in last or call.output_shapes[0][-1] != len(names):
@@ -80,7 +80,7 @@ class Source:
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Of an image, (rows, columns, channels), or a signal, (positions, channels).
+        """The shape of an image, (rows, columns, channels), or a signal, (positions, channels).
 
         Raises:
             UsageError: the model takes something else.
@@ -104,7 +104,7 @@ class Source:
         return self.run.data
 
     def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Any, Any]]:
-        """Batches (x, y) of a split, in stored order; all, or enough for `count` examples."""
+        """Yield batches (x, y) of a split, in stored order: all, or enough for `count` examples."""
         if split not in self.data.splits:
             split = "train"
         size = self._batch_size or self.data.evaluation_batch(32)
@@ -130,7 +130,7 @@ class Source:
         return PixelRange.of(np.concatenate([x.numpy() for x, _ in self.batches(count=SAMPLE)]))
 
     def labels(self, targets: np.ndarray) -> np.ndarray | None:
-        """Targets in words, None where they are no classes."""
+        """Return targets in words, None if they are no classes."""
         import numpy as np
 
         words = tasks.of(self.facts).words(targets, self.facts)

@@ -30,7 +30,7 @@ class Strongest:
 
 
 def strongest(layer: Callable[[tf.Tensor], list[tf.Tensor]], batches: Iterable[Any], count: int = 9) -> list[Strongest]:
-    """One pass over batches of images, for each of several layers at once.
+    """Find the strongest examples of several layers at once, in one pass over batches of images.
 
     Args:
         layer: images -> activations (n, ..., units) of each layer.
@@ -71,7 +71,10 @@ def strongest(layer: Callable[[tf.Tensor], list[tf.Tensor]], batches: Iterable[A
 
 
 def _measured(activations: tf.Tensor) -> tuple[Any, ...]:
-    """Of (n, ..., units): the largest of each example and its place (n, units), sums (units,), and the map's shape."""
+    """Measure (n, ..., units) per example.
+
+    Return the largest value and its place (n, units), sums (units,), and the map's shape.
+    """
     units = activations.shape[-1]
     flat = tf.reshape(activations, [tf.shape(activations)[0], -1, units])  # (n, positions, units)
     sums = tf.reduce_sum(flat, axis=[0, 1]), tf.reduce_sum(tf.square(flat), axis=[0, 1])
@@ -80,7 +83,7 @@ def _measured(activations: tf.Tensor) -> tuple[Any, ...]:
 
 
 def _best(old: tuple[np.ndarray, ...], new: tuple[np.ndarray, ...], count: int) -> tuple[np.ndarray, ...]:
-    """The `count` rows of largest value in each column, falling; of equal ones the earlier example."""
+    """Return the `count` rows of largest value in each column, descending; earlier examples first if equal."""
     together = [np.concatenate(pair) for pair in zip(old, new, strict=True)]
     order = np.argsort(-together[0], axis=0, kind="stable")[:count]
     return tuple(np.take_along_axis(array, order, axis=0) for array in together)

@@ -18,7 +18,7 @@ APART = {"strongest examples": ("examples",)}
 
 
 def show(source: Source, options: Options) -> Shown:
-    """A sheet a layer, a row of it and of the table a unit."""
+    """Draw one sheet per layer; return one row per unit."""
     import numpy as np
 
     from dltool.filters.maximised_pictures import maximised

@@ -26,16 +26,16 @@ def top_picture(
     activations: np.ndarray,
     pixels: PixelRange,
 ) -> tuple[Picture, list[dict[str, Any]]]:
-    """A row of tiles a unit, and a row of the table.
+    """Draw one row of tiles per unit, and return one row of the table each.
 
     Args:
         best: of all units of the layer.
         images: the examples, (units, count, *shape), in the order of `best`.
-        labels: the examples' classes in words, (units, count); None where targets are no classes.
-        maximised: each unit's image, already cut to what it sees.
-        activations: that they give, (units,).
+        labels: the examples' classes in words, (units, count); None if targets are no classes.
+        maximised: each unit's image, already cut to the part that it sees.
+        activations: of the maximised images, (units,).
     Reference: Yosinski et al., 2015, Understanding neural networks through deep visualization (the toolbox);
-        Zeiler & Fergus, 2014, figure 2 (patches beside their projections).
+        Zeiler & Fergus, 2014, figure 2 (patches next to their projections).
     """
     units, count = list(target.units), images.shape[1]
     first, rectifies = deconvnet(model, target.path, images[:, 0], np.asarray(units), best.positions[units, 0])
@@ -65,7 +65,7 @@ def top_picture(
 
 
 def _gradient(back: np.ndarray, limit: float) -> np.ndarray:
-    """Of images (rows, columns, channels) or signals (positions, channels), in grey or colours about grey."""
+    """Draw gradients of images (rows, columns, channels) or signals (positions, channels) about grey."""
     drawn = signed(back, limit)
     return shown(drawn.astype(np.float32), PixelRange(0, 255, np.zeros(1), 0))
 

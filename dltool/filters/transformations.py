@@ -9,14 +9,17 @@ import tensorflow as tf
 
 
 def jittered(images: tf.Tensor, pixels: int, seed: tf.Tensor) -> tf.Tensor:
-    """Images (n, ..., channels) moved along each spatial axis by up to `pixels`, all alike, round the border."""
+    """Return images (n, ..., channels), shifted cyclically along each spatial axis by up to `pixels`.
+
+    All move alike.
+    """
     axes = list(range(1, len(images.shape) - 1))
     shift = tf.random.stateless_uniform([len(axes)], seed, -pixels, pixels + 1, tf.int32)
     return tf.roll(images, shift, axes)
 
 
 def turned(images: tf.Tensor, degrees: float, scale: float, seed: tf.Tensor) -> tf.Tensor:
-    """Images (n, rows, columns, channels) turned by up to `degrees` and enlarged by up to the factor 1 + `scale`.
+    """Return images (n, rows, columns, channels), turned by up to `degrees` and enlarged by up to 1 + `scale`.
 
     Each image by its own angle and factor, the latter also down to 1 / (1 + scale), about the middle, bilinearly.
     """
@@ -41,7 +44,7 @@ def turned(images: tf.Tensor, degrees: float, scale: float, seed: tf.Tensor) -> 
 
 
 def blurred(images: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Images (n, ..., channels) after a Gaussian of standard deviation `sigma` pixels along each spatial axis."""
+    """Return images (n, ..., channels) after a Gaussian of `sigma` pixels along each spatial axis."""
     radius = max(1, math.ceil(3 * sigma))
     window = np.exp(-np.square(np.arange(-radius, radius + 1) / sigma) / 2)
     window = (window / window.sum()).astype(np.float32)

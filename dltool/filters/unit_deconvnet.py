@@ -1,4 +1,4 @@
-"""What in an image made a unit active: its gradient, through ReLUs that let only what is positive back."""
+"""The parts of an image that made a unit active: its gradient, through ReLUs that pass only positive values back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dltool.filters.pixel_gradients import stand_in_relus
 def deconvnet(
     model: Any, path: str, images: np.ndarray, units: np.ndarray, positions: np.ndarray
 ) -> tuple[np.ndarray, bool]:
-    """The units' answers mapped back to the image, of its shape, and whether a ReLU was on the way.
+    """Return the units' responses, mapped back to the image's shape, and whether a ReLU was on the way.
 
     Where the forward pass has max(0, x), the way back has max(0, gradient), whatever x was. Max pooling sends back to
     where the maximum was. In a net without ReLUs this is the gradient.

@@ -12,21 +12,21 @@ import numpy as np
 
 
 def methods() -> list[str]:
-    """The names of the methods: gradient, grad-cam, ..."""
+    """Return the names of the methods: gradient, grad-cam, ..."""
     return sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
 def attribute(
     model: Any, images: Any, targets: Any, method: str, *, batch_size: int = 32, **options: Any
 ) -> np.ndarray:
-    """Maps (n, rows, columns) of how much each pixel counts for a class logit.
+    """Return maps (n, rows, columns) of how much each pixel counts for a class logit.
 
     Args:
         model: a built Sequential or functional image model; it is not changed. Logits are taken before a softmax or
             sigmoid at its end.
         images: (n, rows, columns, channels) or (n, rows, columns), as the model takes them.
-        targets: int (n,), the class asked about in each image, or one for all.
-        method: one of `methods()`; what the sign of a map means, and how channels become one number, the method says.
+        targets: int (n,), the class in question for each image, or one for all.
+        method: one of `methods()`; the method defines the sign of a map, and how channels become one number.
         batch_size: images at a time; it changes no result beyond rounding.
         options: the method's own.
     Raises:
@@ -37,7 +37,7 @@ def attribute(
 
 
 def explainer(model: Any, method: str, **options: Any) -> Callable[..., np.ndarray]:
-    """`attribute` of one model and method, compiled once: (images, targets, batch_size=32) -> maps.
+    """Return `attribute` for one model and method, compiled once: (images, targets, batch_size=32) -> maps.
 
     It reads the model's weights when called, so it follows them when they change.
     """
@@ -65,7 +65,7 @@ def explainer(model: Any, method: str, **options: Any) -> Callable[..., np.ndarr
 
 
 def applicable(model: Any) -> dict[str, str]:
-    """For each method an empty text, or why it is not defined for a model."""
+    """Return, for each method, an empty text or why it is undefined for a model."""
     from dltool.filters.class_logits import ClassLogits
 
     classifier = ClassLogits(model)

@@ -35,6 +35,6 @@ def deconvnet(classifier: ClassLogits) -> Callable[[Any, Any], Any]:
 
 
 def deconvolved(relu: Function) -> Function:
-    """A ReLU whose way back is a ReLU too."""
+    """Return a ReLU whose backward pass is a ReLU too."""
     through = straight_through(relu)
     return lambda x, **_: rectified_backward(through(x))

@@ -18,11 +18,11 @@ def grad_cam(classifier: ClassLogits, *, layer: str | None = None) -> Callable[[
         layer: whose output A is, by its path; by default the last maps of the last convolution's size, so after the
             normalisation, addition and activation that follow it, before the next pooling.
     Raises:
-        ValueError: no such layer, its output is no maps (rows, columns, channels), the logits do not depend on it, or
-            the model has no convolution.
+        ValueError: an unknown layer, an output without maps (rows, columns, channels), logits that do not depend on it,
+            or a model without convolutions.
     Limits: as coarse as A; zero where no map speaks for the class. Resizing takes A to cover the image evenly, which
-        unpadded convolutions make true only about. Units that only touch an object count too: of a patch of 8 x 8
-        pixels that decides alone, 67 % of the mass lay inside for maps whose units see 8 pixels (by default, of the
+        unpadded convolutions make true only approximately. Units that only touch an object count too: for a patch of 8
+        x 8 pixels that decides alone, 67 % of the mass lay inside for maps whose units see 8 pixels (by default, of the
         last convolution), 84 % for units that see 4 and 96 % for units that see 3.
     Reference: Selvaraju et al., 2017, Grad-CAM, eq. 1 and 2.
     """

@@ -16,14 +16,14 @@ def integrated_gradients(classifier: ClassLogits, *, baseline: Any = 0.0, steps:
     """Map: A_i = (x_i - b_i) * integral over a in [0, 1] of d z_c / d x_i at b + a (x - b), summed over channels.
 
     Signed, in logits. Completeness: the map's sum is z_c(x) - z_c(b), up to the quadrature's error
-    (Gauss-Legendre, which halves it faster than equal steps where the logit is smooth).
+    (Gauss-Legendre, which halves it faster than equal steps if the logit is smooth).
 
     Args:
         classifier: the model as images -> logits z.
         baseline: b, a number or an image of the model's input shape.
         steps: points of the quadrature, int > 0.
     Raises:
-        ValueError: `steps` is not positive, or the baseline is no number and no such image.
+        ValueError: `steps` is not positive, or the baseline is neither a number nor an image of that shape.
     Limits: pixels that equal the baseline get nothing, however much they matter.
     Reference: Sundararajan, Taly & Yan, 2017, Axiomatic attribution for deep networks, eq. 1 and section 3.
     """

@@ -14,7 +14,7 @@ from dltool.filters.class_logits import ClassLogits
 def occlusion(
     classifier: ClassLogits, *, size: int | None = None, stride: int | None = None, baseline: Any = 0.0
 ) -> Callable[[Any, Any], Any]:
-    """Map: of each pixel, the mean over the windows that cover it of z_c(x) - z_c(x with the window covered).
+    """Map each pixel to the mean, over windows that cover it, of z_c(x) - z_c(x with the window covered).
 
     Signed, in logits; positive where covering hurts the class.
 
