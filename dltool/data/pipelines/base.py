@@ -75,3 +75,21 @@ def run_while_finite(body: Callable[[Any], Any], start: Any, stop: Any) -> tuple
         [start, tf.constant(0.0)],
         parallel_iterations=1,
     )
+
+
+def compile_loop(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop over tensors; the first dimension of each is left open, so that one trace serves any size."""
+    import tensorflow as tf
+
+    compiled = tf.function(loop, reduce_retracing=True)
+    traced: list[Any] = []
+
+    def any_size(tensor: Any) -> Any:
+        return tf.TensorSpec([None, *tensor.shape[1:]] if tensor.shape.rank else [], tensor.dtype)
+
+    def run(*tensors: Any) -> Any:
+        if not traced:
+            traced.append(compiled.get_concrete_function(*tf.nest.map_structure(any_size, tensors)))
+        return compiled(*tensors)
+
+    return run

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.data.bpe_dropout import DrawnPairs
-from dltool.data.pipelines.base import Epoch, Pipeline, Step, run_while_finite
+from dltool.data.pipelines.base import Epoch, Pipeline, Step, compile_loop, run_while_finite
 from dltool.data.pipelines.in_memory import untuned
 from dltool.data.token_pairs import Pairs, Ragged, batch_edges
 
@@ -134,7 +134,7 @@ class _GatheredEpoch(Epoch):
 def _loop(step: Step) -> Any:
     """Return the compiled loop of a step; one trace serves every pipeline."""
 
-    @tf.function(reduce_retracing=True)
+    @compile_loop
     def loop(tensors: Any, order: tf.Tensor, edges: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
         def body(i: tf.Tensor) -> tf.Tensor:
             return step(*gathered(tensors, order[edges[i] : edges[i + 1]]))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.data.base import Examples
-from dltool.data.pipelines.base import Epoch, Pipeline, Step, run_while_finite
+from dltool.data.pipelines.base import Epoch, Pipeline, Step, compile_loop, run_while_finite
 
 GPU_SHARE_BYTES = 4 * 2**30  # larger arrays stay in host memory: the GPU's is for the model
 
@@ -75,7 +75,7 @@ def _gather(x: Any, y: Any, chosen: tf.Tensor) -> tuple[Any, Any]:
 def _loop(step: Step) -> Any:
     """Return the compiled loop of a step; one trace serves every pipeline over arrays of the same shape."""
 
-    @tf.function(reduce_retracing=True)
+    @compile_loop
     def loop(x: Any, y: Any, order: tf.Tensor, size: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
         def body(i: tf.Tensor) -> tf.Tensor:
             return step(*_gather(x, y, order[i * size : (i + 1) * size]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dltool.data.pipelines.base import Epoch, Pipeline, Step, run_while_finite
+from dltool.data.pipelines.base import Epoch, Pipeline, Step, compile_loop, run_while_finite
 from dltool.data.pipelines.in_memory import untuned
 
 
@@ -159,7 +159,7 @@ def _cut(tokens: tf.Tensor, starts: tf.Tensor, length: int, rows: int | None) ->
 def _loop(step: Step, length: int, rows: int | None) -> Any:
     """Return the compiled loop of a step over windows of one length."""
 
-    @tf.function(reduce_retracing=True)
+    @compile_loop
     def loop(tokens: tf.Tensor, starts: tf.Tensor, size: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> Any:
         def body(i: tf.Tensor) -> tf.Tensor:
             return step(*_cut(tokens, starts[i * size : (i + 1) * size], length, rows))

@@ -99,3 +99,20 @@ def test_streaming_reads_nothing_that_was_already_done() -> None:
     pipeline = Streamed(dataset, "train", CHOSEN, 4)
     pipeline.epoch(lambda x, y: tf.constant(0.0), pipeline.order(0, 0), start=2)
     assert dataset.asked == [3]
+
+
+def test_one_trace_serves_parts_of_any_size() -> None:
+    """Training and evaluation, epochs of other lengths: a step of a large model takes many seconds to trace."""
+    traces = []
+
+    def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        traces.append(x.shape)
+        return tf.reduce_mean(x) + tf.cast(y[0], tf.float32)
+
+    for size, batch in ((4, 2), (7, 3), (5, 5)):
+        x = np.arange(size * 2, dtype="float32").reshape(size, 2)
+        pipeline = InMemory(DeviceArrays(Examples(x, np.zeros(size, "int32"))), None, batch)
+        epoch = pipeline.epoch(step, pipeline.order())
+        last = x[(pipeline.steps - 1) * batch :]
+        assert epoch.advance(0, pipeline.steps) == (pipeline.steps, pytest.approx(last.mean()))
+    assert [shape.as_list() for shape in traces] == [[None, 2]]
