@@ -101,11 +101,13 @@ def _matrices(confusion: pd.DataFrame | None) -> list[str]:
     """Return the confusion matrix of each run as text for people."""
     if confusion is None:
         return []
-    classes = [messages.as_shown(visible(str(name)), sys.stdout) for name in confusion.columns[2:]]
+    keys = ["run", "output"] if "output" in confusion.columns[:2] else ["run"]  # of models with several outputs
     found = []
-    for run_, rows in confusion.groupby(confusion.iloc[:, 0], sort=False):
-        title = f"confusion of {visible(str(run_))}"
-        found.append(table_layout.matrix(title, classes, rows.iloc[:, 2:].to_numpy().tolist(), tables.width_of()))
+    for values, rows in confusion.groupby([confusion.iloc[:, i] for i in range(len(keys))], sort=False):
+        counts = rows.iloc[:, len(keys) + 1 :].dropna(axis=1, how="all")
+        classes = [messages.as_shown(visible(str(name)), sys.stdout) for name in counts.columns]
+        title = f"confusion of {visible(', '.join(map(str, values)))}"
+        found.append(table_layout.matrix(title, classes, counts.astype(int).to_numpy().tolist(), tables.width_of()))
     return found
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from dltool.graph import keras_internals
 
 CROSS_ENTROPIES = ("SparseCategoricalCrossentropy", "CategoricalCrossentropy")
 BINARY = ("BinaryCrossentropy",)
@@ -38,6 +41,28 @@ def chance_loss(loss: Any, targets: np.ndarray, outputs: int) -> float | None:
     if name in ABSOLUTES:
         return float(np.abs(values - np.median(values, axis=0)).mean())
     return None
+
+
+def chance_of(model: Any, targets: Sequence[Any]) -> float | None:
+    """Return the `chance_loss` of a compiled, built model; of several outputs the weighted sum of theirs.
+
+    Args:
+        targets: of each batch, (examples, ...), by name where the model has several outputs.
+    Returns:
+        None where that of an output is not known.
+    """
+    if not isinstance(targets[0], Mapping):
+        units = math.prod(model.outputs[0].shape[-1:]) if getattr(model, "outputs", None) else 0
+        return chance_loss(model.loss, np.concatenate([np.asarray(batch) for batch in targets]), units)
+    total = 0.0
+    for held in keras_internals.flat_losses(keras_internals.compiled_loss(model)):
+        (name,) = held.path
+        own = np.concatenate([np.asarray(batch[name]) for batch in targets])
+        chance = chance_loss(model.loss[name], own, model.output[name].shape[-1])
+        if chance is None:
+            return None
+        total += chance * (1.0 if held.loss_weights is None else held.loss_weights)
+    return total
 
 
 def identical_units(columns: np.ndarray, slopes: np.ndarray) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dltool.graph.layer_globs import matches
 from dltool.init_stats.capture import Capture
-from dltool.init_stats.chance import chance_loss
+from dltool.init_stats.chance import chance_of
 from dltool.init_stats.distribution import Distribution
 from dltool.init_stats.layer_measure import LayerMeasure
 from dltool.init_stats.passes import Passes
@@ -71,15 +71,14 @@ def measure(
             penalties.append(capture.penalty)
             scale.append(capture.sample_weight)
             unseen.update(dict.fromkeys(capture.unseen))
-            targets.append(np.asarray(y))
+            targets.append(y)
     kept = [one for one in layers.values() if one.is_shown or matches(one.path, patterns)]
     kernels = [one for one in layers.values() if one.has_kernel]
     for one in kept:
         one.is_hidden = bool(kernels) and one is not kernels[-1] and _before(layers, one, kernels[-1])
     rows = [one.row() for one in kept]
     weight_rows = weights.rows()
-    outputs = math.prod(passes.model.outputs[0].shape[-1:]) if getattr(passes.model, "outputs", None) else 0
-    chance = chance_loss(passes.model.loss, np.concatenate(targets), outputs)
+    chance = chance_of(passes.model, targets)
     recurrent = [row for one in kept for row in one.recurrent_rows()]
     model = _model_row(kernels, rows, weight_rows, recurrent, float(np.mean(losses)), float(np.mean(penalties)))
     chance = None if chance is None else chance * float(np.mean(scale))

@@ -258,4 +258,7 @@ def differing_fact(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[
 
 
 def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    """Return a fact as JSON gives it back."""
+    if isinstance(value, Mapping):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value

@@ -171,14 +171,30 @@ def _check_fits(run: OpenedRun, old: Mapping[str, Any], new: Mapping[str, Any]) 
         message = f"targets differ in kind (the run's and the data's: {task.targets} and {other.targets})"
         raise DataError(f"{run}: {message}")
     other_data.check_has_columns(run.directory, old, new)
-    name = differing_fact(old, new, ("input_shape", "num_targets", "class_names"))
-    if name is not None:
+    if (name := differing_fact(old, new, ("input_shape", "inputs"))) is not None:
         raise DataError(f"{run}: was trained on data of {name} {old.get(name)}, these have {new.get(name)}")
-    classes = new.get("num_classes")
-    if classes is not None and classes > old["num_classes"]:
-        raise DataError(f"{run}: was trained on {old['num_classes']} classes, the data have {classes}")
+    pairs = [("", old, new)]
+    if "targets" in old:
+        if old["targets"].keys() != new["targets"].keys():
+            words = " and ".join(", ".join(facts["targets"]) for facts in (old, new))
+            raise DataError(f"{run}: targets differ (the run's and the data's: {words})")
+        pairs = [(f" for '{name}'", old["targets"][name], new["targets"][name]) for name in old["targets"]]
+    for whose, of_run, of_data in pairs:
+        _check_target(f"{run}{whose}", of_run, of_data)
     if (problem := task.problem_of_outputs(run.model, new)) is not None:
         raise DataError(f"{run.directory / directory.MODEL}: {problem}")
+
+
+def _check_target(whose: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise if one target of the data has other classes or numbers than the run's."""
+    if tasks.of(old) is not tasks.of(new):
+        raise DataError(f"{whose}: targets differ in kind (the run's and the data's: {old['task']} and {new['task']})")
+    name = differing_fact(old, new, ("num_targets", "class_names"))
+    if name is not None:
+        raise DataError(f"{whose}: was trained on data of {name} {old.get(name)}, these have {new.get(name)}")
+    classes = new.get("num_classes")
+    if classes is not None and classes > old["num_classes"]:
+        raise DataError(f"{whose}: was trained on {old['num_classes']} classes, the data have {classes}")
 
 
 @contextmanager

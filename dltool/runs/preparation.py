@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages, one_line
-from dltool.recipe import build, reading
+from dltool.recipe import build, reading, wiring
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, opened, resume
@@ -185,24 +185,31 @@ class Preparation:
 
     def _check_metrics(self) -> None:
         """Raise if a metric gives no figure of this model."""
-        from dltool.graph import keras_internals
-
-        compiled, value = keras_internals.compiled_metrics(self.model), self.recipe.section("compile")
+        value = self.recipe.section("compile")
         problems = []
-        for metric in () if compiled is None else compiled.metrics:
-            if (message := metric_readings.problem(metric, self.model)) is not None:
-                place = (value.get("metrics") or value.get("weighted_metrics") or value).place
-                problems.append(Problem(place, f"compile.metrics.{type(metric).__name__}", message))
+        for name, one in outputs.each(self.model).items():
+            for metric in metric_readings.metrics_of(one):
+                if (message := metric_readings.problem(metric, one)) is not None:
+                    place = (value.get("metrics") or value.get("weighted_metrics") or value).place
+                    path = f"compile.metrics{'.' * bool(name)}{name}.{type(metric).__name__}"
+                    problems.append(Problem(place, path, message))
         if problems:
             raise RecipeError(problems)
 
     def _check_outputs(self) -> None:
-        problem = self.data.task.problem_of_outputs(self.model, self.data.facts)
-        if problem is not None:
+        """Raise if outputs are too few for the data's targets, at the layers that give them."""
+        problems = []
+        for name, message in self.data.task.problems_of_outputs(self.model, self.data.facts).items():
             value = self.recipe.section("model")
-            last = len(value.data) - 1 if value.is_list else None
-            place, path = (value.place, "model") if last is None else (value.data[last].place, f"model[{last}]")
-            raise RecipeError([Problem(place, path, problem)])
+            place, path = value.place, "model"
+            if value.is_list:
+                entries, given = wiring.entries(value), wiring.outputs(self.recipe.root) or [name]
+                wanted = name or given[0]
+                entry = next((one for one in entries if one.name == wanted), entries[-1])
+                place, path = entry.place, entry.at
+            problems.append(Problem(place, path, message))
+        if problems:
+            raise RecipeError(problems)
 
     def _class_weight(self) -> Any:
         from dltool.training.class_weighting import class_weights

@@ -21,8 +21,8 @@ from dltool.tasks import base as tasks
 if TYPE_CHECKING:
     from dltool.data.base import Dataset, Vocabulary
 
-FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "selected_classes",
-                   "examples_per_class", "text_sha256")  # fmt: skip
+FACTS_THAT_STAY = ("train_size", "validation_size", "test_size", "num_classes", "class_names", "inputs", "targets",
+                   "selected_classes", "examples_per_class", "text_sha256")  # fmt: skip
 
 
 def resolved(recipe: Recipe, default_seed: int) -> Recipe:

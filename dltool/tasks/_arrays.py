@@ -28,10 +28,10 @@ class ArrayTask(Task):
         evaluated = _outputs.evaluate(model, split.pipeline(), split.run, split.shown, columns, classes)
         evaluated.origin = split.data.origins(split.name)
         evaluated.class_names = split.trained.get("class_names")
-        return self._judged(evaluated)
+        return self.judge_outputs(evaluated)
 
     def average(self, judgements: Sequence[Judgement]) -> Judgement | None:
-        return self._judged(_outputs.average([judgement.outcome for judgement in judgements]))
+        return self.judge_outputs(_outputs.average([judgement.outcome for judgement in judgements]))
 
     def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
         return _outputs.answers(judgement.outcome)
@@ -43,7 +43,8 @@ class ArrayTask(Task):
         evaluated = replace(members[0], outputs=_outputs.mean_outputs(members)) if len(members) > 1 else members[0]
         return pd.DataFrame(_outputs.predictions(evaluated) if asked.every else _outputs.best(evaluated, asked.top))
 
-    def _judged(self, evaluated: Evaluated) -> Judgement:
+    def judge_outputs(self, evaluated: Evaluated) -> Judgement:
+        """Return how outputs that are there do."""
         counted = {"examples": len(evaluated.targets)}
         judgement = Judgement(evaluated.run, evaluated.split, counted, dict(evaluated.figures), self, {}, evaluated)
         if evaluated.is_classification:

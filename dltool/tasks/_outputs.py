@@ -124,6 +124,28 @@ def evaluate(
         classes: how many the data have, None where targets are numbers.
         columns: of a table, those that the model takes: Keras would mix them up with others.
     """
+    passed = pass_over(model, pipeline, columns)
+    return Evaluated(run, split, passed.targets, passed.outputs, passed.figures, model, classes, mask=passed.mask)
+
+
+@dataclass
+class Passed:
+    """What a model gave in one pass over a split.
+
+    Args:
+        targets, outputs: (examples, ...), by name where the model has several outputs.
+        mask: as of `Evaluated`, None also where the model has several outputs.
+        figures: loss and compiled metrics.
+    """
+
+    targets: Any
+    outputs: Any
+    mask: np.ndarray | None
+    figures: dict[str, float]
+
+
+def pass_over(model: Any, pipeline: Pipeline, columns: Sequence[str] | None = None) -> Passed:
+    """Return what a model gives for each example of a pipeline; `columns` as of `evaluate`."""
     import tensorflow as tf
 
     from dltool.graph import keras_internals
@@ -132,12 +154,12 @@ def evaluate(
     count(model)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def step(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def step(x: Any, y: Any) -> tuple[Any, tf.Tensor | None]:
         if columns is not None:
             x = {name: x[name] for name in columns}
         every = every_output(model, x)
         loss = model.compute_loss(x, y, every, None, training=False)
-        keras_internals.loss_tracker(model).update_state(loss, sample_weight=tf.shape(y)[0])
+        keras_internals.loss_tracker(model).update_state(loss, sample_weight=tf.shape(tf.nest.flatten(y)[0])[0])
         model.compute_metrics(x, y, every, None)
         main = every[0] if isinstance(every, list) else every
         return main, keras_internals.mask_of(main)
@@ -146,11 +168,18 @@ def evaluate(
     given, targets, masks = [], [], []
     for x, y in pipeline.batches():
         predicted, mask = step(x, y)
-        given.append(np.asarray(predicted, np.float32))
-        targets.append(np.asarray(y))
+        given.append(tf.nest.map_structure(lambda one: np.asarray(one, np.float32), predicted))
+        targets.append(tf.nest.map_structure(np.asarray, y))
         masks += [] if mask is None else [np.asarray(mask)]
     figures, counted = _figures(model), np.concatenate(masks) if masks else None
-    return Evaluated(run, split, np.concatenate(targets), np.concatenate(given), figures, model, classes, mask=counted)
+    return Passed(_joined(targets), _joined(given), counted, figures)
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    """Return arrays of batches one after another, by name where there are several."""
+    if isinstance(batches[0], Mapping):
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return np.concatenate(batches)
 
 
 def unjudged(model: Any, x: Any, facts: Mapping[str, Any]) -> Evaluated:
@@ -184,6 +213,18 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
     Raises:
         UsageError: the members' examples or outputs do not go together.
     """
+    check_together(members)
+    first, outputs = members[0], mean_outputs(members)
+    figures = figures_of(first.model, first.targets, outputs, first.mask)
+    return replace(first, run=AVERAGE, outputs=outputs, figures=figures)
+
+
+def check_together(members: Sequence[Evaluated]) -> None:
+    """Raise unless members are of the same examples and have outputs of one kind.
+
+    Raises:
+        UsageError: they are not, or have not.
+    """
     first = members[0]
     for other in members[1:]:
         if other.targets.shape != first.targets.shape or not (other.targets == first.targets).all():
@@ -192,9 +233,6 @@ def average(members: Sequence[Evaluated]) -> Evaluated:
         classify = (other.probabilities is None, first.probabilities is None)
         if other.outputs.shape != first.outputs.shape or classify[0] != classify[1]:
             raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
-    outputs = mean_outputs(members)
-    figures = _figures_of(first.model, first.targets, outputs, first.mask)
-    return replace(first, run=AVERAGE, outputs=outputs, figures=figures)
 
 
 def mean_outputs(members: Sequence[Evaluated]) -> np.ndarray:
@@ -207,21 +245,27 @@ def mean_outputs(members: Sequence[Evaluated]) -> np.ndarray:
     return mean if read is None else _as_outputs(mean, read)
 
 
-def _figures_of(model: Any, targets: np.ndarray, outputs: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
-    """Return the loss without penalties and the compiled metrics of outputs that are there already."""
+def figures_of(model: Any, targets: Any, outputs: Any, mask: np.ndarray | None = None) -> dict[str, float]:
+    """Return the loss without penalties and the compiled metrics of outputs that are there already.
+
+    Args:
+        targets, outputs: as of `Passed`.
+    """
     import tensorflow as tf
 
     from dltool.graph import keras_internals
 
     model.reset_metrics()
-    for start in range(0, len(outputs), AVERAGE_BATCH):
+    size = len(tf.nest.flatten(outputs)[0])
+    for start in range(0, size, AVERAGE_BATCH):
         some = slice(start, start + AVERAGE_BATCH)
-        y, predicted = targets[some], tf.convert_to_tensor(outputs[some])
+        y = tf.nest.map_structure(lambda one: one[some], targets)  # noqa: B023 - called at once
+        predicted = tf.nest.map_structure(lambda one: tf.convert_to_tensor(one[some]), outputs)  # noqa: B023
         if mask is not None:
             keras_internals.set_mask(predicted, tf.convert_to_tensor(mask[some]))
         model.compute_metrics(None, y, predicted, None)
         loss = keras_internals.compiled_loss(model)(y, predicted)
-        keras_internals.loss_tracker(model).update_state(loss, sample_weight=len(y))
+        keras_internals.loss_tracker(model).update_state(loss, sample_weight=len(tf.nest.flatten(y)[0]))
     return _figures(model)
 
 

@@ -139,8 +139,13 @@ class Task(ABC):
         return "the data are no sentences and translations" if hasattr(model, "encode") else None
 
     def problem_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> str | None:
-        """Return what is wrong with a compiled model's outputs for the data."""
+        """Return what is wrong with a compiled model's output for the data."""
         return None
+
+    def problems_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> dict[str, str]:
+        """Return what is wrong with a compiled model's outputs by their names, "" for its only one."""
+        problem = self.problem_of_outputs(model, facts)
+        return {} if problem is None else {"": problem}
 
     def problem_of_augmentation(self, facts: Mapping[str, Any]) -> str | None:
         """Return what the data are where layers can't augment them, else None."""

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from dltool.tasks.base import Judgement, Split, Task
+from dltool.tasks import _outputs
+from dltool.tasks import base as tasks
+from dltool.tasks._arrays import ArrayTask
+from dltool.tasks._outputs import Evaluated
+from dltool.tasks.base import AVERAGE, Judgement, Split, Task
+from dltool.training import outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = ("index", "file", "row")  # columns of answers that say which example it is
+
+
+@dataclass
+class Outcome:
+    """What a run with several outputs gave.
+
+    Args:
+        model: the compiled model.
+        each: the outputs by name, with their targets.
+    """
+
+    model: Any
+    each: dict[str, Evaluated]
 
 
 class Several(Task):
-    """A model has an output for each target, by its name.
+    """A model has an output for each target, by its name; each is judged as its own task judges it.
 
     Facts: `targets`, the facts of each by its name.
-    Figures: loss and compiled metrics, over all outputs and of each.
+    Figures: loss and compiled metrics, over all outputs and of each; those of each target's task as NAME_FIGURE.
+    Tables: those of each target's task, with a column `output`.
     """
 
     targets = "several"
@@ -26,8 +51,70 @@ class Several(Task):
     def problem_of_class_weight(self) -> str | None:
         return "weighs the classes of one target, and the data have several. Use compile.loss_weights, or remove it."
 
-    def judge(self, model: Any, split: Split) -> Judgement:
-        from dltool.training.evaluation import Evaluation
+    def problem_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> str | None:
+        problems = self.problems_of_outputs(model, facts)
+        return next((f"the output '{name}' {problem}" for name, problem in problems.items()), None)
 
-        counted = {"examples": split.data.splits[split.name].size}
-        return Judgement(split.run, split.shown, counted, Evaluation(model).run(split.pipeline()), self)
+    def problems_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> dict[str, str]:
+        found = {}
+        for name, one in outputs.each(model).items():
+            own = facts["targets"].get(name, {})
+            if (problem := tasks.of(own).problem_of_outputs(one, own)) is not None:
+                found[name] = problem.replace("${data.", f"${{data.{name}.")
+        return found
+
+    def judge(self, model: Any, split: Split) -> Judgement:
+        passed = _outputs.pass_over(model, split.pipeline(), split.trained.get("features"))
+        origin = split.data.origins(split.name)
+        each = {}
+        for name, one in outputs.each(model).items():
+            facts = split.trained["targets"][name]
+            each[name] = Evaluated(
+                split.run, split.shown, passed.targets[name], passed.outputs[name], {}, one,
+                facts.get("num_classes"), origin, class_names=facts.get("class_names"),
+            )  # fmt: skip
+        return self._judged(Outcome(model, each), passed.figures)
+
+    def average(self, judgements: Sequence[Judgement]) -> Judgement | None:
+        first: Outcome = judgements[0].outcome
+        each = {}
+        for name, one in first.each.items():
+            members = [judgement.outcome.each[name] for judgement in judgements]
+            _outputs.check_together(members)
+            each[name] = replace(one, run=AVERAGE, outputs=_outputs.mean_outputs(members))
+        targets, given = ({name: getattr(one, part) for name, one in each.items()} for part in ("targets", "outputs"))
+        return self._judged(Outcome(first.model, each), _outputs.figures_of(first.model, targets, given))
+
+    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+        import pandas as pd
+
+        parts: list[pd.DataFrame] = []
+        for name, one in judgement.outcome.each.items():
+            table = _outputs.answers(one)
+            if parts:
+                table = table.drop(columns=[column for column in KEYS if column in table])
+            parts.append(table.rename(columns=lambda c, name=name: c if c in KEYS else f"{name}_{c}"))
+        return pd.concat(parts, axis=1)
+
+    def _judged(self, outcome: Outcome, figures: dict[str, float]) -> Judgement:
+        import pandas as pd
+
+        first = next(iter(outcome.each.values()))
+        figures = dict(figures)
+        tables: dict[str, list[pd.DataFrame]] = {}
+        for name, one in outcome.each.items():
+            own = ARRAYS.judge_outputs(one)
+            figures |= {f"{name}_{figure}": value for figure, value in own.figures.items()}
+            for word, table in own.tables.items():
+                table.insert(0, "output", name, allow_duplicates=True)
+                tables.setdefault(word, []).append(table)
+        joined = {word: pd.concat(found, ignore_index=True) for word, found in tables.items()}
+        counted = {"examples": len(first.targets)}
+        return Judgement(first.run, first.split, counted, figures, self, joined, outcome)
+
+
+class _Arrays(ArrayTask):
+    """Outputs judged as their loss and last activation read them, which needs no facts."""
+
+
+ARRAYS = _Arrays()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltool.graph import keras_internals
-from dltool.training.outputs import BINARY, PROBABLE, coding, cross_entropy, last_activation
+from dltool.training.outputs import BINARY, PROBABLE, Output, coding, cross_entropy, each, last_activation
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
 OF_ONE_HOT = (  # metrics of Keras whose targets are a column a class
@@ -30,25 +30,32 @@ ANY_THRESHOLD = -1e7  # what Keras sets where a metric counts the top k
 
 def notes(model: Any) -> list[str]:
     """Return a line for each part of a compiled model, its metrics built, that reads outputs in another way."""
+    return [line for name, one in each(model).items() for line in _notes(one, f".{name}" if name else "")]
+
+
+def _notes(model: Any, of: str) -> list[str]:
+    """Return the lines about a model or one of its outputs; `of` is what the recipe's keys of it end in."""
     loss, activation = cross_entropy(model), last_activation(model)
+    ends_in = f"the output '{of[1:]}'" if of else "the model"
     found = []
     if loss is not None and loss.from_logits and activation in PROBABLE:
         found.append(
-            f"compile.loss reads logits (from_logits: true), but the model ends in a {activation}: remove one of them."
+            f"compile.loss{of} reads logits (from_logits: true), but {ends_in} ends in a {activation}: "
+            "remove one of them."
         )
     if loss is not None and not loss.from_logits and activation == "linear":
         ends = "sigmoid" if loss.targets == BINARY else "softmax"
-        found.append(f"compile.loss reads probabilities, but the model ends in no {ends}: set from_logits: true.")
+        found.append(f"compile.loss{of} reads probabilities, but {ends_in} ends in no {ends}: set from_logits: true.")
     given = outputs_of(model)
-    for metric in _metrics(model):
+    for metric in metrics_of(model):
         if type(metric).__name__ == "Accuracy":
             found.append(
-                f"compile.metrics: {metric.name} counts outputs that equal their targets. For the share of right "
+                f"compile.metrics{of}: {metric.name} counts outputs that equal their targets. For the share of right "
                 "classes write accuracy."
             )
         read, remedy = reading_of(metric)
         if given is not None and read is not None and read != given:
-            found.append(f"compile.metrics: {metric.name} reads {read}, but the model gives {given}: {remedy}.")
+            found.append(f"compile.metrics{of}: {metric.name} reads {read}, but {ends_in} gives {given}: {remedy}.")
     return found
 
 
@@ -105,19 +112,27 @@ def problem(metric: Any, model: Any) -> str | None:
 
 def resolved(arguments: Mapping[str, Any], model: Any) -> dict[str, Any]:
     """Return arguments of `compile` with which the word accuracy counts logits of one unit above 0, not above 0.5."""
+    changed = dict(arguments)
+    for name, one in each(model).items():
+        loss = arguments["loss"].get(name) if name else arguments["loss"]
+        read = coding(loss)
+        if read is None or read.targets != BINARY or not read.from_logits or not _has_one_output(one):
+            continue
+        for key in ("metrics", "weighted_metrics"):
+            if not name and isinstance(arguments.get(key), list):
+                changed[key] = [_above_zero(metric) for metric in arguments[key]]
+            elif name and isinstance(arguments.get(key), dict) and name in arguments[key]:
+                listed = arguments[key][name]
+                listed = listed if isinstance(listed, list) else [listed]
+                changed[key] = {**changed[key], name: [_above_zero(metric) for metric in listed]}
+    return changed
+
+
+def _above_zero(metric: Any) -> Any:
+    """Return the metric that the word accuracy means for logits of one unit, and any other metric itself."""
     import keras
 
-    read = coding(arguments["loss"])
-    changed = dict(arguments)
-    if read is None or read.targets != BINARY or not read.from_logits or not _has_one_output(model):
-        return changed
-    for key in ("metrics", "weighted_metrics"):
-        if isinstance(arguments.get(key), list):
-            changed[key] = [
-                keras.metrics.BinaryAccuracy(name=one, threshold=0.0) if one in ("accuracy", "acc") else one
-                for one in arguments[key]
-            ]
-    return changed
+    return keras.metrics.BinaryAccuracy(name=metric, threshold=0.0) if metric in ("accuracy", "acc") else metric
 
 
 def take_indices(metric: Any) -> None:
@@ -142,7 +157,10 @@ def take_indices(metric: Any) -> None:
     metric.update_state = update_state
 
 
-def _metrics(model: Any) -> Sequence[Any]:
+def metrics_of(model: Any) -> Sequence[Any]:
+    """Return the compiled metrics of a model or of one of its outputs, once they are built."""
+    if isinstance(model, Output):
+        return model.metrics
     compiled = keras_internals.compiled_metrics(model)
     return [] if compiled is None else compiled.metrics
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from dltool.graph import keras_internals
 
 PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
 SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
@@ -13,6 +17,45 @@ class CrossEntropy(NamedTuple):
 
     targets: str
     from_logits: bool
+
+
+@dataclass(frozen=True)
+class Output:
+    """One of several outputs of a model, with what is asked of a model that has one.
+
+    Args:
+        loss: as compiled, None where it has none.
+        layers: the layer that gives it.
+        output_shape: with the batch axis.
+        metrics: compiled ones, once they are built.
+    """
+
+    loss: Any
+    layers: Sequence[Any]
+    output_shape: tuple[int | None, ...]
+    metrics: Sequence[Any] = ()
+
+
+def each(model: Any) -> dict[str, Any]:
+    """Return the outputs of a model by name where it has several, else the model itself under ""."""
+    outputs = getattr(model, "output", None)
+    if not isinstance(outputs, Mapping):
+        return {"": model}
+    losses, compiled = getattr(model, "loss", None), keras_internals.compiled_metrics(model)
+    found = {}
+    for name, tensor in outputs.items():
+        loss = losses.get(name) if isinstance(losses, Mapping) else losses
+        layer, shape = keras_internals.node_of(tensor).operation, tuple(tensor.shape)
+        found[name] = Output(loss, [layer], shape, _metrics_of(compiled, name))
+    return found
+
+
+def _metrics_of(compiled: Any, name: str) -> list[Any]:
+    if compiled is None or not compiled.built:
+        return []
+    metrics, weighted = keras_internals.flat_metrics(compiled)
+    lists = [one for one in (*metrics, *weighted) if one]
+    return [metric for one in lists if one.output_name == name for metric in one.metrics]
 
 
 def cross_entropy(model: Any) -> CrossEntropy | None:
