@@ -66,8 +66,9 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     failure: DltoolError | None = None
     try:
         if (value := recipe.root.get("data", "dataset")) is not None:
+            before = len(builder.problems)
             dataset = builder.build("datasets", value, "data.dataset")
-            if not builder.problems:
+            if len(builder.problems) == before:
                 builder.problems += _names_of_wiring(recipe, dataset)
     except DltoolError as error:
         failure = error
