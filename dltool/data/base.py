@@ -168,6 +168,23 @@ class Dataset(ABC):
         """Return the number of examples of each class in a stored part, if known without the data."""
         return None
 
+    def class_counts(self, part: str, indices: np.ndarray | None = None) -> np.ndarray | None:
+        """Return how many targets each class has at `indices` of a stored part; None where there is not one an example.
+
+        Returns:
+            int (classes,).
+        """
+        classes = self.facts().get("num_classes")
+        if classes is None:
+            return None
+        labels = np.asarray(self.labels(part))
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            labels = labels.argmax(axis=1)
+        if labels.size != len(labels):
+            return None
+        labels = labels.reshape(-1) if indices is None else labels.reshape(-1)[indices]
+        return np.bincount(labels.astype(int), minlength=classes)
+
     def check_for_training(self) -> None:  # noqa: B027 - by default nothing is wrong
         """Raise `ValueError` if the training part, whole as it may be, can teach nothing."""
 

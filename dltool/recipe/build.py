@@ -185,7 +185,11 @@ def augmentation(
 
             builder.attempt(functools.partial(check_loss, loss), item, path)
         builder.finish()
-    return keras.Sequential([keras.Input(tuple(facts["input_shape"])), *layers], name="augment")
+    try:
+        return tasks.of(facts).augmentation(layers, facts)
+    except ValueError as error:
+        index = getattr(error, "index", 0)
+        raise RecipeError([Problem(value.data[index].place, f"data.augment[{index}]", one_line(error))]) from error
 
 
 def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoch: int) -> None:

@@ -139,20 +139,10 @@ class Data:
             return self.dataset.unseen(split.part, split.indices())
 
     def class_counts(self, name: str) -> np.ndarray | None:
-        """Examples of each class in a split, int (classes,); None where there is not one class an example."""
-        import numpy as np
-
-        split, classes = self.splits[name], self.facts.get("num_classes")
+        """Return how many targets of a split each class has, int (classes,); None where there is not one an example."""
+        split = self.splits[name]
         with reading():
-            labels, indices = np.asarray(self.dataset.labels(split.part)), split.indices()
-        if classes is None:
-            return None
-        if labels.ndim == 2 and labels.shape[1] > 1:
-            labels = labels.argmax(axis=1)
-        if labels.size != len(labels):
-            return None
-        labels = labels.reshape(-1) if indices is None else labels.reshape(-1)[indices]
-        return np.bincount(labels.astype(int), minlength=classes)
+            return self.dataset.class_counts(split.part, split.indices())
 
     def hints(self) -> list[str]:
         """What a user who trains on the data should know of them, a line each."""

@@ -197,7 +197,7 @@ class Preparation:
             raise RecipeError(problems)
 
     def _check_outputs(self) -> None:
-        """Raise if outputs are too few for the data's targets, at the layers that give them."""
+        """Raise if outputs do not fit the data's targets, at the layers that give them, or the loss does not."""
         problems = []
         for name, message in self.data.task.problems_of_outputs(self.model, self.data.facts).items():
             value = self.recipe.section("model")
@@ -208,6 +208,9 @@ class Preparation:
                 entry = next((one for one in entries if one.name == wanted), entries[-1])
                 place, path = entry.place, entry.at
             problems.append(Problem(place, path, message))
+        if not problems and (problem := self.data.task.problem_of_loss(self.model, self.data.facts)) is not None:
+            place = (self.recipe.get("compile", "loss") or self.recipe.section("compile")).place
+            problems.append(Problem(place, "compile.loss", problem))
         if problems:
             raise RecipeError(problems)
 
@@ -222,7 +225,8 @@ class Preparation:
         weights, facts = value.plain(), self.data.facts
         try:
             counts = self.data.class_counts("train") if weights == "balanced" else None
-            return class_weights(weights, facts.get("num_classes") or 0, facts.get("class_names") or (), counts)
+            names = facts.get("class_names") or ()
+            return self.data.task.weights(class_weights(weights, facts.get("num_classes") or 0, names, counts), facts)
         except ValueError as error:
             raise RecipeError([Problem(value.place, "fit.class_weight", str(error))]) from error
 

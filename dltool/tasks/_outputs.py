@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,26 @@ class Passed:
 
 def pass_over(model: Any, pipeline: Pipeline, columns: Sequence[str] | None = None) -> Passed:
     """Return what a model gives for each example of a pipeline; `columns` as of `evaluate`."""
+    given: list[Any] = []
+    targets: list[Any] = []
+    masks: list[np.ndarray] = []
+    for y, (predicted, mask) in batches_of(model, pipeline, _with_mask, columns):
+        given.append(_arrays(predicted, np.float32))
+        targets.append(_arrays(y))
+        masks += [] if mask is None else [np.asarray(mask)]
+    figures, counted = current_figures(model), np.concatenate(masks) if masks else None
+    return Passed(_joined(targets), _joined(given), counted, figures)
+
+
+def batches_of(
+    model: Any, pipeline: Pipeline, keep: Callable[[Any, Any], Any], columns: Sequence[str] | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Yield each batch's targets and what is kept of the outputs; `current_figures` then gives loss and metrics.
+
+    Args:
+        keep: keep(outputs, targets), in the graph.
+        columns: of a table, those that the model takes.
+    """
     import tensorflow as tf
 
     from dltool.graph import keras_internals
@@ -154,25 +174,30 @@ def pass_over(model: Any, pipeline: Pipeline, columns: Sequence[str] | None = No
     count(model)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def step(x: Any, y: Any) -> tuple[Any, tf.Tensor | None]:
+    def step(x: Any, y: Any) -> Any:
         if columns is not None:
             x = {name: x[name] for name in columns}
         every = every_output(model, x)
         loss = model.compute_loss(x, y, every, None, training=False)
         keras_internals.loss_tracker(model).update_state(loss, sample_weight=tf.shape(tf.nest.flatten(y)[0])[0])
         model.compute_metrics(x, y, every, None)
-        main = every[0] if isinstance(every, list) else every
-        return main, keras_internals.mask_of(main)
+        return keep(every[0] if isinstance(every, list) else every, y)
 
     model.reset_metrics()
-    given, targets, masks = [], [], []
     for x, y in pipeline.batches():
-        predicted, mask = step(x, y)
-        given.append(tf.nest.map_structure(lambda one: np.asarray(one, np.float32), predicted))
-        targets.append(tf.nest.map_structure(np.asarray, y))
-        masks += [] if mask is None else [np.asarray(mask)]
-    figures, counted = _figures(model), np.concatenate(masks) if masks else None
-    return Passed(_joined(targets), _joined(given), counted, figures)
+        yield y, step(x, y)
+
+
+def _with_mask(outputs: Any, targets: Any) -> tuple[Any, Any | None]:
+    from dltool.graph import keras_internals
+
+    return outputs, keras_internals.mask_of(outputs)
+
+
+def _arrays(tensors: Any, dtype: Any = None) -> Any:
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda one: np.asarray(one, dtype), tensors)
 
 
 def _joined(batches: Sequence[Any]) -> Any:
@@ -266,7 +291,7 @@ def figures_of(model: Any, targets: Any, outputs: Any, mask: np.ndarray | None =
         model.compute_metrics(None, y, predicted, None)
         loss = keras_internals.compiled_loss(model)(y, predicted)
         keras_internals.loss_tracker(model).update_state(loss, sample_weight=len(tf.nest.flatten(y)[0]))
-    return _figures(model)
+    return current_figures(model)
 
 
 def answers(evaluated: Evaluated) -> pd.DataFrame:
@@ -336,11 +361,11 @@ def _numbered(word: str, index: int, array: Any) -> str:
     return f"{word}_{index}" if array.shape[1] > 1 else word
 
 
-def _figures(model: Any) -> dict[str, float]:
+def current_figures(model: Any) -> dict[str, float]:
     """Return the model's loss and metrics as they stand, the loss first; they begin anew."""
-    from dltool.training.evaluation import figures_of
+    from dltool.training import evaluation
 
-    found = figures_of(model)
+    found = evaluation.figures_of(model)
     model.reset_metrics()
     return {"loss": found["loss"]} | found
 

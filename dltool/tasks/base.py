@@ -155,6 +155,26 @@ class Task(ABC):
         """Return why classes can't be weighed, None where they can."""
         return None
 
+    def problem_of_loss(self, model: Any, facts: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with a compiled model's loss for the data."""
+        return None
+
+    # -- training --------------------------------------------------------------------------------------
+
+    def augmentation(self, layers: Sequence[Any], facts: Mapping[str, Any]) -> Any:
+        """Return the model that augments training inputs, and with a method `move` their targets too.
+
+        Raises:
+            ValueError: a layer does not suit the targets; its attribute `index` says which.
+        """
+        import keras
+
+        return keras.Sequential([keras.Input(tuple(facts["input_shape"])), *layers], name="augment")
+
+    def weights(self, class_weights: Any, facts: Mapping[str, Any]) -> Any:
+        """Return the weight in the loss of each index that targets may have, from those of the classes."""
+        return class_weights
+
     # -- judging ---------------------------------------------------------------------------------------
 
     @abstractmethod

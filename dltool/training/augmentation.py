@@ -39,6 +39,14 @@ def augmented(augment: Any | None, x: Any) -> tuple[Any, Mixture | None]:
     return x, mixture
 
 
+def augmented_pair(augment: Any | None, x: Any, y: Any) -> tuple[Any, Any, Mixture | None]:
+    """As `augmented`, with the batch's targets, which move with the inputs if the augmentation has a method `move`."""
+    if augment is None or not hasattr(augment, "move"):
+        x, mixture = augmented(augment, x)
+        return x, y, mixture
+    return (*augment.move(tf.cast(x, tf.float32), y), None)
+
+
 def mixes(augment: Any | None) -> bool:
     """Return whether an augmentation mixes examples."""
     return any(isinstance(layer, ExampleMixing) for layer in getattr(augment, "layers", ()))

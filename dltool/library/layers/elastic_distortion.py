@@ -43,6 +43,8 @@ class ElasticDistortion(keras.layers.Layer):
         document analysis, section 2; Ciresan, Meier & Schmidhuber, 2012, Multi-column deep neural networks.
     """
 
+    moves_pixels = True  # so that masks would have to move alike
+
     def __init__(
         self,
         alpha: float = 36.0,

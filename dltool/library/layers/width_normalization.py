@@ -32,6 +32,8 @@ class WidthNormalization(keras.layers.Layer):
         section 3.1 (digits normalised to widths of 10 to 20 pixels).
     """
 
+    moves_pixels = True  # so that masks would have to move alike
+
     def __init__(self, width: float, threshold: float = 0.0, background: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(width, bool) or not isinstance(width, int | float) or width <= 0:

@@ -16,7 +16,7 @@ from dltool.data.pipelines.base import Pipeline, Step
 from dltool.data.pipelines.repeated import Repeated
 from dltool.graph import recurrent_state
 from dltool.library.callbacks._periodic import PeriodicCallback, Periods
-from dltool.training.augmentation import augmented, sharing
+from dltool.training.augmentation import augmented_pair, sharing
 from dltool.training.averages import Averages, without_swapping
 from dltool.training.counting import count, reads_indices
 from dltool.training.cudnn import compute_in_float32
@@ -308,7 +308,7 @@ def training_step(model: Any, augment: Any | None, class_weight: np.ndarray | No
     compiled = tf.function(update, jit_compile=True) if jit_compile else update
 
     def step(x: Any, y: Any) -> tf.Tensor:
-        x, mixture = augmented(augment, x)
+        x, y, mixture = augmented_pair(augment, x, y)
         return compiled(x, y, mixture)
 
     return step
