@@ -59,7 +59,8 @@ class Evaluation:
         opened.configure(runs, self.device)
         sources: dict[str, tuple[Data, str]] = {}
         judgements = [self._judged(run, sources) for run in runs]
-        if len(judgements) > 1 and all(one.outcome is not None for one in judgements):
+        alike = len({one.task for one in judgements}) == 1 and all(one.outcome is not None for one in judgements)
+        if len(judgements) > 1 and alike:
             mean = judgements[0].task.average(judgements)
             judgements += [] if mean is None else [mean]
         return judgements

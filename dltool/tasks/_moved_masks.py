@@ -36,6 +36,7 @@ class MovedMasks(keras.Sequential):
 
     def move(self, images: Any, masks: Any) -> tuple[Any, Any]:
         """Return a training batch's images (batch, rows, columns, channels), augmented, and its masks, moved alike."""
+        images, masks = tf.convert_to_tensor(images), tf.convert_to_tensor(masks)
         moved = tf.cast(masks, tf.float32)[..., tf.newaxis]  # (batch, rows, columns, 1)
         for layer in self.layers:
             if not hasattr(layer, "transform_segmentation_masks"):

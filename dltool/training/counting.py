@@ -232,12 +232,12 @@ def _see_tokens(metrics: Any) -> None:
             update(y_true, y_pred, sample_weight)
             return
         mask = keras_internals.mask_of(y_pred)
+        shape = tf.shape(y_true)[:axes]  # (examples, tokens) or (examples, rows, columns)
         y_true, y_pred = merged(y_true, axes), merged(y_pred, axes)
         held = None if mask is None else ops.cast(ops.reshape(mask, (-1,)), "float32")
         weights = held
         if sample_weight is not None:
-            shape = tf.shape(y_true)[:1] if mask is None else tf.shape(mask)
-            weights = _each_token(sample_weight, shape)
+            weights = _each_token(sample_weight, shape, axes)
             weights = weights if held is None else weights * held
         for listed, weight in zip(keras_internals.flat_metrics(metrics), (held, weights), strict=True):
             for metric in (one for one in listed if one):
@@ -260,10 +260,15 @@ def _is_integer(values: Any) -> bool:
     return "int" in keras.backend.standardize_dtype(values.dtype)
 
 
-def _each_token(sample_weight: Any, shape: Any) -> Any:
-    """Return one weight per token, float32 (tokens,), from weights of tokens or of their examples."""
+def _each_token(sample_weight: Any, shape: Any, axes: int) -> Any:
+    """Return one weight per token, float32 (tokens,), from weights of tokens or of their examples.
+
+    Args:
+        shape: of the tokens, (examples, tokens) or (examples, rows, columns).
+        axes: how many `shape` has.
+    """
     weights = ops.cast(sample_weight, "float32")
-    if len(weights.shape) == 1:
+    while len(weights.shape) < axes:
         weights = ops.expand_dims(weights, -1)
     return tf.reshape(tf.broadcast_to(weights, shape), [-1])
 

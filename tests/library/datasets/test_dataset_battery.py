@@ -16,6 +16,8 @@ import dltool.library.datasets
 from dltool.data.base import Dataset, StreamedDataset
 from dltool.data.splits import split
 from dltool.data.translation import TranslationDataset
+from tests.shapes import CLASSES as SHAPES
+from tests.shapes import shapes, write
 
 
 def _discover():
@@ -65,6 +67,16 @@ def _images(folder):
     return {"path": folder, "image_size": (4, 3)}
 
 
+def _masks(folder):
+    images, masks = shapes(8, size=16)
+    return {"path": write(folder, images, masks), "classes": SHAPES, "void": "edge"}
+
+
+def _camvid(folder):
+    images, masks = shapes(8, size=16)
+    return {"path": write(folder, images, masks, ("train", "trainannot"))}
+
+
 def _csv(folder):
     rows = "".join(f"{i},{'red' if i % 2 else 'blue'},{'yes' if i % 3 else 'no'}\n" for i in range(20))
     (folder / "table.csv").write_text("size,colour,label\n" + rows)
@@ -108,6 +120,8 @@ SAMPLES = {
     "Cifar10": _cifar(CIFAR10),
     "Cifar100": _cifar(FINE),
     "ImageFolder": _images,
+    "ImageMasks": _masks,
+    "CamVid": _camvid,
     "Csv": _csv,
     "Npz": _npz,
     "SpokenDigits": _spoken,
@@ -188,6 +202,10 @@ def test_facts_agree_with_what_is_read(dataset):
         assert examples.y.dtype == np.int32
         assert 0 <= examples.y.min() <= examples.y.max() < facts["num_classes"]
         assert len(facts.get("class_names", range(facts["num_classes"]))) == facts["num_classes"]
+    elif dataset.task == "segmentation":
+        assert examples.y.dtype == np.int32 and examples.y.shape == examples.x.shape[:3]
+        assert 0 <= examples.y.min() <= examples.y.max() <= facts["void"] == facts["num_classes"]
+        assert len(facts["class_names"]) == facts["num_classes"]
     else:
         assert dataset.task == "regression"
         assert examples.y.dtype == np.float32

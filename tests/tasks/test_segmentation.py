@@ -1,0 +1,208 @@
+"""Segmentation: figures whatever the batch size, void left out, masks that move with images, checks before training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+from dltool.tasks import base
+from tests.command_line import run
+from tests.shapes import shapes, write
+
+SCALED = "{Rescaling: 0.00392156862745098}"
+LOSS = "{SparseCategoricalCrossentropy: {from_logits: true, ignore_class: '${data.void}'}}"
+RECIPE = f"""\
+data:
+  dataset: {{ImageMasks: {{path: shapes, classes: [ground, disc, square, edge], void: edge}}}}
+  augment: [{{RandomFlip: horizontal}}]
+model:
+  - {SCALED}
+  - Conv2D: {{filters: 4, kernel_size: 3, padding: same, activation: relu}}
+  - Conv2D: {{filters: "${{data.num_classes}}", kernel_size: 3, padding: same}}
+compile:
+  optimizer: {{Adam: {{learning_rate: 0.03}}}}
+  loss: {LOSS}
+  metrics: [{{MeanIoU: {{num_classes: 3, ignore_class: 3, sparse_y_pred: false}}}}]
+fit: {{epochs: 2, batch_size: 8}}
+seed: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("segmentation")
+    write(path / "shapes", *shapes(40))
+    (path / "r.yaml").write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> Iterator[Path]:
+    from dltool.recipe import build
+    from dltool.runs import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder / train.train(build.load("r.yaml"), out=Path("run")).run.path
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    done = run(capsys, "eval", "run", "--format", "json", *arguments)
+    assert done.status == 0, done.err
+    return json.loads(done.out)
+
+
+def test_figures_are_those_of_scikit_learn_without_void(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from dltool.recipe import build
+    from dltool.recipe.data import Data
+    from dltool.runs.opened import OpenedRun
+
+    opened = OpenedRun("run")
+    recipe = build.load("r.yaml")
+    data = Data.of(recipe, build.dataset(recipe.section("data", "dataset")))
+    x, y = next(data.pipeline("test", 99).batches())
+    y, predicted = np.asarray(y).ravel(), opened.model.predict(x, verbose=0).argmax(axis=-1).ravel()
+    y, predicted = y[y < 3], predicted[y < 3]  # 3 is void
+    found = report(capsys, "--confusion")
+    (row,) = found["scores"]
+    assert row["pixel_accuracy"] == pytest.approx(float((y == predicted).mean()))
+    assert row["mean_iou"] == pytest.approx(jaccard_score(y, predicted, average="macro"))
+    assert row["mean_iou"] == pytest.approx(row["mean_io_u"], rel=1e-5)  # Keras's own
+    table = pd.DataFrame(found["classes"])
+    assert list(table["class"]) == ["ground", "disc", "square"]
+    np.testing.assert_allclose(table["iou"], jaccard_score(y, predicted, average=None))
+    matrix = pd.DataFrame(found["confusion"]).iloc[:, 2:].to_numpy()
+    np.testing.assert_array_equal(matrix, confusion_matrix(y, predicted))
+    assert table["pixels"].sum() == matrix.sum() == len(y)
+
+
+def test_figures_do_not_depend_on_the_batch_size(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (expected,) = report(capsys)["scores"]
+    names = [name for name, value in expected.items() if isinstance(value, float)]
+    assert {"loss", "mean_io_u", "pixel_accuracy", "mean_accuracy", "mean_iou"} == {*names}
+    for size in (1, 3):
+        (found,) = report(capsys, "--batch-size", size)["scores"]
+        assert [found[name] for name in names] == pytest.approx([expected[name] for name in names], rel=1e-5)
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["test"]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_requirements_and_a_row_an_image(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "eval", "run", "--require", "mean_iou>=0.1").status == 0
+    unmet = run(capsys, "eval", "run", "--require", "mean_iou>1")
+    assert unmet.status == 3 and "mean_iou>1 is not met" in unmet.err
+    found = report(capsys, "--predictions", "p.csv")
+    frame, table = pd.read_csv("p.csv"), pd.DataFrame(found["classes"])
+    assert len(frame) == found["scores"][0]["examples"] == 8
+    assert frame["file"].str.endswith(".png").all() and frame["pixels"].sum() == table["pixels"].sum()
+    mean = np.average(frame["pixel_accuracy"], weights=frame["pixels"])
+    assert mean == pytest.approx(found["scores"][0]["pixel_accuracy"])
+
+
+def test_the_run_says_its_task_and_meets_other_masks(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(Path("run/data.json").read_text())["task"] == "segmentation"
+    write(Path("other"), *shapes(5, seed=7))
+    (row,) = report(capsys, "--data", "ImageMasks: other")["scores"]
+    assert (row["split"], row["examples"]) == ("all", 5) and row["mean_iou"] > 0.1
+    done = run(capsys, "eval", "run", "--data", "Digits")
+    assert done.status == 5 and "targets differ in kind (the run's and the data's: masks and classes)" in done.err
+
+
+def test_classes_are_weighed_by_their_pixels_and_void_by_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "train", "r.yaml", "fit.class_weight=balanced", "fit.epochs=1", "--out", "weighed", "-q")
+    assert done.status == 0, done.err
+    task = base.find("segmentation")
+    np.testing.assert_array_equal(task.weights(np.array([1.0, 2.0], np.float32), {"void": 2}), [1, 2, 0])
+    np.testing.assert_array_equal(task.weights(np.array([1.0, 2.0], np.float32), {}), [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("override", "line", "message"),
+    [
+        (f"compile.loss={LOSS.split(', ignore')[0]}}}}}", "compile.loss", "Set ignore_class: ${data.void}."),
+        ("model.2.Conv2D.padding=valid", "model[2]", "gives masks of 22 x 22, those of the data are 24 x 24."),
+        (f"model=[{SCALED}, Flatten, {{Dense: 3}}]", "model[2]", "gives outputs of shape (3,); masks need (rows,"),
+        ("model.2.Conv2D.filters=2", "model[2]", "gives 2 outputs, the data have 3 classes."),
+        ("data.augment=[{RandomFlip: horizontal}, ElasticDistortion]", "data.augment[1]", "masks can't follow"),
+        ("data.augment=[{CutMix: 1.0}]", "data.augment[0]", "CutMix changes images in a way that masks can't follow"),
+    ],
+)
+def test_what_does_not_fit_is_reported_at_its_line(
+    override: str, line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run(capsys, "train", "r.yaml", override, "--out", "wrong")
+    assert done.status == 2 and f"{line}: " in done.err and message in done.err, done.err
+    assert not Path("wrong").exists()
+
+
+LAYERS = {
+    "RandomFlip": {},
+    "RandomTranslation": {"height_factor": 0.3, "width_factor": 0.3},
+    "RandomRotation": {"factor": 0.2},
+    "RandomZoom": {"height_factor": 0.4},
+    "RandomShear": {"x_factor": 0.3, "y_factor": 0.3},
+    "RandomPerspective": {"factor": 1.0, "scale": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("fill", ["reflect", "constant"])
+def test_masks_move_as_images_do(name: str, fill: str) -> None:
+    import keras
+
+    from dltool.tasks._moved_masks import MovedMasks
+
+    keras.utils.set_random_seed(3)
+    _, masks = shapes(8)
+    masks = masks.astype("int32")
+    arguments = LAYERS[name] if name == "RandomFlip" else {**LAYERS[name], "interpolation": "nearest"}
+    if name not in ("RandomFlip", "RandomPerspective"):
+        arguments = {**arguments, "fill_mode": fill, "fill_value": 3.0}
+    elif name == "RandomPerspective":
+        arguments = {**arguments, "fill_value": 3.0}
+    augment = MovedMasks([getattr(keras.layers, name)(**arguments)], (24, 24, 1), 3)
+    images = masks[..., np.newaxis].astype("float32")  # so that an image shows its own mask, and 3 void
+    moved, followed = augment.move(images, masks)
+    assert followed.dtype == "int32"
+    assert (np.asarray(moved)[..., 0] != masks).any()
+    np.testing.assert_array_equal(np.asarray(moved)[..., 0], followed)
+
+
+def test_what_leaves_pixels_in_place_leaves_masks() -> None:
+    import keras
+
+    from dltool.tasks._moved_masks import MovedMasks
+
+    images, masks = shapes(4)
+    layers = [keras.layers.RandomBrightness(0.5), keras.layers.GaussianNoise(0.5), keras.layers.RandomContrast(0.5)]
+    moved, followed = MovedMasks(layers, (24, 24, 3), None).move(images.astype("float32"), masks)
+    np.testing.assert_array_equal(followed, masks)
+    assert (np.asarray(moved) != images).any()
+
+
+def test_a_constant_fill_needs_a_void_class() -> None:
+    import keras
+
+    from dltool.tasks._moved_masks import MovedMasks
+
+    layer = keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant")
+    with pytest.raises(ValueError, match="RandomTranslation fills pixels from beyond the border, which have no class"):
+        MovedMasks([layer], (8, 8, 1), None)
+
+
+def test_words_name_the_class_of_most_pixels() -> None:
+    facts = {"task": "segmentation", "class_names": ["a", "b"], "void": 2}
+    masks = np.array([[[0, 1], [1, 2]], [[2, 2], [2, 2]]])
+    assert base.of(facts).words(masks, facts) == ["b", ""]
