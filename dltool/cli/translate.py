@@ -27,7 +27,7 @@ from dltool.runs.directory import RunDirectory
 from dltool.runs.opened import OpenedRun
 
 if TYPE_CHECKING:
-    from dltool.data.tokenizers.sentence_pieces import Vocabularies
+    from dltool.data.vocabularies import Vocabularies
     from dltool.decoding.sentence_translator import SentenceTranslator, Translation
 
 ALIGNMENT = re.compile(r"\d{6,}\.(?:json|png)")  # files of --attention
@@ -185,7 +185,7 @@ def judged(
 
 def _spoken(directories: Sequence[RunDirectory], to: str | None) -> tuple[Vocabularies, str | None, int]:
     """What the runs read and write: vocabularies, the language that a sentence has to name, tokens at most."""
-    from dltool.data.tokenizers.sentence_pieces import Vocabularies
+    from dltool.data.vocabularies import Vocabularies
 
     kept, spoken, longest = [], [], []  # a run each: vocabularies, direction -> target language, tokens
     for directory in directories:

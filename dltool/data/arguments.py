@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,13 @@ def choice(owner: str, name: str, value: Any, choices: Collection[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise wrong(owner, name, "one of " + ", ".join(map(repr, choices)), value)
     return value
+
+
+def word(owner: str, name: str, value: Any, words: Sequence[str], old: Mapping[str, str]) -> str:
+    """Return `value` if it is one of `words`, or the word that stands for one of `old` recipes."""
+    if isinstance(value, str) and value in old:
+        return old[value]
+    return str(choice(owner, name, value, words))
 
 
 def names(owner: str, name: str, value: Any) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from dltool.data.token_pairs import Pairs, Ragged
-from dltool.data.tokenizers.sentence_pieces import UNKNOWN, Vocabulary
+from dltool.data.vocabularies import UNKNOWN, Vocabulary
 
 DRAWN = 16  # segmentations of each distinct word: the frequent ones, which need most, are short and have few more
 

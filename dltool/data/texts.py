@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dltool.data.pipelines.base import Pipeline
 
 TEST_SPLIT = 0.1  # share of a text that is held out at its end
+PIECES = ("unigram", "bpe")  # words of `tokens` that mean pieces, by how they are learned
+OLD_WORDS = {"pieces": "pieces", "char": "characters", "word": "words"}
 
 
 class TextDataset(TokenDataset):
@@ -30,10 +32,10 @@ class TextDataset(TokenDataset):
     the text is one part, "train"; `divided` cuts it in order. The vocabulary is that of the training part.
 
     Args:
-        tokens: "characters", "words" or "pieces" (of sentencepiece).
+        tokens: "characters", "words", or subword pieces of sentencepiece learned by "bpe" or "unigram".
         sequence_length: tokens a window, over which gradients flow back (truncated backpropagation through time).
         vocabulary_size: tokens, the unknown one included: of words the most frequent; required for pieces.
-        model_type: of pieces: "unigram" or "bpe". Defaults to "unigram".
+        model_type: with the older word "pieces" in `tokens`: "unigram" or "bpe". Defaults to "unigram".
     """
 
     task = "language"
@@ -47,13 +49,18 @@ class TextDataset(TokenDataset):
         model_type: str | None = None,
     ):
         name = type(self).__name__
-        self.tokens = arguments.choice(name, "tokens", tokens, base.kinds())
+        written = arguments.word(name, "tokens", tokens, base.TOKENS, OLD_WORDS)
+        self.tokens = "pieces" if written in PIECES else written
         self.sequence_length = arguments.integer(name, "sequence_length", sequence_length, 1)
         if vocabulary_size is not None:
             vocabulary_size = arguments.integer(name, "vocabulary_size", vocabulary_size, 2)
         if model_type is not None:
-            arguments.choice(name, "model_type", model_type, ("unigram", "bpe"))
-        self._options = self._checked({"vocabulary_size": vocabulary_size, "model_type": model_type})
+            arguments.choice(name, "model_type", model_type, PIECES)
+        if written in PIECES:
+            if model_type not in (None, written):
+                raise ValueError(f"{name}: 'tokens: {written}' and 'model_type: {model_type}' differ: remove one.")
+            model_type = written
+        self._options = self._checked(written, {"vocabulary_size": vocabulary_size, "model_type": model_type})
         self._cuts: dict[str, slice] | None = None
         self._given: Tokenizer | None = None
 
@@ -192,14 +199,14 @@ class TextDataset(TokenDataset):
         vars(twin).update(attributes)
         return twin
 
-    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, written: str, options: dict[str, Any]) -> dict[str, Any]:
         """Return the given options if the tokenizer takes all of them and needs no others."""
         name, given = type(self).__name__, {key: value for key, value in options.items() if value is not None}
         taken = dict(list(inspect.signature(base.find(self.tokens).fit).parameters.items())[1:])
         for key in given:
             if key not in taken:
-                raise ValueError(f"{name}: '{key}' has no meaning for tokens '{self.tokens}': remove it.")
+                raise ValueError(f"{name}: '{key}' has no meaning for tokens '{written}': remove it.")
         for key, parameter in taken.items():
             if parameter.default is parameter.empty and key not in given:
-                raise ValueError(f"{name}: tokens '{self.tokens}' need '{key}', such as 1000.")
+                raise ValueError(f"{name}: tokens '{written}' need '{key}', such as 1000.")
         return given

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool.data import arguments
+from dltool.data import arguments, vocabularies
 from dltool.data.base import PARTS, Batching, TokenDataset
 from dltool.data.bpe_dropout import DrawnPairs, DrawnSentences, Segmenter
 from dltool.data.splits import TEST_SPLIT
 from dltool.data.token_pairs import Pairs, Ragged, batch_edges
-from dltool.data.tokenizers import sentence_pieces
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END, Vocabularies, Vocabulary
+from dltool.data.tokenizers import base
+from dltool.data.vocabularies import BEGIN, END, Vocabularies, Vocabulary
 
 if TYPE_CHECKING:
     from dltool.data.pipelines.base import Pipeline
 
 DEFAULT_PIECES = 8000
+SENTENCEPIECE = {"characters": "char", "words": "word"}  # its own words, which runs keep
+OLD_WORDS = {"char": "characters", "word": "words"}  # in recipes of before
 
 
 class TranslationDataset(TokenDataset):
@@ -37,7 +39,7 @@ class TranslationDataset(TokenDataset):
     Args:
         directions: what to learn: "en-de" is from English to German.
         zero_shot: directions that are never trained, only evaluated.
-        tokens: "word", "char", "bpe" or "unigram".
+        tokens: "characters", "words", or subword pieces learned by "bpe" or "unigram".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together.
         max_length: tokens; longer sentences are cut.
@@ -67,7 +69,8 @@ class TranslationDataset(TokenDataset):
             if len(set(direction.split("-"))) != 2 or not all(direction.split("-")) or direction.count("-") != 1:
                 raise arguments.wrong(name, "directions", "a list of two languages each, such as en-de", direction)
         self._check_zero_shot(name)
-        self.tokens = arguments.choice(name, "tokens", tokens, sentence_pieces.KINDS)
+        written = arguments.word(name, "tokens", tokens, base.TOKENS, OLD_WORDS)
+        self.tokens = SENTENCEPIECE.get(written, written)
         if vocabulary_size is not None:
             vocabulary_size = arguments.integer(name, "vocabulary_size", vocabulary_size, END + 2)
         elif self.tokens in ("bpe", "unigram"):
@@ -259,7 +262,7 @@ class TranslationDataset(TokenDataset):
     def unseen(self, part: str, indices: np.ndarray | None = None) -> str | None:
         pairs = self.read(part)
         tokens = np.concatenate([pairs.source.tokens, pairs.target.tokens])
-        unknown = int((tokens == sentence_pieces.UNKNOWN).sum())
+        unknown = int((tokens == vocabularies.UNKNOWN).sum())
         if not unknown:
             return None
         return f"{self.source}: {unknown:,} of {len(tokens):,} tokens are not in the run's vocabulary, read as unknown"

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dltool.data.tokenizers.pieces import SPACE
+from dltool.data.tokenizers._sentencepiece import SPACE
 from dltool.output import matplotlib_settings
 from dltool.output.picture_text import plain_label
 

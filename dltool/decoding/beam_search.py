@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END, PADDING
+from dltool.data.vocabularies import BEGIN, END, PADDING
 
 NEVER = -1e30  # finite: a score that no hypothesis has
 

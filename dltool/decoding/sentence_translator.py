@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dltool.data.tokenizers.pieces import SPACE
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabularies
+from dltool.data.tokenizers._sentencepiece import SPACE
+from dltool.data.vocabularies import BEGIN, END, PADDING, UNKNOWN, Vocabularies
 from dltool.decoding.beam_search import BeamSearch
 
 LONGER = 2  # tokens of a translation for each of its source, at most, where no limit is given

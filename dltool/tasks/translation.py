@@ -37,7 +37,7 @@ class Translation(Language):
         return {name: facts[name] for name in ("tokens", "directions", "zero_shot", "max_length") if name in facts}
 
     def vocabulary(self, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> Any:
-        from dltool.data.tokenizers.sentence_pieces import Vocabularies
+        from dltool.data.vocabularies import Vocabularies
 
         both = Vocabularies.load(files)
         check_size(facts, "source_vocabulary_size", both.source.size)

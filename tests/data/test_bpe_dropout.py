@@ -11,7 +11,7 @@ import pytest
 
 from dltool.data.bpe_dropout import DrawnSentences, Segmenter
 from dltool.data.pipelines.bucketed import Redrawn
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END, UNKNOWN, Vocabulary
+from dltool.data.vocabularies import BEGIN, END, UNKNOWN, Vocabulary
 from dltool.library.datasets.number_words import NumberWords
 
 DRAWS = 4000

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END, PADDING, UNKNOWN, Vocabularies, Vocabulary
+from dltool.data.vocabularies import BEGIN, END, PADDING, UNKNOWN, Vocabularies, Vocabulary
 from dltool.decoding.beam_search import BeamSearch
 from dltool.decoding.ensemble import Ensemble
 from dltool.decoding.sentence_translator import SentenceTranslator

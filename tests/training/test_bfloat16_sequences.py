@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END
+from dltool.data.vocabularies import BEGIN, END
 from dltool.decoding.beam_search import BeamSearch
 from dltool.library.applications.seq2seq import Seq2Seq
 from dltool.library.layers.luong_attention import LuongAttention

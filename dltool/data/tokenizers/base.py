@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+TOKENS = ("characters", "words", "bpe", "unigram")  # what a dataset's argument `tokens` says; the last two are pieces
 UNKNOWN = 0  # the token of what is not in the vocabulary
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()  # how the unknown token reads
 
@@ -83,8 +84,7 @@ class Decoder:
 
 def kinds() -> list[str]:
     """Return the names of all tokenizers: one per file of this folder."""
-    other = ("base", "sentence_pieces")
-    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in other)
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem != "base")
 
 
 def find(kind: str) -> Any:

@@ -26,7 +26,7 @@ class NumberWords(TranslationDataset):
         held_out: [first, last] of a range whose numbers occur in the test only. Defaults to none: they are drawn from
             everywhere.
         held_out_examples: numbers for validation, and as many for the test, int > 0. Defaults to 1,000.
-        tokens: "word", "char", "bpe" or "unigram". Defaults to "word".
+        tokens: "words", "characters", "bpe" or "unigram". Defaults to "words".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together. Defaults to true.
         bpe_dropout: p, in [0, 1): the probability of skipping a merge as training sentences are cut into pieces,
@@ -46,7 +46,7 @@ class NumberWords(TranslationDataset):
         examples: int = 10_000,
         held_out: Sequence[int] | None = None,
         held_out_examples: int = 1000,
-        tokens: str = "word",
+        tokens: str = "words",
         vocabulary_size: int | None = None,
         shared_vocabulary: bool = True,
         bpe_dropout: float = 0.0,

@@ -27,7 +27,8 @@ class ParallelText(TranslationDataset):
             the first direction.
         validation_path: as `path`, of the "validation" part. Defaults to none.
         test_path: as `path`, of the "test" part. Defaults to none.
-        tokens: "word", "char", "bpe" or "unigram", learned by sentencepiece from the training split. Defaults to "bpe".
+        tokens: "words", "characters", "bpe" or "unigram", learned by sentencepiece from the training split. Defaults to
+            "bpe".
         vocabulary_size: tokens of a vocabulary. Defaults to 8,000 pieces, or all words or characters.
         shared_vocabulary: whether source and target have one vocabulary together. Defaults to true.
         max_length: tokens; longer sentences are cut. Defaults to 256.

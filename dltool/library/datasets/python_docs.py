@@ -15,7 +15,8 @@ class PythonDocs(TextDataset):
     (`data.validation_split`). The vocabulary is that of the training split; other words are the unknown token 0.
 
     Args:
-        tokens: "characters", "words" (each with the space before it) or "pieces" (of sentencepiece).
+        tokens: "characters", "words" (each with the space before it), or pieces of sentencepiece learned by "bpe" or
+            "unigram". Runs and recipes of before say "pieces" and a `model_type`.
         sequence_length: tokens of a window, over which gradients flow back (truncated backpropagation through time).
             Defaults to 128.
         vocabulary_size: tokens, the unknown one included: for words the most frequent (default: all), for pieces

@@ -19,7 +19,8 @@ class TextFile(TextDataset):
 
     Args:
         path: the file; a relative path that does not exist is looked for below $DLTOOL_DATA.
-        tokens: "characters", "words" (each with the space before it) or "pieces" (of sentencepiece).
+        tokens: "characters", "words" (each with the space before it), or pieces of sentencepiece learned by "bpe" or
+            "unigram". Runs and recipes of before say "pieces" and a `model_type`.
         sequence_length: tokens a window, over which gradients flow back (truncated backpropagation through time).
             Defaults to 128.
         vocabulary_size: tokens, the unknown one included: of words the most frequent (default: all), of pieces

@@ -118,7 +118,9 @@ def test_a_part_that_is_shorter_than_a_window_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"tokens": "letters"}, "must be one of 'characters', 'pieces', 'words'"),
+        ({"tokens": "letters"}, "must be one of 'characters', 'words', 'bpe', 'unigram'"),
+        ({"tokens": "bpe"}, "tokens 'bpe' need 'vocabulary_size'"),
+        ({"tokens": "bpe", "vocabulary_size": 300, "model_type": "unigram"}, "'model_type: unigram' differ"),
         ({"sequence_length": 0}, "'sequence_length'"),
         ({"tokens": "pieces"}, "tokens 'pieces' need 'vocabulary_size'"),
         ({"vocabulary_size": 10}, "'vocabulary_size' has no meaning for tokens 'characters'"),
@@ -142,3 +144,18 @@ def test_python_docs_need_no_file() -> None:
     facts = PythonDocs().divided(0.05).facts()
     assert facts["train_characters"] > 200_000
     assert 60 < facts["vocabulary_size"] < 200
+
+
+@pytest.mark.parametrize(
+    ("word", "old"),
+    [
+        ({"tokens": "bpe"}, {"tokens": "pieces", "model_type": "bpe"}),
+        ({"tokens": "unigram"}, {"tokens": "pieces"}),
+        ({"tokens": "words"}, {"tokens": "word"}),
+        ({"tokens": "characters"}, {"tokens": "char"}),
+    ],
+)
+def test_older_words_for_tokens_mean_the_same(word: dict[str, Any], old: dict[str, Any]) -> None:
+    size = {"vocabulary_size": 400} if word["tokens"] in ("bpe", "unigram") else {}
+    now, before = (PythonDocs(**one, **size).vocabulary for one in (word, old))
+    assert now.files() == before.files()

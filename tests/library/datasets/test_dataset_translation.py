@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dltool.data.formats import text_decoding
-from dltool.data.tokenizers.sentence_pieces import BEGIN, END, UNKNOWN, Vocabularies
+from dltool.data.vocabularies import BEGIN, END, UNKNOWN, Vocabularies
 from dltool.decoding import line_stream
 from dltool.library.datasets.number_words import NumberWords
 from dltool.library.datasets.parallel_text import ParallelText
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_files_is_told_with_file_and_line(tmp_path: Path) -> 
         ({"directions": ["en-xx"]}, "num2words has no language 'xx'"),
         ({"largest": 100, "examples": 90, "held_out_examples": 10}, "raise 'largest'"),
         ({"held_out": [5, 2]}, r"\[first, last\] up to 999999"),
-        ({"tokens": "syllable"}, "one of 'word', 'char', 'bpe', 'unigram'"),
+        ({"tokens": "syllable"}, "one of 'characters', 'words', 'bpe', 'unigram'"),
     ],
 )
 def test_arguments_that_can_never_work_are_errors_at_once(arguments: dict, match: str) -> None:
@@ -288,3 +288,10 @@ def test_held_out_numbers_are_never_trained_on(held_out: list[int] | None) -> No
     if held_out is not None:
         assert not any(inside)
         assert all(text.startswith("three hundred") for text in parts[2])
+
+
+@pytest.mark.parametrize(("word", "old"), [("words", "word"), ("characters", "char")])
+def test_older_words_for_tokens_mean_the_same(word: str, old: str) -> None:
+    now, before = (NumberWords(["en-fr"], tokens=one, examples=20, held_out_examples=5) for one in (word, old))
+    assert now.vocabulary.files() == before.vocabulary.files()
+    assert now.facts()["tokens"] == before.facts()["tokens"] == old  # as runs of before have it

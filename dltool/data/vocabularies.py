@@ -1,15 +1,12 @@
-"""Vocabularies of sentences that are to be translated, by sentencepiece."""
+"""Vocabularies of sentences to translate, learned by sentencepiece."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 
-from dltool.data.tokenizers.pieces import LONGEST_LINE, remedy
+from dltool.data.tokenizers._sentencepiece import SPACE, learn, open_model
 
 PADDING, UNKNOWN, BEGIN, END = range(4)  # tokens that every vocabulary begins with
-SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece writes a space
-KINDS = ("word", "char", "bpe", "unigram")
 SHARED, SOURCE, TARGET = "shared.model", "source.model", "target.model"  # files of a run's vocabulary/
 
 
@@ -20,19 +17,12 @@ class Vocabulary:
         model: sentencepiece's own model file.
     Limits: sentencepiece normalises text (its rule nmt_nfkc): white space becomes single spaces, compatibility
         characters such as ligatures become plain ones. Characters that no piece covers are one unknown token.
-    Reference: Kudo & Richardson, 2018, arXiv:1808.06226; bpe: Sennrich et al., 2016, arXiv:1508.07909; unigram: Kudo,
-        2018, arXiv:1804.10959.
+    Reference: as `tokenizers._sentencepiece.learn`.
     """
 
     def __init__(self, model: bytes) -> None:
-        from sentencepiece import SentencePieceProcessor
-
         self.model = model
-        try:
-            self._processor = SentencePieceProcessor(model_proto=model)
-            self._processor.encode("a")  # an empty file is refused only when it is used
-        except RuntimeError as error:
-            raise ValueError("is no model of sentencepiece") from error
+        self._processor = open_model(model)
 
     @classmethod
     def learn(cls, sentences: Iterable[str], kind: str, size: int | None, languages: Sequence[str] = ()) -> Vocabulary:
@@ -46,31 +36,22 @@ class Vocabulary:
         Raises:
             ValueError: the sentences have fewer pieces, or more characters than that.
         """
-        from sentencepiece import SentencePieceTrainer
-
-        written = io.BytesIO()
-        try:
-            SentencePieceTrainer.train(
-                sentence_iterator=iter(sentences),
-                model_writer=written,
-                model_type=kind,
-                vocab_size=size or 1 << 20,
-                use_all_vocab=size is None,
-                hard_vocab_limit=kind == "bpe",
-                character_coverage=1.0,
-                control_symbols=[_symbol(language) for language in languages],
-                pad_id=PADDING,
-                unk_id=UNKNOWN,
-                bos_id=BEGIN,
-                eos_id=END,
-                num_threads=1,  # sums, and with them the pieces, depend on the threads in the last digits
-                max_sentence_length=LONGEST_LINE,
-                minloglevel=5,
-            )
-        except (RuntimeError, OSError) as error:
-            have, need = "the training sentences have", "the characters of the training sentences need"
-            raise ValueError(remedy(str(error), size, have, need)) from error
-        return cls(written.getvalue())
+        model = learn(
+            sentences,
+            size,
+            kind,
+            1,
+            "the training sentences have",
+            "the characters of the training sentences need",
+            use_all_vocab=size is None,
+            hard_vocab_limit=kind == "bpe",
+            control_symbols=[_symbol(language) for language in languages],
+            pad_id=PADDING,
+            unk_id=UNKNOWN,
+            bos_id=BEGIN,
+            eos_id=END,
+        )
+        return cls(model)
 
     @property
     def size(self) -> int:
