@@ -96,6 +96,16 @@ print(sorted({"tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn"} & sy
     assert done.stdout == "[]\n"
 
 
+def test_runs_load_before_tensorflow_is_set_up() -> None:
+    """Commands import them before `backend` quietens TensorFlow: only what registers classes for Keras loads it."""
+    modules = [f"dltool.runs.{Path(name).stem}" for name in FILES if name.startswith("runs/")]
+    modules.remove("dltool.runs.keras_objects")
+    assert "dltool.runs.train" in modules
+    code = f"import sys, {', '.join(modules)}; print(sorted({{'tensorflow', 'keras'}} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_the_house_is_small() -> None:
     names = [path.name for path in PACKAGE.iterdir() if not path.name.startswith("_")]
     assert len(names) <= MOST_NAMES

@@ -5,18 +5,27 @@ Each function says what it relies on; tests/graph/test_keras_internals.py holds 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import keras
-from keras.src.layers.convolutional import base_conv, base_conv_transpose, base_depthwise_conv, base_separable_conv
-
 # The classes of all ranks: Conv1D, Conv2D and Conv3D are each a Convolution.
-Convolution = base_conv.BaseConv
-TransposedConvolution = base_conv_transpose.BaseConvTranspose
-DepthwiseConvolution = base_depthwise_conv.BaseDepthwiseConv
-SeparableConvolution = base_separable_conv.BaseSeparableConv
+CONVOLUTIONS = {
+    "Convolution": ("base_conv", "BaseConv"),
+    "TransposedConvolution": ("base_conv_transpose", "BaseConvTranspose"),
+    "DepthwiseConvolution": ("base_depthwise_conv", "BaseDepthwiseConv"),
+    "SeparableConvolution": ("base_separable_conv", "BaseSeparableConv"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a class of `CONVOLUTIONS`. Commands load this module before they set up TensorFlow and Keras."""
+    if name not in CONVOLUTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, base = CONVOLUTIONS[name]
+    return getattr(importlib.import_module(f"keras.src.layers.convolutional.{module}"), base)
+
 
 # -- models and layers -------------------------------------------------------------------------------------
 
@@ -26,6 +35,8 @@ def graph_of(layer: Any) -> Any | None:
 
     Relies on `Sequential._functional`, None until it is built, and on `_nodes_by_depth` of every graph.
     """
+    import keras
+
     graph = layer._functional if isinstance(layer, keras.Sequential) else layer
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
@@ -55,6 +66,8 @@ def operations(model: Any) -> Sequence[Any] | None:
 
     Relies on `_operations`, which a graph has; of a Sequential, on `_functional`.
     """
+    import keras
+
     graph = graph_of(model) if isinstance(model, keras.Sequential) else model
     return None if graph is None else getattr(graph, "_operations", None)
 
@@ -89,6 +102,8 @@ def attention_projections(layer: Any) -> dict[str, Any]:
 
 def set_computing_type(part: Any, dtype: str) -> None:
     """Let a loss or metric that is there already compute in another type. Relies on `_dtype_policy` and `_dtype`."""
+    import keras
+
     part._dtype_policy, part._dtype = keras.dtype_policies.get(dtype), dtype
 
 
@@ -235,6 +250,8 @@ def direction_of(monitor: str, model: Any) -> str:
     Raises:
         ValueError: Keras does not know.
     """
+    import keras
+
     judge = keras.callbacks.EarlyStopping(monitor=monitor)
     judge.set_model(model)
     judge._set_monitor_op()
