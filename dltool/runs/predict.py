@@ -108,7 +108,7 @@ class Predictor:
         self.models  # noqa: B018 - TensorFlow is configured before a reader imports it
         for batch in reader.batches(self.batch_size or BATCH, leave_out):
             try:
-                table = self.task.predict(self.models, batch.x, self.facts, self.asked)
+                table = self.task.predict(self.models, batch.x, self.facts, self.asked, batch.places)
             except (ValueError, TypeError) as error:
                 model = self.runs[0].directory / directory.MODEL
                 raise DataError(f"{model}: does not take these inputs: {one_line(error)}") from error

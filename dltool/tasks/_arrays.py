@@ -36,7 +36,9 @@ class ArrayTask(Task):
     def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
         return _outputs.answers(judgement.outcome)
 
-    def predict(self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked) -> pd.DataFrame:
+    def predict(
+        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
+    ) -> pd.DataFrame:
         import pandas as pd
 
         members = [_outputs.unjudged(model, x, facts) for model in models]

@@ -211,13 +211,16 @@ class Task(ABC):
     takes: ClassVar[frozenset[str]] = frozenset()  # fields of `Asked` that mean something here
     reads_lines = False  # whether new examples are lines of text, else arrays, pictures or rows
 
-    def predict(self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked) -> pd.DataFrame:
+    def predict(
+        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
+    ) -> pd.DataFrame:
         """Return a row of answers for each of some new examples; several models answer together.
 
         Args:
             models: compiled models.
             x: what they take: an array (examples, ...), or columns of a table by name.
             facts: of the data that they were trained on.
+            places: file or row of each example.
         """
         raise UsageError(f"runs of {self.name} answer no new examples")
 

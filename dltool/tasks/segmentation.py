@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltool.tasks import _outputs
-from dltool.tasks.base import Judgement, Split, Task
+from dltool.tasks._mask_pictures import MaskPictures
+from dltool.tasks.base import Asked, Judgement, Split, Task
 from dltool.training.outputs import BINARY, SPARSE, cross_entropy, outputs_problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Segmentation(Task):
     """
 
     targets = "masks"
+    takes = frozenset({"folder"})
 
     # -- what fits ---------------------------------------------------------------------------------------
 
@@ -98,6 +100,25 @@ class Segmentation(Task):
             means = {"pixel_accuracy": right, "mean_accuracy": _mean(accuracy), "mean_iou": _mean(iou)}
             rows.append({"index": number, word: place, "pixels": int(counts.sum()), **means})
         return pd.DataFrame(rows)
+
+    # -- new examples ------------------------------------------------------------------------------------
+
+    def predict(
+        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
+    ) -> pd.DataFrame:
+        """Return a row a picture: the class of most pixels, the share of each, and the mask's file with --out."""
+        import pandas as pd
+
+        members = [_outputs.unjudged(model, x, facts) for model in models]
+        outputs = _outputs.mean_outputs(members) if len(members) > 1 else members[0].outputs
+        masks = np.asarray(_Confusion(facts["num_classes"], cross_entropy(models[0])).predicted(outputs))
+        names = [str(name) for name in facts["class_names"]]
+        shares = np.stack([(masks == number).mean(axis=(1, 2)) for number in range(len(names))], axis=1)
+        columns: dict[str, Any] = {"prediction": [names[one] for one in shares.argmax(axis=1)]}
+        if asked.folder is not None:
+            pictures = MaskPictures(asked.folder, asked.overwrite, facts)
+            columns["mask"] = [pictures.write(*one) for one in zip(places, np.asarray(x), masks, strict=True)]
+        return pd.DataFrame(columns | {f"share_{name}": shares[:, number] for number, name in enumerate(names)})
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return the class that most pixels of each mask have."""

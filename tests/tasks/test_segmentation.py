@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,3 +207,43 @@ def test_words_name_the_class_of_most_pixels() -> None:
     facts = {"task": "segmentation", "class_names": ["a", "b"], "void": 2}
     masks = np.array([[[0, 1], [1, 2]], [[2, 2], [2, 2]]])
     assert base.of(facts).words(masks, facts) == ["b", ""]
+
+
+def test_predictions_are_masks_of_the_values_trained_on(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    from dltool.runs.opened import OpenedRun
+
+    images, masks = shapes(3, seed=9)
+    write(Path("new"), images, masks)
+    done = run(capsys, "predict", "run", "new/images", "--out", "answers")
+    assert done.status == 0, done.err
+    frame = pd.read_csv(io.StringIO(done.out))
+    assert list(frame["file"]) == [f"new/images/00{n}.png" for n in range(3)]
+    assert list(frame["mask"]) == [f"answers/new/images/00{n}.png" for n in range(3)]
+    expected = OpenedRun("run").model.predict(images, verbose=0).argmax(axis=-1)
+    for number, path in enumerate(frame["mask"]):
+        with Image.open(path) as image:
+            assert image.mode == "P"
+            np.testing.assert_array_equal(np.asarray(image), expected[number])
+    shares = frame.filter(like="share_")
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(shares["share_disc"], (expected == 1).mean(axis=(1, 2)), atol=1e-6)
+    with Image.open("answers/new/images/000-overlay.png") as image:
+        overlay = np.asarray(image)
+    ground = (expected[0] == 0) & (images[0].sum(axis=-1) > 0)
+    # half the picture's and half the colour of class 1 of Pascal VOC, (128, 0, 0), rounded to even
+    np.testing.assert_array_equal(overlay[ground], np.rint(images[0][ground] / 2 + np.array([64, 0, 0])))
+
+
+def test_pictures_are_not_replaced_unless_asked(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("one"), *shapes(1, seed=3))
+    asked = ("predict", "run", "one/images/000.png", "--out", "kept")
+    assert run(capsys, *asked).status == 0
+    refused = run(capsys, *asked)
+    assert refused.status == 2 and "kept/one/images/000.png: exists already. Use --overwrite" in refused.err
+    assert run(capsys, *asked, "--overwrite").status == 0
+    Path("kept/one/images/000.png").write_bytes(b"mine")
+    assert run(capsys, *asked, "--overwrite").status == 2
+    assert Path("kept/one/images/000.png").read_bytes() == b"mine"
+    assert run(capsys, "predict", "run", "one/images/000.png", "--top", 2).status == 2

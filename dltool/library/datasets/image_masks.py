@@ -58,6 +58,7 @@ class ImageMasks(StreamedDataset):
     """
 
     task = "segmentation"
+    pixel_range = (0, 255)
 
     def __init__(
         self,
