@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dltool.errors import UsageError
+from dltool.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,8 +98,8 @@ class Task(ABC):
 
     @property
     def name(self) -> str:
-        """The task's name, which datasets and facts of data hold: that of its file."""
-        return type(self).__module__.rpartition(".")[2]
+        """The task's name, which datasets and facts of data hold: that of its class, as of its file, in lower case."""
+        return _name_of(type(self))
 
     # -- facts of data ---------------------------------------------------------------------------------
 
@@ -239,9 +240,24 @@ class Task(ABC):
         return None
 
 
+_own: dict[str, type[Task]] = {}  # tasks of plugins
+
+
 def names() -> list[str]:
-    """Return the names of all tasks, found by scanning the folder."""
-    return sorted(path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "base")
+    """Return the names of all tasks: files of this folder, and those of plugins."""
+    return sorted({path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "base"} | _own.keys())
+
+
+def add(kind: type[Task]) -> None:
+    """Let a task of a plugin be found by the name of its class in lower case, such as depth_estimation.
+
+    Raises:
+        ValueError: there is another task of this name.
+    """
+    name = _name_of(kind)
+    if name in names() and _own.get(name) is not kind:
+        raise ValueError(f"there is a task '{name}' already: give the class {kind.__name__} another name")
+    _own[name] = kind
 
 
 @functools.cache
@@ -253,15 +269,29 @@ def find(name: str) -> Task:
     """
     if name not in names():
         raise LookupError(f"no task named '{name}'. Known: {', '.join(names())}.")
+    if name in _own:
+        return _own[name]()
     module = importlib.import_module(f"{__package__}.{name}")
-    kind = getattr(module, "".join(map(str.capitalize, name.split("_"))))
+    kind = next(one for one in vars(module).values() if isinstance(one, type) and _name_of(one) == name)
     return kind()
 
 
+def _name_of(kind: type) -> str:
+    """Return a class's name in lower case, its words joined by underscores."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__).lower()
+
+
 def of(facts: Mapping[str, Any]) -> Task:
-    """Return the task of data with these facts; facts of runs made before they named it are recognised."""
+    """Return the task of data with these facts; facts of runs made before they named it are recognised.
+
+    Raises:
+        DataError: they name a task that is not there.
+    """
     if (name := facts.get("task")) is not None:
-        return find(name)
+        try:
+            return find(name)
+        except LookupError as error:
+            raise DataError(f"{error} The data need it: give the plugin that has it, or a newer dltool.") from error
     return next((task for task in _all() if task.recognises(facts)), find(DEFAULT))
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import dltool
+from dltool.errors import DataError
 from dltool.recipe import catalogue
 from dltool.tasks import base
 from dltool.tasks.base import Task
+from dltool.tasks.regression import Regression
 
 PACKAGE = Path(dltool.__file__).parent
 FACTS = "(directions|sequence_length|(source_|target_)?vocabulary_size)"
@@ -48,6 +50,25 @@ def test_facts_are_recognised(facts: dict[str, object], name: str) -> None:
 def test_an_unknown_task_is_named_with_those_known() -> None:
     with pytest.raises(LookupError, match="no task named 'detecton'. Known: classification, "):
         base.find("detecton")
+    with pytest.raises(DataError, match="no task named 'detecton'. .* give the plugin that has it"):
+        base.of({"task": "detecton"})
+
+
+def test_a_task_of_a_plugin_is_found_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_own", {})
+
+    class DepthEstimation(Regression):
+        targets = "depths"
+
+    base.add(DepthEstimation)
+    base.add(DepthEstimation)  # twice is the same
+    assert "depth_estimation" in base.names()
+    try:
+        assert base.of({"task": "depth_estimation"}).targets == "depths"
+    finally:
+        base.find.cache_clear()
+    with pytest.raises(ValueError, match="there is a task 'regression' already: give the class Regression another"):
+        base.add(type("Regression", (Task,), {}))
 
 
 def test_kinds_of_data_are_asked_for_in_tasks_and_data_alone() -> None:
