@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,7 +22,6 @@ from dltool.cli.command_class import Command, usage_line
 from dltool.errors import DltoolError, Terminated, messages
 from dltool.errors.control_characters import visible, visible_lines
 
-LATE = ("eval",)  # in _late.py until their bodies have found their rooms
 DEFINITION = r'^def %s\((?:[^"]|"(?!""))*?"""(.*?)(?:""")?$'  # of a function and the first line of its docstring
 
 quick_start.use()
@@ -33,15 +32,10 @@ def find_commands() -> dict[str, str]:
 
     A file is a command if it defines a function of its own name; underscores read as hyphens.
     """
-    texts = {path.stem: path.read_text(encoding="utf-8") for folder in cli.__path__ for path in _files(folder)}
+    files = [path for folder in cli.__path__ for path in Path(folder).glob("[!_]*.py")]
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in files}
     found = {name: re.search(DEFINITION % name, text, re.MULTILINE) for name, text in sorted(texts.items())}
-    lines = {name: match[1] or "" for name, match in found.items() if match is not None}
-    lines |= {name: re.findall(DEFINITION % name, texts["_late"], re.MULTILINE)[0] for name in LATE}
-    return {name.replace("_", "-"): lines[name] for name in sorted(lines)}
-
-
-def _files(folder: str) -> Iterator[Path]:
-    return Path(folder).glob("*.py")
+    return {name.replace("_", "-"): match[1] or "" for name, match in found.items() if match is not None}
 
 
 class Commands(TyperGroup):
@@ -59,7 +53,7 @@ class Commands(TyperGroup):
     def _import(self, name: str) -> Any:
         """Make a command of its module; the functions in the module's BELOW become commands below it."""
         stem = name.replace("-", "_")
-        module = import_module("dltool.cli._late" if stem in LATE else f"dltool.cli.{stem}")
+        module = import_module(f"dltool.cli.{stem}")
         function, below = getattr(module, stem), getattr(module, "BELOW", ())
         app = typer.Typer(name=name, add_completion=False, pretty_exceptions_enable=False)
         if below:

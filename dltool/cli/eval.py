@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from dltool.cli import completion
+from dltool.cli.options import BatchSizeOption, Device, DeviceOption, Format, FormatOption, OverwriteOption
 from dltool.cli.requirement import Requirement
 from dltool.errors import Mistakes, RequirementError, UsageError, messages
 from dltool.errors.control_characters import visible
 from dltool.output import table_layout, tables
 from dltool.output.files import check_target, output
-from dltool.recipe import reading as recipe
-from dltool.runs import evaluate
-from dltool.runs.evaluate import SPLITS, Evaluation
-from dltool.tasks.base import AVERAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,42 +23,65 @@ if TYPE_CHECKING:
 WORDS = ("run", "split")  # columns of the scores that are no figures
 
 
-def run(
-    paths: Sequence[Path],
-    *,
-    split: str | None,
-    data: str | None,
-    require: Sequence[str],
-    predictions: Path | None,
-    per_class: bool,
-    confusion: bool,
-    overwrite: bool,
-    batch_size: int | None,
-    form: str,
-    device: str,
-    write: Callable[[str], None],
-    say: Callable[[str], None],
+def eval(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN", help="Run directories; several are also averaged.", autocompletion=completion.runs
+        ),
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="train, validation, test or all. Default: test where there is one."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Other data than the run's: 'Csv: {path: new.csv, target: y}'."),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            help="A condition on every row, 'accuracy>=0.97', or their average, 'mean:accuracy>=0.97'; else status 3.",
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            help="Write a CSV row an example: its file or row, target, prediction and probabilities by class name; "
+            "of several runs, their average's.",
+        ),
+    ] = None,
+    per_class: Annotated[
+        bool,
+        typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores."),
+    ] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Add the confusion matrix; alone in CSV.")] = False,
+    overwrite: OverwriteOption = False,
+    batch_size: BatchSizeOption = None,
+    form: FormatOption = Format.table,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Evaluate, write the report and the predictions, then check the requirements.
+    """Evaluate runs: loss and metrics, figures a class, confusion; several runs also averaged."""
+    from dltool.runs import evaluate
+    from dltool.runs.evaluate import SPLITS, Evaluation
 
-    Raises:
-        RequirementError: a requirement is not met; the report is written all the same.
-    """
     mistakes = Mistakes()
     requirements = []
-    for text in require:
+    for text in require or []:
         with mistakes:
             requirements.append(Requirement.parse(text, with_mean=True))
     with mistakes:
         if split is not None and split not in SPLITS:
             raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
     with mistakes:
-        if per_class and confusion and form == "csv":
+        if per_class and confusion and form == Format.csv:
             raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
     with mistakes:
         check_target("--predictions", predictions, overwrite, inputs=_files(data))
     mistakes.finish()
-    judgements = Evaluation(split, data, batch_size, device, say).judge(paths)
+    judgements = Evaluation(split, data, batch_size, device).judge(runs)
     report = evaluate.report(judgements, ["confusion"] if confusion else [])
     scores = report["scores"].to_dict("records")
     figures = [name for name in scores[0] if name not in WORDS]
@@ -76,8 +99,8 @@ def run(
         table = last.task.table_of_answers(last)
         with output(predictions) as file:
             file.write(table.to_csv(index=False, lineterminator="\n").encode())
-    matrices = [] if form != "table" else _matrices(report.pop("confusion", None))
-    write("\n".join([tables.render(report, form, section), *matrices]))
+    matrices = [] if form != Format.table else _matrices(report.pop("confusion", None))
+    messages.write("\n".join([tables.render(report, form, section), *matrices]))
     unmet = [
         line
         for requirement in requirements
@@ -92,6 +115,8 @@ def _judged(requirement: Requirement, scores: Sequence[dict[str, Any]]) -> Seque
     """Return the rows that a requirement is about: all, or the average's; one run is its own average."""
     if not requirement.of_mean or len(scores) == 1:
         return scores
+    from dltool.tasks.base import AVERAGE
+
     if scores[-1]["run"] != AVERAGE:
         raise UsageError(f"--require '{requirement.text}': outputs of these runs are not averaged. Leave out 'mean:'.")
     return scores[-1:]
@@ -112,6 +137,8 @@ def _matrices(confusion: pd.DataFrame | None) -> list[str]:
 
 
 def _files(data: str | None) -> list[Path]:
-    """The files and folders that --data names."""
-    values = [] if data is None else [value.data for _, value in recipe.from_text(data, "--data").walk()]
-    return [Path(value) for value in values if isinstance(value, str) and value and recipe.holds(Path(value).exists)]
+    """Return the files and folders that --data names."""
+    from dltool.recipe import reading
+
+    values = [] if data is None else [value.data for _, value in reading.from_text(data, "--data").walk()]
+    return [Path(value) for value in values if isinstance(value, str) and value and reading.holds(Path(value).exists)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,12 @@ class Evaluation:
         data: other data than the runs' own, as in a recipe.
         batch_size: examples at a time.
         device: "auto", "cpu" or "gpu".
-        say: takes a line for the user, such as on categories that training never saw.
     """
 
     split: str | None = None
     data: str | None = None
     batch_size: int | None = None
     device: str = "auto"
-    say: Callable[[str], None] = messages.say
 
     def judge(self, paths: Sequence[Path]) -> list[Judgement]:
         """Return a judgement a run, then that of their mean where outputs of several are kept.
@@ -51,7 +49,7 @@ class Evaluation:
         Raises:
             UsageError, DataError: there is no such run or split, or the data do not fit a run.
         """
-        runs = _finished([OpenedRun(path) for path in paths], self.say)
+        runs = _finished([OpenedRun(path) for path in paths])
         for run in runs:
             run.recipe, run.facts  # noqa: B018 - damaged files are reported before TensorFlow is loaded
         if self.data is not None:  # what is wrong with it likewise
@@ -95,7 +93,7 @@ class Evaluation:
             source, name = _of_other(other_dataset(self.data, run.recipe, facts), self.split, read)
         is_new = self.data is not None or (name != "train" and source.vocabulary is None)
         if is_new and (line := source.unseen(name)) is not None:
-            self.say(line)
+            messages.say(line)
         return source, name
 
 
@@ -120,14 +118,14 @@ def report(judgements: Sequence[Judgement], wanted: Sequence[str] = ()) -> dict[
     return {"scores": pd.DataFrame(rows)} | {name: pd.concat(tables[name], ignore_index=True) for name in ordered}
 
 
-def _finished(runs: Sequence[OpenedRun], say: Callable[[str], None]) -> list[OpenedRun]:
+def _finished(runs: Sequence[OpenedRun]) -> list[OpenedRun]:
     """Return the runs that have a model; a line names each other, unless none has."""
     finished = [run for run in runs if (run.directory / directory.MODEL).exists()]
     if not finished:
         return list(runs)  # the first says what is missing
     for run in runs:
         if run not in finished:
-            say(f"{run}: has no model: its training failed, diverged or has not ended. It is left out.")
+            messages.say(f"{run}: has no model: its training failed, diverged or has not ended. It is left out.")
     return finished
 
 
