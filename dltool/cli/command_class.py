@@ -1,4 +1,4 @@
-"""A subcommand of which all mistakes are told together: of its options, its arguments and the recipe that it names."""
+"""The class of a command: it reports all mistakes at once, in options, arguments and the recipe that they name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typer.core import TyperCommand
 
 from dltool.errors import DltoolError, UsageError, messages
 
-TEXTS = ("overrides", "prompt", "data", "target", "to", "require")  # parameters that are no paths
+SOURCES = ("recipe", "source", "sources", "run", "runs")  # parameters that name what a command reads
+PATHS = (*SOURCES, "file")  # parameters of text that are paths
 
 
 class Command(TyperCommand):
-    """A subcommand that says what it reads while it begins, and tells all mistakes together."""
+    """A command that shows what it reads while it begins, and reports all mistakes at once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; where one is wrong, look for what else is.
@@ -37,17 +38,18 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a terminal shows at once what it begins with."""
         messages.show_status(not ctx.params.get("quiet"))
-        sources = ("recipe", "source", "sources", "run", "runs")
-        source = next((ctx.params[name] for name in sources if ctx.params.get(name)), "")
+        source = next((ctx.params[name] for name in SOURCES if ctx.params.get(name)), "")
         named = " ".join(map(str, source)) if isinstance(source, list | tuple) else str(source)
         messages.status(f"{self.name} {named} ...")
-        for name in TEXTS:
-            if given := ctx.params.get(name):
-                ctx.params[name] = _as_text(given) if isinstance(given, str) else [*map(_as_text, given)]
+        for name, value in ctx.params.items():
+            if name not in PATHS and isinstance(value, list | tuple):
+                ctx.params[name] = [_as_text(item) if type(item) is str else item for item in value]
+            elif name not in PATHS and type(value) is str:
+                ctx.params[name] = _as_text(value)
         return super().invoke(ctx)
 
     def _mistakes(self, ctx: Any, args: list[str]) -> Iterator[str]:
-        """What is wrong with each option and argument, then with the recipe that they name."""
+        """Yield the mistakes in each option and argument, then in the recipe that they name."""
         values: dict[str, Any] = {}
         while True:
             try:
@@ -84,7 +86,7 @@ def _as_text(argument: str) -> str:
 
 
 def _without(args: list[str], option: str | None) -> list[str]:
-    """Arguments without an option that there is not, and its value where it has one that is no argument."""
+    """Return arguments without an unknown option and its value, if it has one that is no argument."""
     for index, argument in enumerate(args):
         if option is not None and argument.split("=")[0] == option:
             following = args[index + 1 : index + 2]
@@ -95,7 +97,7 @@ def _without(args: list[str], option: str | None) -> list[str]:
 
 
 def _of_recipe(source: str, overrides: list[str]) -> Iterator[str]:
-    """What is wrong with a recipe and the values to replace in it."""
+    """Yield the mistakes in a recipe and in the values to replace in it."""
     from dltool.recipe import build
 
     try:
@@ -113,5 +115,5 @@ def _line(command: Command, error: Any) -> str:
 
 
 def usage_line(message: str, command: str) -> str:
-    """What typer says about usage, as one line with where to read on."""
+    """Return typer's message about usage as one line that names the help."""
     return f"{' '.join(message.replace('Value error, ', '').split()).rstrip('.')}. See '{command} --help'."

@@ -1,4 +1,4 @@
-"""A command line that answers at once: what Typer would import and dltool does without is left out.
+"""A command line that answers at once: imports of Typer that dltool does not need are left out.
 
 Typer hands every value to one of Pydantic's adapters, and its help imports Markdown and syntax highlighting. Pydantic
 alone takes a tenth of a second, the others half of that. A value that has its type already, such as a default or a
@@ -17,12 +17,12 @@ from typing import Any
 
 import typer.core
 
-ELSEWHERE = object()  # the value of what Pydantic has to look at
-UNUSED = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}  # what typer.rich_utils takes from them
+ELSEWHERE = object()  # stands for a value that Pydantic has to look at
+UNUSED = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}  # module -> the name that typer.rich_utils takes
 
 
 def use() -> None:
-    """Make Typer coerce what it can without Pydantic; a Typer that coerces otherwise stays as it is."""
+    """Make Typer coerce simple values without Pydantic; leave a Typer alone that coerces in another way."""
     core: Any = typer.core
     build = getattr(core, "build_runtime_param", None)
     if build is not None:
@@ -30,7 +30,7 @@ def use() -> None:
 
 
 def import_help() -> None:
-    """Import what Typer writes help with, without what only Markdown and tracebacks need."""
+    """Import the modules that write help, without those that only Markdown and tracebacks need."""
     with _imported_later(), contextlib.suppress(ImportError):
         importlib.import_module("typer.rich_utils")
 
@@ -40,7 +40,7 @@ class _QuickParameter:
 
     Args:
         descriptor: Typer's description of the parameter.
-        build: what makes Typer's own coercion of a description.
+        build: makes Typer's own coercion of a description.
     """
 
     def __init__(self, descriptor: Any, build: Callable[[Any], Any]) -> None:
@@ -50,18 +50,18 @@ class _QuickParameter:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         many = param.multiple or param.nargs == -1
-        value_as_it_is = quick(value, self._descriptor.annotation, self._descriptor.parameter_info, many)
-        if value_as_it_is is not ELSEWHERE:
-            return value_as_it_is
+        unchanged = quick(value, self._descriptor.annotation, self._descriptor.parameter_info, many)
+        if unchanged is not ELSEWHERE:
+            return unchanged
         return self._build(self._descriptor).coerce(value, param=param, ctx=ctx)
 
 
 def quick(value: Any, annotation: Any, info: Any, many: bool = False) -> Any:
-    """Return what Pydantic would make of a value, or `ELSEWHERE` where that takes more than a look.
+    """Return the value that Pydantic would make of one, or `ELSEWHERE` if that takes more than a look.
 
     Args:
         annotation: the parameter's type.
-        info: what Typer knows of the parameter: its bounds and its parser.
+        info: Typer's description of the parameter: its bounds and its parser.
         many: whether it takes several values.
     """
     if info.parser is not None or info.clamp:

@@ -42,9 +42,8 @@ def copy(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a copy that nobody has edited.")] = False,
 ) -> None:
     """Copy a bundled recipe and what it extends; print the copy's path."""
-    from dltool.output.files import is_below_file
+    from dltool.output.files import atomic, is_below_file
     from dltool.recipe import reading
-    from dltool.runs import directory
 
     if is_below_file(folder / name) or (folder.suffix in (".yaml", ".yml") and not folder.exists()):
         raise UsageError(f"{folder}: give the folder to copy into")
@@ -67,7 +66,7 @@ def copy(
             why = "was edited since dltool copied it, so --overwrite leaves it alone"
             raise UsageError(f"{target}: {why}. Remove it, or copy into another folder.")
     for file, target in different.items():
-        with directory.atomic(target) as copied:
+        with atomic(target) as copied:
             copied.write(file.read_bytes())
     messages.write(f"{targets[source]}\n")
 

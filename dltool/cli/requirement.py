@@ -26,12 +26,12 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str, example: str = "accuracy>=0.97", with_mean: bool = False) -> Requirement:
-        """Return what --require says.
+        """Return the condition that --require states.
 
         Args:
-            with_mean: whether there is a mean that the condition may be about.
+            with_mean: whether the condition may be about the mean of several runs.
         Raises:
-            UsageError: it is no such condition.
+            UsageError: the text is no condition.
         """
         match = REQUIREMENT.fullmatch(text)
         try:
@@ -49,7 +49,7 @@ class Requirement:
             raise UsageError(f"--require '{self.text}': {message}")
 
     def unmet(self, row: Mapping[str, Any], name: str) -> str | None:
-        """What is wrong with a row of figures, None if nothing is.
+        """Return why a row of figures does not meet the condition, None if it does.
 
         Args:
             name: of the run or model that the row is about.
