@@ -68,6 +68,7 @@ def take_fields(panels: Callable[[], Mapping[str, str]] = dict) -> Callable[[Com
     def decorate(command: Command) -> Command:
         parameters: list[inspect.Parameter] = []
         kinds: dict[str, Any] = {}
+        panel_of = panels()
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
             if not is_dataclass(parameter.annotation):
                 parameters.append(parameter)
@@ -75,7 +76,7 @@ def take_fields(panels: Callable[[], Mapping[str, str]] = dict) -> Callable[[Com
             kinds[parameter.name] = kind = parameter.annotation
             hints = get_type_hints(kind, include_extras=True)
             for field in fields(kind):
-                hint = _with_panel(hints[field.name], panels().get(field.name))
+                hint = _with_panel(hints[field.name], panel_of.get(field.name))
                 parameters.append(parameter.replace(name=field.name, annotation=hint, default=field.default))
 
         @wraps(command)
