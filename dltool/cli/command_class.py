@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from dltool.errors import DltoolError, UsageError, messages
 
-SOURCES = ("recipe", "source", "sources", "run", "runs")  # parameters that name what a command reads
+SOURCES = ("recipe", "source", "sources", "run", "runs", "arguments")  # parameters that name what a command reads
 PATHS = (*SOURCES, "file")  # parameters of text that are paths
 
 
