@@ -73,7 +73,7 @@ class SentenceTranslator:
         if not 1 <= best <= beam_size:
             raise ValueError(f"{best} translations of each sentence need a beam of as many at least. Got {beam_size}.")
         if (replace_unknown or attention) and not model.has_attention:
-            raise ValueError("the model has no attention, by which a piece is said to come from another")
+            raise ValueError("the model has no attention, which would show where a piece comes from")
         self.vocabularies, self.longest_source = vocabularies, longest_source
         self.best, self.max_length, self.batch_size = best, max_length, batch_size
         self.replace_unknown, self.attention = replace_unknown, attention

@@ -78,7 +78,7 @@ class Options:
     ] = False
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, help="Of ascent or descent. Default: 256; of a dream's octave 20."),
+        typer.Option("--steps", min=1, help="Steps of ascent or descent. Default: 256; of a dream's octave 20."),
     ] = None
     rate: Annotated[float | None, typer.Option("--rate", help="Their size. Default: 0.05; of a dream 0.02.")] = None
     total_variation: Annotated[
@@ -107,18 +107,16 @@ class Options:
     ] = None
     objective: Annotated[
         Objective | None,
-        typer.Option("--objective", help="Of a feature map, maximise the middle unit (default) or the channel's mean."),
+        typer.Option("--objective", help="Maximise the middle unit of a feature map (default) or the channel's mean."),
     ] = None
     diversity: Annotated[
         int | None, typer.Option("--diversity", min=1, help="Images a unit, kept unlike each other. Default: 1.")
     ] = None
     snapshots: Annotated[
         int | None,
-        typer.Option(
-            "--snapshots", min=2, help="Also a film (GIF) of the ascent with so many frames, at most --steps."
-        ),
+        typer.Option("--snapshots", min=2, help="Frames of a film (GIF) of the ascent, at most --steps."),
     ] = None
-    octaves: Annotated[int | None, typer.Option("--octaves", min=1, help="Of a dream. Default: 3.")] = None
+    octaves: Annotated[int | None, typer.Option("--octaves", min=1, help="Scales of a dream. Default: 3.")] = None
     method: Annotated[
         str | None,
         typer.Option(

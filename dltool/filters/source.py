@@ -95,7 +95,7 @@ class Source:
             words = " and ".join(str(tuple(tensor.shape[1:])) for tensor in inputs)
             raise UsageError(
                 f"{self}: is no image model: it takes inputs of shape {words}. "
-                "Only --mode kernels is for such runs, of embeddings and dense layers."
+                "For these runs use --mode kernels, which draws embeddings and dense layers."
             )
         return shape
 

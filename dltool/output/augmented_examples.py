@@ -38,5 +38,5 @@ def augmented_sheet(
         ]
         for n in range(len(plain))
     ]
-    columns = ["as it is", *(f"draw {number + 1}" for number in range(len(draws)))]
+    columns = ["original", *(f"draw {number + 1}" for number in range(len(draws)))]
     return sheet(title, rows, notes=notes, row_labels=labels, column_labels=columns, size=96)

@@ -84,7 +84,7 @@ class Data:
                 raise RecipeError([Problem(batch_tokens.key or batch_tokens.place, "fit.batch_tokens", problem)])
         shuffle = recipe.get("fit", "shuffle")
         if shuffle is not None and shuffle.data is False and (argument := dataset.redrawn_by) is not None:
-            message = f"false leaves every epoch the same, which '{argument}' draws anew. Remove one of them."
+            message = f"false leaves every epoch the same, which '{argument}' redraws. Remove one of them."
             raise RecipeError([Problem(shuffle.key or shuffle.place, "fit.shuffle", message)])
         arguments = {word: section[key].plain() for key, word in SPLIT_ARGUMENTS.items() if key in section.data}
         rows = rows_of(recipe) if dataset.is_continuous else None

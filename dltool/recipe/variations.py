@@ -38,7 +38,7 @@ def of(
         compare: initialisers, for the kernels of all layers, the output layer's and depthwise and pointwise ones
             included; recurrent kernels, biases and embeddings keep theirs.
         activations: for every hidden layer that has one, ReLU and the like as layers included; linear layers
-            stay linear, a recurrent layer's gates and softmax stay as they are.
+            stay linear, a recurrent layer's gates and softmax stay unchanged.
         batch_norm: "with": a BatchNormalization between each hidden linear map and its activation, where there is
             none yet; "without": none anywhere, and a layer that left the bias to it has its own again.
         depths: how often each outermost `Repeat` repeats its layers; where there is none, how often the longest

@@ -38,7 +38,7 @@ def augmentation_sheet(
     with data.explained():
         augment = build.augmentation(one, data.facts, train.inputs)
         if augment is None:
-            raise UsageError(f"{source}: has no data.augment: training images stay as they are.")
+            raise UsageError(f"{source}: has no data.augment: training images stay unchanged.")
         if len(data.facts["input_shape"]) != 3:
             raise UsageError(f"{source}: its examples of shape {tuple(data.facts['input_shape'])} are no images.")
         x, y = next(train.batches(1, train.order(seed)))

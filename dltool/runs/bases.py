@@ -46,7 +46,7 @@ def check_same(run: RunDirectory, recipe: Recipe) -> None:
         old = before.get(one["at"])
         if old is not None and old != one["sha256"]:
             raise UsageError(
-                f"{run}: the base {one['source']} ({one['at']}) has changed since. Train anew with another --out, or "
+                f"{run}: the base {one['source']} ({one['at']}) has changed since. Train again with another --out, or "
                 "go on with --accept-changes: the run's own state has all of its weights."
             )
 

@@ -123,7 +123,7 @@ class Predictor:
             return tables.TableRows(inputs, self.facts, self._format(), stdin)
         shape = facts.get("input_shape")
         if shape is None:
-            raise UsageError(f"{self.runs[0]}: its data are of no kind that can be read anew. Use --data.")
+            raise UsageError(f"{self.runs[0]}: its kind of data cannot be read again. Use --data.")
         if all(path.lower().endswith(arrays.SUFFIXES) for path in inputs):
             return arrays.ArrayFiles(inputs, shape)
         if STDIN in inputs:

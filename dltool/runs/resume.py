@@ -89,7 +89,7 @@ def check_edited(run: RunDirectory, new: Recipe) -> None:
     if run.recipe_is_edited() and own_recipe(run).plain() != new.plain():
         raise UsageError(
             f"{run / directory.RECIPE}: was edited since dltool wrote it and would be replaced. "
-            "Move it, or put all changes into it and train it as it is."
+            "Move it, or put all changes into it and train it unchanged."
         )
 
 
@@ -161,7 +161,7 @@ def check_same_data(run: RunDirectory, data: Data) -> None:
     if name is not None:
         raise DataError(
             f"{run}: the data have changed since ({name} was {old.get(name)}, is {data.facts.get(name)}). "
-            "Train anew with another --out."
+            "Train again with another --out."
         )
 
 

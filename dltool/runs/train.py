@@ -215,7 +215,7 @@ class _Training:
             kept = f" The state is in {self.run}." if saved_state.exists(self.run) else ""
             return DltoolError(f"{self.run}: training failed: {line}.{kept} --traceback shows where.")
         if state is not None:
-            return UsageError(f"{self.run}: can't go on: {line}. Train anew with another --out.")
+            return UsageError(f"{self.run}: can't go on: {line}. Train again with another --out.")
         message = f"the first step fails: {line}. Check the values under compile and fit; --traceback shows where."
         return RecipeError([Problem(self.recipe.section("compile").place, "compile", message)])
 
@@ -299,7 +299,7 @@ class _Training:
         if position.step > self.prepared.steps:
             raise UsageError(
                 f"{self.run}: can't go on: its state is after batch {position.step} of an epoch, "
-                f"which now has {self.prepared.steps}. Train anew with another --out."
+                f"which now has {self.prepared.steps}. Train again with another --out."
             )
         if saved.rate != _rate(self.recipe):
             rate = keras_internals.learning_rate(keras_internals.inner_optimizer(self.model.optimizer))

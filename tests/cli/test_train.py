@@ -131,7 +131,7 @@ def test_what_a_state_cannot_go_on_with_is_refused_and_the_run_stays_as_it_was(
     before = {path: path.read_bytes() for path in Path("a").rglob("*") if path.is_file()}
     done = run(capsys, "train", "a", override, "fit.epochs=3", "--resume", "--accept-changes")
     assert (done.status, done.out) == (status, ""), done.err
-    assert "Train anew with another --out." in done.err.splitlines()[-1]
+    assert "Train again with another --out." in done.err.splitlines()[-1]
     assert {path: path.read_bytes() for path in Path("a").rglob("*") if path.is_file()} == before
 
 

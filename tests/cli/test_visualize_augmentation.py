@@ -64,7 +64,7 @@ def test_several_recipes_stand_below_each_other(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("text", "arguments", "status", "message"),
     [
-        (QUICK, ["--out", "x.png"], 2, "has no data.augment: training images stay as they are"),
+        (QUICK, ["--out", "x.png"], 2, "has no data.augment: training images stay unchanged"),
         (CUT, ["--out", "x.jpg"], 2, "--out x.jpg: must end in .png"),
         (CUT.replace("Cutout: 3", "Cutout: 0"), ["--out", "x.png"], 2, "'size' parameter of Cutout must be an int > 0"),
     ],

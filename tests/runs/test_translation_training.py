@@ -146,7 +146,7 @@ def test_a_damaged_vocabulary_is_an_error_that_names_it(
         ("data.validation_split=0.1", "stores a validation part of its own: remove 'validation_split'."),
         ("model.Seq2Seq.attention=Dense", "Dense"),
         ("fit.batch_tokens=200", "fit.batch_tokens: needs sentences of the same length each epoch"),
-        ("fit.shuffle=false", "fit.shuffle: false leaves every epoch the same, which 'bpe_dropout' draws anew"),
+        ("fit.shuffle=false", "fit.shuffle: false leaves every epoch the same, which 'bpe_dropout' redraws"),
         ("data.dataset.NumberWords.tokens=unigram", "'bpe_dropout' needs 'tokens: bpe'. Got 'tokens: unigram'."),
         ("data.dataset.NumberWords.bpe_dropout=1", "bpe_dropout"),
     ],

@@ -84,7 +84,7 @@ def _parts(root: Path) -> dict[str, Path]:
     for name, folder in sorted(folders.items()):
         part = named[name]
         if part is None:
-            raise ValueError(f"{folder} lies beside the folder '{train}' but is no part (val, test): move it away.")
+            raise ValueError(f"{folder} lies next to the folder '{train}' but is not a part (val, test): move it away.")
         if part in parts:
             raise ValueError(f"{root} holds the {part} part twice, {parts[part].name} and {name}: keep one.")
         parts[part] = folder

@@ -84,7 +84,7 @@ class NpzArrays:
         for key in own.values():
             if key not in self.headers:
                 beside = next((other for other in own.values() if other in self.headers), "them")
-                raise ValueError(f"{self.path} holds no array '{key}' beside '{beside}': add it.")
+                raise ValueError(f"{self.path} holds no array '{key}' to match '{beside}': add it.")
             shape, dtype = self.headers[key]
             if dtype.kind not in "biuf":
                 raise ValueError(f"{self.path}: '{key}' holds {dtype} values, not numbers: save a numeric array.")

@@ -273,7 +273,7 @@ class Csv(Dataset):
             if name != self.target and name not in self.ignore
         }
         if not kinds:
-            raise ValueError(f"{table.path} has no input column beside the target '{self.target}': add one.")
+            raise ValueError(f"{table.path} has no input column apart from the target '{self.target}': add one.")
         for name in self.fill if isinstance(self.fill, Mapping) else ():
             if name not in kinds:
                 raise ValueError(f"The 'fill' parameter of Csv names '{name}', which is no input column: remove it.")

@@ -143,7 +143,7 @@ def test_parts_have_files_of_their_own(tmp_path):
         (TABLE, {"numeric": ["agee"]}, "no column 'agee'. Did you mean 'age'"),
         (TABLE, {"ignore": ["town"]}, "no column 'town'. Known: age, city, rooms, price"),
         (TABLE, {"numeric": ["city"]}, "line 2: column 'city' must be a number. Got 'Metz'"),
-        (TABLE, {"ignore": ["age", "city", "rooms"]}, "no input column beside the target"),
+        (TABLE, {"ignore": ["age", "city", "rooms"]}, "no input column apart from the target"),
         (
             TABLE,
             {"task": "regression", "target": "city"},

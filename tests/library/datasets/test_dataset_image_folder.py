@@ -120,7 +120,7 @@ def test_classes_fix_the_label_order(tmp_path):
         (
             {f"train/{k}": v for k, v in FLAT.items()} | {"extra/a": b"x"},
             {},
-            "extra lies beside the folder 'train'",
+            "extra lies next to the folder 'train'",
         ),
         (
             {f"{p}/{k}": v for k, v in FLAT.items() for p in ("train", "val", "valid")},

@@ -124,7 +124,7 @@ Y = np.arange(6) % 2
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": X}, "holds no array 'y_train' beside 'x_train'"),
+        ({"x_train": X}, "holds no array 'y_train' to match 'x_train'"),
         ({"a": X}, "holds no 'x_train' and 'y_train'"),
         ({"x_train": X, "y_train": Y, "x_tset": X}, "unknown array 'x_tset'. Did you mean 'x_test'"),
         ({"x_train": X, "y_train": Y, "x_val": X, "y_val": Y, "x_valid": X}, "validation part twice"),
@@ -204,7 +204,7 @@ def test_one_input_and_one_target_may_have_other_names(tmp_path):
     [
         ({"amount_train": np.ones(3)}, "'image_train' has 4 examples but 'amount_train' has 3"),
         ({"amount_train": np.array(["a"] * 4)}, "'amount_train' holds <U1 values, not numbers"),
-        ({"kind_test": np.array([1])}, "holds no array 'image_test' beside 'kind_test'"),
+        ({"kind_test": np.array([1])}, "holds no array 'image_test' to match 'kind_test'"),
         ({"kind_train": np.zeros(4, int)}, "'kind_train' shows one class only"),
     ],
 )
