@@ -36,7 +36,7 @@ def generate(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Let a language model write: text on stdout as it is drawn.
+    """Let a language model write: text on stdout, token by token.
 
     With --format csv or json, and with several samples, all is written at the end.
     """
@@ -86,7 +86,7 @@ def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
 
 
 def _stream(tokenizer: Tokenizer, prompt: str, parts: Iterator[np.ndarray]) -> None:
-    """Write the prompt and what follows as it is drawn, a line's end last."""
+    """Write the prompt and the text after it as tokens come, a line's end last."""
     decoder = tokenizer.decoder()
     first = next(parts)  # nothing is written before the model has shown that it works
     text = prompt + decoder.add(first[0])

@@ -80,7 +80,7 @@ def init_stats(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Measure a model before it trains: signals, gradients and weights of each layer, beside what theory predicts.
+    """Measure a model before it trains: signals, gradients and weights of each layer, compared with theory.
 
     The model sees batches of training with its own loss and optimizer, forward and back, and is left as it is. A run
     is measured with its trained weights. The verdict is healthy, vanishing, exploding, saturated or dying.

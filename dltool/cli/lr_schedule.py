@@ -25,7 +25,7 @@ AXES = {"steps": "step", "epochs": "epoch"}
 
 
 class Axis(StrEnum):
-    """What the horizontal axis counts."""
+    """The unit of the horizontal axis."""
 
     steps = "steps"
     epochs = "epochs"

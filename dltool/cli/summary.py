@@ -62,7 +62,7 @@ def summary(
 
 
 def _facts(input_shape: str | None, classes: int | None) -> dict[str, Any]:
-    """Facts that take the place of the data's, empty where none is given."""
+    """Return facts that take the place of the data's, empty without options."""
     if input_shape is None:
         if classes is not None:
             raise UsageError("--classes goes with --input-shape")

@@ -28,7 +28,7 @@ def visualize_augmentation(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Draw training images beside what the recipe's data.augment makes of them, with their mixed targets.
+    """Draw training images next to their augmentations by the recipe's data.augment, with their mixed targets.
 
     The sheets of several recipes stand below each other in one picture.
     """

@@ -67,7 +67,7 @@ class TextDataset(TokenDataset):
     @property
     @abstractmethod
     def source(self) -> str:
-        """Where the text comes from, for messages."""
+        """The origin of the text, for messages."""
 
     @abstractmethod
     def load(self) -> str:

@@ -87,7 +87,7 @@ class TranslationDataset(TokenDataset):
     @property
     @abstractmethod
     def source(self) -> str:
-        """Where the sentences come from, for messages."""
+        """The origin of the sentences, for messages."""
 
     @abstractmethod
     def stored(self) -> list[str]:
@@ -174,7 +174,7 @@ class TranslationDataset(TokenDataset):
 
     @cached_property
     def vocabulary(self) -> Vocabularies:
-        """Those of the training part, or those given."""
+        """The vocabularies of the training part, or the given ones."""
         if self._given is not None:
             return self._given
         lines = self.lines("train")

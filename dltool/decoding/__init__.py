@@ -1,1 +1,1 @@
-"""What trained sequence models write: token after token, in compiled loops."""
+"""Writing with trained sequence models: token after token, in compiled loops."""

@@ -195,7 +195,7 @@ def _any_rows(tensor: tf.Tensor) -> tf.TensorShape:
 
 
 def _best(kept: list[_Kept], scores: tf.Tensor, count: int) -> tuple[_Kept, tf.Tensor]:
-    """Of several sets of hypotheses the best `count` by score, and their scores; equal ones as they come."""
+    """Return the best `count` of several sets of hypotheses by score, and their scores. Equal ones keep their order."""
     joined = _Kept(*(tf.concat(one, axis=1) for one in zip(*kept, strict=True)))
     best, order = tf.math.top_k(scores, count)
     return joined.chosen(order), best

@@ -26,7 +26,7 @@ class Ensemble:
         self.has_attention = any(model.has_attention for model in self.models)
 
     def encode(self, source: Any) -> dict[str, Any]:
-        """Of each model what it computes of source sentences (batch, source) once."""
+        """Return what each model computes once from source sentences (batch, source)."""
         encoded = [model.encode(source) for model in self.models]
         rest = tuple({name: part for name, part in one.items() if name != "state"} for one in encoded)
         return {"rest": rest, "state": tuple(one["state"] for one in encoded)}

@@ -90,7 +90,7 @@ def _read(stream: BinaryIO, name: str, lines: queue.Queue, stop: threading.Event
 
 
 def _put(lines: queue.Queue, one: Line | BaseException | None, stop: threading.Event) -> bool:
-    """Whether there was still someone to take it."""
+    """Put an item into a queue; return whether a reader was still there."""
     while not stop.is_set():
         try:
             lines.put(one, timeout=0.1)

@@ -11,7 +11,9 @@ Draw = Callable[[Any, Any], Any]  # draw(logits (rows, tokens), seed (2,)) -> to
 
 
 def sampler(temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Draw:
-    """What draws a token a row from softmax(logits / temperature), or from the likeliest part of it.
+    """Return a function that draws one token per row.
+
+    It draws from softmax(logits / temperature), or its likeliest part.
 
     In this order: the temperature, then of the likeliest `top_k` tokens, then of the fewest likeliest tokens whose
     probabilities together reach `top_p`. Of equally likely tokens the one of the lower number comes first.

@@ -117,7 +117,7 @@ class SentenceTranslator:
         return found, cut
 
     def _translated(self, batch: Sequence[Sequence[int]]) -> list[list[tuple[list[int], float, float, Any]]]:
-        """Of each sentence of tokens the best translations: tokens, score, log-probability, attention."""
+        """Return the best translations of each sentence of tokens: tokens, score, log-probability, attention."""
         lengths = np.array([len(tokens) for tokens in batch])
         source = np.full((len(batch), -(-lengths.max() // WIDTH) * WIDTH), PADDING, np.int32)
         for row, tokens in enumerate(batch):

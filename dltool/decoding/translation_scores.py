@@ -28,7 +28,7 @@ def scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, 
 
 
 def signatures() -> dict[str, str]:
-    """How sacrebleu computes `scores`, in its own notation."""
+    """Return how sacrebleu computes `scores`, in its own notation."""
     found = {}
     for name, metric in zip(("bleu", "chrf"), _metrics(), strict=True):
         metric.corpus_score(["a"], [["a"]])  # the number of references is known after it

@@ -99,7 +99,7 @@ def _wrapped(layer: Any, inputs: Any, output: Any) -> int | None:
 
 
 def _inside(layer: Any, inputs: Any, output: Any) -> int | None:
-    """Of a wrapped layer, which may be a model."""
+    """Count a wrapped layer, which may be a model."""
     if not isinstance(layer, keras.Model):
         return multiply_adds(layer, inputs, output)
     from dltool.graph.calls import calls
@@ -124,7 +124,10 @@ def _multi_head(layer: Any, inputs: Any, output: Any) -> int:
 
 
 def _keys(inputs: Any, output: Any) -> Any:
-    """Axes of the positions that are attended to: of the input beside the queries, as many as the output's."""
+    """Return the axes of the positions that are attended to.
+
+    They are axes of the input next to the queries, as many as the output's.
+    """
     positions = [shape[1:-1] for shape in inputs]
     if tuple(output[1:-1]) in positions:
         positions.remove(tuple(output[1:-1]))

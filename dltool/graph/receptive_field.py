@@ -122,7 +122,7 @@ def _after(call: Call, inputs: Sequence[Axes | None]) -> Axes | None:
 
 
 def _keeps_positions(call: Call) -> bool:
-    """Whether each position of the output is one of the input: an embedding, or axes of one added or removed."""
+    """Return whether each output position is one of the input: an embedding, or axes of one added or removed."""
     if type(call.layer).__name__ == "Reshape":
         before, after = ([n for n in shape[1:] if n != 1] for shape in (call.input_shapes[0], call.output_shapes[0]))
         return before == after

@@ -1,4 +1,7 @@
-"""What recurrent layers with `stateful: true` carry from batch to batch; Keras does not count it among variables."""
+"""The state that recurrent layers with `stateful: true` carry between batches;
+
+Keras does not count it among variables.
+"""
 
 from __future__ import annotations
 

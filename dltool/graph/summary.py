@@ -1,4 +1,4 @@
-"""What each layer of a model gives and costs."""
+"""Outputs and costs of each layer of a model."""
 
 from __future__ import annotations
 

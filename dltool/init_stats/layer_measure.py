@@ -49,7 +49,7 @@ class LayerMeasure:
 
     @property
     def is_shown(self) -> bool:
-        """Whether to show the layer by default: it has weights or an activation."""
+        """Return whether to show the layer by default: it has weights or an activation."""
         return bool(self.layer.trainable_weights) or self.pre is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What TensorFlow computes on in this process."""
+"""The devices that TensorFlow computes on in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe describes is built; what a constructor raises is told at its file, line and column."""
+"""Build a recipe's objects; report constructor errors at their file, line and column."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _names_of_wiring(recipe: Recipe, dataset: Any) -> list[Problem]:
 
 
 def load_any(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """As `load`, of a recipe or of a run directory."""
+    """Load a recipe, or the recipe of a run directory, as `load` does."""
     path = Path(source) / "recipe.yaml"
     return load(path if reading.holds(path.is_file) else source, overrides)
 
@@ -264,7 +264,7 @@ def _layer(layer_class: Any, **arguments: Any) -> Any:
 
 
 def _optimizer(steps: int) -> Callable[..., Any]:
-    """What makes an optimizer for a training of so many steps, its schedules included."""
+    """Return a function that makes the optimizer for a training of `steps` steps, schedules included."""
 
     def make(optimizer_class: Any, **arguments: Any) -> Any:
         from dltool.training.scheduled_optimizer import make_optimizer

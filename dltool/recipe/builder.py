@@ -113,12 +113,15 @@ class Builder:
         return [self.build(kind, item, f"{path}[{index}]") for index, item in enumerate(value.data)]
 
     def layers(self, entries: Sequence[Entry]) -> list[Any]:
-        """The layers of a model's list, without what they read; a name of what takes none is left to the wiring."""
+        """Return the layers of a model's list, without their inputs.
+
+        The wiring reports names on layers that take none.
+        """
         values = [entry.value if self.takes_name(entry) else entry.without_name() for entry in entries]
         return [self.build("layers", value, entry.at) for value, entry in zip(values, entries, strict=True)]
 
     def takes_name(self, entry: Entry) -> bool:
-        """Whether a layer takes Keras's argument `name`; composites do not."""
+        """Return whether a layer takes Keras's argument `name`; composites do not."""
         name = object_name(entry.value)
         kind = "layers" if name is None or catalogue.has("layers", name) else "applications"
         if entry.name is None or name is None or not catalogue.has(kind, name):
@@ -141,7 +144,7 @@ class Builder:
         return arguments
 
     def build(self, kind: str, value: Value, path: str) -> Any:
-        """The object that a value names, or a lower-case string as it is once Keras knows it."""
+        """Return the object that a value names, or a lower-case string once Keras knows it."""
         if value.reference is not None:
             return self._fact(value, path)
         name = object_name(value)
@@ -254,7 +257,7 @@ class Builder:
         return round(float(match[1]) * (self.steps_per_epoch or STEPS_STAND_IN))
 
     def _output(self, key: str, value: Value, path: str) -> Any:
-        """Where a callback writes: below the run directory."""
+        """Return where a callback writes: below the run directory."""
         if value.data is None and key not in OUTPUT_ARGUMENTS:
             return None
         fault = callback_paths.fault(value.data)
@@ -301,7 +304,7 @@ class Builder:
         return facts[name]
 
     def _not_an_object(self, kind: str, value: Value) -> str:
-        """What to do about a value that should have named an object."""
+        """Return the remedy for a value that should have named an object."""
         if value.is_mapping and len(value.data) > 1:
             first, *others = map(str, value.data)
             if all(OBJECT_NAME.fullmatch(key) for key in (first, *others)):

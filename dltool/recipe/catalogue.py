@@ -1,4 +1,4 @@
-"""What recipes may name: kind and name -> class or function, arguments and one line; dltool's own first, then Keras's.
+"""The words of recipes: kind and name -> class or function, arguments and one line; dltool's own first, then Keras's.
 
 Everything but the classes themselves comes from their source (`signatures`), so that neither Keras nor TensorFlow is
 imported to find what a recipe has misspelt.
@@ -74,7 +74,7 @@ class UnknownNameError(LookupError):
 
 @dataclass(frozen=True)
 class Word:
-    """What the catalogue says of a name.
+    """The catalogue's entry for a name.
 
     Args:
         kind: such as "layers".

@@ -128,7 +128,7 @@ class Data:
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """Of text, None of other data."""
+        """The vocabulary of text, None for other data."""
         with reading():
             return self.dataset.vocabulary
 
@@ -145,12 +145,12 @@ class Data:
             return self.dataset.class_counts(split.part, split.indices())
 
     def hints(self) -> list[str]:
-        """What a user who trains on the data should know of them, a line each."""
+        """Return what a user who trains on the data should know, one line each."""
         with reading():
             return self.dataset.hints()
 
     def origins(self, name: str) -> tuple[str, list[Any]]:
-        """Where each example of a split comes from: "file" and names, or "row" and numbers from 0."""
+        """Return where each example of a split comes from: "file" and names, or "row" and numbers from 0."""
         split = self.splits[name]
         with reading():
             word, places = self.dataset.origins(split.part)
@@ -174,7 +174,7 @@ class Data:
             return self.dataset.pipeline(split.part, split.indices(), self.batching(batch_size, training))
 
     def batching(self, batch_size: int, training: bool = False) -> Batching:
-        """How the data's examples are put into batches of this size."""
+        """Return how the data's examples are put into batches of this size."""
         return Batching(batch_size, training, self.rows, self.batch_tokens, self._arrays)
 
     def evaluation_batch(self, batch_size: int) -> int:

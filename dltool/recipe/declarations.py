@@ -1,4 +1,4 @@
-"""What a word's file says of itself for recipes: constants of its module, read from the text; nothing is imported.
+"""Declarations of a word's file for recipes: constants of its module, read from the text; nothing is imported.
 
 A file in library/ or training/procedures/ may hold, at the left margin and in one line:
 

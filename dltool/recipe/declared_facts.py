@@ -1,4 +1,4 @@
-"""What a recipe declares of its data, as far as it is plain data: its form."""
+"""The form of facts that a recipe declares of its data, as plain data."""
 
 from __future__ import annotations
 

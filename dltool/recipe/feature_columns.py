@@ -66,7 +66,7 @@ def _rename(tensor: Any, name: str) -> None:
 
 
 def _crosses(crosses: Any, names: Mapping[str, str]) -> Any:
-    """Crosses of columns, by layer names; what is none is left for Keras to refuse."""
+    """Return crosses of columns, by layer names; leave other values to Keras, which refuses them."""
     if not isinstance(crosses, Sequence) or isinstance(crosses, str):
         return crosses
     return [

@@ -56,7 +56,7 @@ class Entry:
         return facts if isinstance(facts, dict) else {}
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts beside those that are kept already, unless a file has changed since this entry was made."""
+        """Add facts to the kept ones, unless a file has changed since this entry was made."""
         known = self.read()
         if all(key in known for key in facts):
             return
@@ -117,7 +117,7 @@ def keep_text(name: str, text: str, largest: int, most: int) -> None:
 
 
 def _code() -> list[Path]:
-    """Where the code is that finds facts, dltool's and that of libraries."""
+    """Return the places of the code that finds facts, dltool's and that of libraries."""
     package = Path(__file__).parents[1]
     specifications = [importlib.util.find_spec(name) for name in LIBRARIES]
     installed = [Path(one.origin) for one in specifications if one is not None and one.origin is not None]

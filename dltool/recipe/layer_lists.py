@@ -82,13 +82,13 @@ class Layer:
 
     @property
     def is_activation(self) -> bool:
-        """Whether it is an activation and nothing else; a softmax, which attends or answers, does not count."""
+        """Return whether it is an activation and nothing else. A softmax, which attends or answers, does not count."""
         soft = self.name == "Softmax" or (self.activation is not None and self.activation.data == "softmax")
         return STANDALONE in self.module and not soft
 
     @property
     def is_linear_map(self) -> bool:
-        """Whether it is a linear map with an activation of its own choice: Dense, Conv2D, ..., nothing recurrent."""
+        """Return whether it is a linear map with its own activation: Dense, Conv2D, ..., nothing recurrent."""
         own = {"activation", "use_bias"} <= self.allowed.keys() and not {"recurrent_initializer"} & self.allowed.keys()
         return own and any(key in self.allowed for key in KERNEL_INITIALIZERS)
 
@@ -201,7 +201,7 @@ def unnormalised(layers: Layers) -> list[Value]:
 
 
 def longest_run(layers: Layers) -> tuple[int, int, int] | None:
-    """Where one block of layers with weights stands several times in a row: (start, layers a block, times).
+    """Return where a block of layers with weights repeats most often: (start, layers per block, times).
 
     The longest such stretch, of equal ones the one with the shortest block, then the first; None if there is none.
     """

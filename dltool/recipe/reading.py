@@ -104,7 +104,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def read(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, list[Problem]]:
-    """As `load`, with what is wrong with the recipe's outer form in place of raising it."""
+    """Load a recipe as `load` does, but return mistakes of its outer form instead of raising them."""
     path = find(source)
     problems: list[Problem] = []
     try:
@@ -120,7 +120,7 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Recipe, lis
 
 
 def bundled() -> Path:
-    """The folder of bundled recipes: inside the installed package, or beside it in a checkout."""
+    """Return the folder of bundled recipes: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "_recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
@@ -226,7 +226,7 @@ def chain(path: Path) -> list[Path]:
 
 
 def _base(path: Path, base: Value) -> Path:
-    """The file that `extends` names: beside the recipe, else a bundled one."""
+    """Return the file that `extends` names: in the recipe's folder, otherwise a bundled one."""
     if not isinstance(base.data, str):
         message = f"must be a recipe's path or bundled name. Got {shown(base)}."
         raise RecipeError([Problem(base.place, "extends", message)])

@@ -38,7 +38,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Outlined:
-    """What an object would be made of: its class's name and all its arguments, defaults included."""
+    """An object's outline: its class's name and all its arguments, defaults included."""
 
     name: str
     arguments: dict[str, Any]

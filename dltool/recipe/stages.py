@@ -1,4 +1,4 @@
-"""A recipe's training in stages, as far as it is plain data: its epochs, and whether they agree with fit.epochs."""
+"""A recipe's training in stages, as plain data: its epochs, and their agreement with fit.epochs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def epochs(root: Value) -> int:
 
 
 def check(root: Value) -> list[Problem]:
-    """Whether fit.epochs, where it is given, is the sum of the stages' epochs."""
+    """Return a mistake unless fit.epochs, if given, is the sum of the stages' epochs."""
     found, given = items(root), root.get("fit", "epochs")
     total = None if found is None else _sum(found)
     if total is None or given is None or given.data == total:

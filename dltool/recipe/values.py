@@ -268,7 +268,7 @@ class _Reader:
 
 
 def _said(error: yaml.MarkedYAMLError) -> str:
-    """What the YAML parser found, in one line."""
+    """Return the YAML parser's complaint in one line."""
     problem, context = error.problem or "", error.context or ""
     if "another document" in problem:
         return "a recipe is one document: remove the second '---'"

@@ -1,4 +1,4 @@
-"""A sheet of training images beside their augmentations, drawn as a recipe's training draws them."""
+"""A sheet of training images next to their augmentations, drawn as a recipe's training draws them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe's model starts from: pre-trained files, recorded with a run, compared on resume."""
+"""The pre-trained files that a recipe's model starts from, recorded with a run, compared on resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ FILES = (".h5", ".keras")  # as `weights` of a net of keras.applications
 
 
 def records(recipe: Recipe) -> list[dict[str, str]]:
-    """Where in the recipe, which file, and its SHA-256; a file that is not there is left to building the model."""
+    """Return each base's place in the recipe, its file and SHA-256.
+
+    A missing file is reported later, when the model is built.
+    """
     found = []
     for path, value in _sources(recipe.root["model"], "model"):
         try:
@@ -73,7 +76,7 @@ def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
 
 
 def _is_removed(file: Path, run: Path) -> bool:
-    """Whether a file or folder is a run directory or one of those that its training replaces."""
+    """Return whether a file or folder is a run directory, or training would replace it."""
     if not file.is_relative_to(folder := _real(run)):
         return False
     within = file.relative_to(folder).parts

@@ -108,7 +108,7 @@ class RunDirectory(RunPlace):
             temporary.unlink(missing_ok=True)
 
     def save_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any], name: str = STATE) -> None:
-        """Arrays with plain values beside them, in one file."""
+        """Save arrays together with plain values, in one file."""
         import numpy as np
 
         kept, dtypes = {}, {}
@@ -124,7 +124,7 @@ class RunDirectory(RunPlace):
     # -- reading ---------------------------------------------------------------------------------------
 
     def load_state(self, name: str = STATE) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What `save_state` wrote.
+        """Return the arrays and plain values that `save_state` wrote.
 
         Raises:
             DataError: it is damaged.
@@ -142,7 +142,7 @@ class RunDirectory(RunPlace):
             return arrays, meta["plain"]
 
     def load_plain(self) -> dict[str, Any]:
-        """Return the plain values of the saved state alone; the arrays beside them are not read.
+        """Return the plain values of the saved state alone, without reading its arrays.
 
         Raises:
             DataError: it is damaged.
@@ -179,7 +179,7 @@ class RunDirectory(RunPlace):
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What environment.json holds, a record for each session that trained here."""
+        """Return the records of environment.json, one for each session that trained here."""
         if not (self.path / ENVIRONMENT).is_file():
             return []
         sessions = self.read_json(ENVIRONMENT).get("sessions")
@@ -242,7 +242,7 @@ class _Facts(dict[str, Any]):
 
 
 def _plain(value: Any) -> Any:
-    """What json cannot write by itself: NumPy's scalars and arrays, tuples of them, paths."""
+    """Convert values for json: NumPy's scalars and arrays, tuples of them, paths."""
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)

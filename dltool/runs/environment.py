@@ -1,4 +1,4 @@
-"""What a training ran in: versions, command line, device, seed, git commit."""
+"""The environment of a training: versions, command line, device, seed, git commit."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ ON_REQUEST = ("confusion",)  # tables that are large
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What runs are judged on.
+    """The options of an evaluation of runs.
 
     Args:
         split: train, validation, test or all; by default test where there is one.
@@ -198,7 +198,7 @@ def _check_target(whose: str, old: Mapping[str, Any], new: Mapping[str, Any]) ->
 
 @contextmanager
 def _fitting(run: OpenedRun) -> Iterator[None]:
-    """What Keras says of a model that does not take these data, in one line."""
+    """Raise Keras's complaint about a model that does not take these data, in one line."""
     try:
         yield
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Other data than a run's own, read as training read its data: nothing is inferred anew."""
+"""Other data than a run's own, read as training read its data: nothing is inferred again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dltool.tasks import base as tasks
 
 
 def facts_of(run: RunDirectory, one: Recipe, model: Any) -> dict[str, Any]:
-    """What `Dataset.as_trained` needs of a run: the facts that it keeps, and the categories that its model knows.
+    """Return the facts that `Dataset.as_trained` needs: the run's own, and its model's categories.
 
     Args:
         one: the run's recipe.

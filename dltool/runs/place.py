@@ -45,7 +45,7 @@ class RunPlace:
 
     @classmethod
     def claimed(cls, name: str) -> Self:
-        """As `fresh`, and made, so that no other training takes it."""
+        """Return a `fresh` place and create it, so that no other training takes it."""
         while True:
             run = cls.fresh(name)
             made = run._missing()

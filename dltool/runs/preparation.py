@@ -106,7 +106,7 @@ class Preparation:
         return cls(recipe, data, seed)
 
     def fit_arguments(self) -> dict[str, Any]:
-        """Arguments of `procedure.fit` beside the model and who watches: data, epochs and how to execute."""
+        """Return the arguments of `procedure.fit` except model and observers: data, epochs and execution."""
         setting = self.recipe.setting
         return {
             "train": self.train,

@@ -42,7 +42,7 @@ def dataset_arguments(value: Value) -> Any:
 
 
 def _with_keywords(value: Value, kind: str) -> Any:
-    """An object in plain words with its first argument named; what names none is left as it is."""
+    """Return an object in plain words with its first argument named; leave others unchanged."""
     name = reading.object_name(value)
     if name not in catalogue.own(kind) or not value.is_mapping or value[name].is_mapping or value[name].data is None:
         return value.plain()
@@ -51,7 +51,7 @@ def _with_keywords(value: Value, kind: str) -> Any:
 
 
 def check_resumable(run: RunDirectory, new: Recipe, accept_changes: bool) -> list[str]:
-    """What has changed since the run, a line each.
+    """Return the changes since the run, one line each, or raise.
 
     Raises:
         UsageError: something has, and `accept_changes` is off.
@@ -166,7 +166,7 @@ def check_same_data(run: RunDirectory, data: Data) -> None:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where two plain recipes differ, a line each: "fit.epochs: 10 -> 20"."""
+    """Return where two plain recipes differ, one line each: "fit.epochs: 10 -> 20"."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
         return [line for key in keys for line in differences(old.get(key), new.get(key), reading.join(path, key))]
@@ -185,7 +185,7 @@ def _absolute(plain: Any, key: str = "") -> Any:
 
 
 def _is_path(key: str) -> bool:
-    """Whether an argument of this name is a path; a teacher is a run directory or a file."""
+    """Return whether an argument of this name is a path; a teacher is a run directory or a file."""
     return key == "path" or key.endswith("_path") or key in declared("procedures", LEARNED_FROM).values()
 
 

@@ -50,7 +50,7 @@ class Selector:
         return {"monitor": self.monitor, "mode": self.mode, "epoch": self.epoch, "value": self.value}
 
     def file(self) -> str | None:
-        """Where a run keeps the best weights, None while there are none."""
+        """Return where a run keeps the best weights, None before there are any."""
         return f"checkpoint/best-{self.epoch}.npz" if self.weights is not None else None
 
     def restore(self, plain: Mapping[str, Any], run: RunDirectory) -> None:

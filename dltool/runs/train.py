@@ -46,7 +46,7 @@ FEW_WEIGHTS = 16  # models this small have their weights listed among the result
 
 @dataclass
 class TrainedRun:
-    """What `train` gives.
+    """The result of `train`.
 
     Args:
         run: the run directory.
@@ -208,7 +208,10 @@ class _Training:
     # -- checks ----------------------------------------------------------------------------------------
 
     def _failure(self, error: Exception, keeper: Keeper, state: TrainingState | None) -> DltoolError:
-        """What an error of Keras says: before the first step it is the recipe's, later the run has failed."""
+        """Return the failure behind an error of Keras.
+
+        Before the first step it is the recipe's, later the run has failed.
+        """
         line = one_line(error)
         if keeper.has_begun:
             keeper.save_pending()

@@ -1,4 +1,4 @@
-"""The model of a recipe or a run as it is built, with as little of the data as that takes."""
+"""The untrained model of a recipe or a run, built with as little of the data as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What classification and regression share: an array of outputs, a row an example, kept while it is judged."""
+"""The common base of classification and regression: an array of outputs, one row per example, kept during judging."""
 
 from __future__ import annotations
 

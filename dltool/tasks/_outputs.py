@@ -1,4 +1,4 @@
-"""What a model gives for each example of a split, the mean of several models, and tables of both."""
+"""A model's outputs for each example of a split, the mean of several models, and tables of both."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Evaluated:
 
     @cached_property
     def probabilities(self) -> np.ndarray | None:
-        """Of classes, on the last axis, where the loss or the last activation makes outputs such, else None."""
+        """Class probabilities on the last axis, or None if neither loss nor last activation yields them."""
         from scipy.special import expit, softmax
 
         loss = cross_entropy(self.model)
@@ -85,7 +85,7 @@ class Evaluated:
 
     @property
     def is_classification(self) -> bool:
-        """Whether there is one class an example."""
+        """Return whether each example has one class."""
         return self.scores is not None and self.scores.ndim == 2
 
     def predicted(self) -> np.ndarray:
@@ -101,7 +101,10 @@ class Evaluated:
 
     @cached_property
     def _is_scored(self) -> bool:
-        """Whether the model is a classifier although its loss is no cross-entropy: an output column per class."""
+        """Return whether the model is a classifier although its loss is no cross-entropy.
+
+        It then has one output column per class.
+        """
         if cross_entropy(self.model) is not None or self.outputs.ndim != 2 or self.outputs.shape[1] < 2:
             return False
         if self.targets.size == len(self.targets):
@@ -130,7 +133,7 @@ def evaluate(
 
 @dataclass
 class Passed:
-    """What a model gave in one pass over a split.
+    """The outputs of a model in one pass over a split.
 
     Args:
         targets, outputs: (examples, ...), by name where the model has several outputs.
@@ -362,7 +365,7 @@ def _numbered(word: str, index: int, array: Any) -> str:
 
 
 def current_figures(model: Any) -> dict[str, float]:
-    """Return the model's loss and metrics as they stand, the loss first; they begin anew."""
+    """Return the model's present loss and metrics, the loss first, and reset them."""
     from dltool.training import evaluation
 
     found = evaluation.figures_of(model)

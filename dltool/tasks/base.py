@@ -46,7 +46,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of new examples.
+    """The options of a question about new examples.
 
     Args:
         top: how many answers an example, the likeliest first.
@@ -126,7 +126,7 @@ class Task(ABC):
     has_vocabulary = False
 
     def counts(self, facts: Mapping[str, Any], splits: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Return what a run's results count beside examples: a word -> split -> number."""
+        """Return what a run's results count in addition to examples: a word -> split -> number."""
         return {}
 
     # -- what fits, checked before training ------------------------------------------------------------

@@ -21,7 +21,7 @@ KEYS = ("index", "file", "row")  # columns of answers that say which example it 
 
 @dataclass
 class Outcome:
-    """What a run with several outputs gave.
+    """The result of a run with several outputs.
 
     Args:
         model: the compiled model.

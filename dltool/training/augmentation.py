@@ -40,7 +40,10 @@ def augmented(augment: Any | None, x: Any) -> tuple[Any, Mixture | None]:
 
 
 def augmented_pair(augment: Any | None, x: Any, y: Any) -> tuple[Any, Any, Mixture | None]:
-    """As `augmented`, with the batch's targets, which move with the inputs if the augmentation has a method `move`."""
+    """Augment a batch as `augmented`, with its targets.
+
+    They move with the inputs if the augmentation has a method `move`.
+    """
     if augment is None or not hasattr(augment, "move"):
         x, mixture = augmented(augment, x)
         return x, y, mixture

@@ -71,7 +71,7 @@ class Table:
 
     @property
     def is_text(self) -> bool:
-        """Whether cells are text, as in CSV; Parquet files hold types."""
+        """Return whether cells are text, as in CSV; Parquet files hold types."""
         return not self.path.name.lower().endswith(".parquet")
 
     def where(self, row: int) -> str:

@@ -1,4 +1,4 @@
-"""What readers of new examples give: batches in the order of the inputs, and a line for each input left out."""
+"""The base of readers of new examples: batches in the order of the inputs, and one line per skipped input."""
 
 from __future__ import annotations
 

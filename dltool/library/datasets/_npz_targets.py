@@ -32,7 +32,7 @@ class NpzTargets:
 
     @property
     def is_trained(self) -> bool:
-        """Whether targets are read as those of a run."""
+        """Return whether targets are read as those of a run."""
         return self._trained_task is not None
 
     @property

@@ -299,7 +299,7 @@ class Csv(Dataset):
 
     @cached_property
     def _target_codes(self) -> bool:
-        """Whether the training targets are numbers that name classes, such as 00501."""
+        """Return whether the training targets are numbers that name classes, such as 00501."""
         return self._target_numbers is None or table_columns.are_codes(self._table("train"), self.target)
 
     def _inferred_task(self) -> str:

@@ -35,7 +35,7 @@ class ApplicationPreprocessing(keras.layers.Layer):
 
     @property
     def does_nothing(self) -> bool:
-        """Whether the net has its preprocessing inside."""
+        """Return whether the net has its preprocessing inside."""
         ramp = np.linspace(0.0, 255.0, 12, dtype=np.float32).reshape(1, 2, 2, 3)
         return bool(np.array_equal(self._preprocess(ramp.copy()), ramp))
 

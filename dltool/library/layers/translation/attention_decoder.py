@@ -107,7 +107,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     @property
     def steps_alone(self) -> bool:
-        """Whether the recurrence needs nothing from earlier steps but its own state."""
+        """Return whether the recurrence needs nothing from earlier steps but its own state."""
         return not (self._reads_context or self.input_feeding)
 
     def build(self, input_shape: Any) -> None:
