@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BATCH = 256  # examples at a time by default
 LINES = 128  # of text at a time
 STDIN = "-"
+SAME = ("input_shape", "num_classes", "class_names", "num_targets", "features", "inputs", "targets")  # facts
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".parquet")
 
 
@@ -49,9 +50,7 @@ class Predictor:
         self.task.check_asked(self.asked)
         first, *others = self.runs
         for other in others:
-            name = differing_fact(
-                other.facts, first.facts, ("input_shape", "num_classes", "class_names", "num_targets", "features")
-            )
+            name = differing_fact(other.facts, first.facts, SAME)
             if name is not None or tasks.of(other.facts) is not self.task:
                 what = name or "task"
                 raise DataError(
@@ -122,6 +121,8 @@ class Predictor:
         if "features" in facts:
             return tables.TableRows(inputs, self.facts, self._format(), stdin)
         shape = facts.get("input_shape")
+        if "inputs" in facts:
+            return arrays.ArrayFiles(inputs, {name: own["input_shape"] for name, own in facts["inputs"].items()})
         if shape is None:
             raise UsageError(f"{self.runs[0]}: its kind of data cannot be read again. Use --data.")
         if all(path.lower().endswith(arrays.SUFFIXES) for path in inputs):

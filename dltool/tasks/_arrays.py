@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dltool.tasks import _figures, _outputs
+from dltool.tasks import _answers, _figures, _outputs
 from dltool.tasks._outputs import Evaluated
 from dltool.tasks.base import Asked, Judgement, Split, Task
 from dltool.training.outputs import cross_entropy
@@ -34,16 +34,16 @@ class ArrayTask(Task):
         return self.judge_outputs(_outputs.average([judgement.outcome for judgement in judgements]))
 
     def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
-        return _outputs.answers(judgement.outcome)
+        return _answers.answers(judgement.outcome)
 
     def predict(
         self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
     ) -> pd.DataFrame:
         import pandas as pd
 
-        members = [_outputs.unjudged(model, x, facts) for model in models]
+        members = [_answers.unjudged(model, x, facts) for model in models]
         evaluated = replace(members[0], outputs=_outputs.mean_outputs(members)) if len(members) > 1 else members[0]
-        return pd.DataFrame(_outputs.predictions(evaluated) if asked.every else _outputs.best(evaluated, asked.top))
+        return pd.DataFrame(_answers.predictions(evaluated) if asked.every else _answers.best(evaluated, asked.top))
 
     def judge_outputs(self, evaluated: Evaluated) -> Judgement:
         """Return how outputs that are there do."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,8 +14,6 @@ from dltool.tasks.base import AVERAGE
 from dltool.training.outputs import BINARY, PROBABLE, CrossEntropy, cross_entropy, every_output, last_activation
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dltool.data.pipelines.base import Pipeline
 
 AVERAGE_BATCH = 1024  # examples
@@ -210,29 +207,6 @@ def _joined(batches: Sequence[Any]) -> Any:
     return np.concatenate(batches)
 
 
-def unjudged(model: Any, x: Any, facts: Mapping[str, Any]) -> Evaluated:
-    """Return a model's outputs for new examples, as `Evaluated` without targets: zeros stand in their place."""
-    columns = facts.get("features")
-    outputs = np.asarray(_forward(model)(x if columns is None else {name: x[name] for name in columns}), np.float32)
-    targets = np.zeros(len(outputs), np.int32)
-    return Evaluated(
-        "", "", targets, outputs, {}, model, facts.get("num_classes"), None, None, facts.get("class_names")
-    )
-
-
-@functools.lru_cache(maxsize=16)
-def _forward(model: Any) -> Any:
-    """Return a model's main output at inference as one compiled function."""
-    import tensorflow as tf
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def forward(x: Any) -> Any:
-        every = every_output(model, x)
-        return tf.cast(every[0] if isinstance(every, list) else every, tf.float32)
-
-    return forward
-
-
 def average(members: Sequence[Evaluated]) -> Evaluated:
     """The mean of several models' predictions (lecture slide 118): of probabilities where outputs say them.
 
@@ -295,73 +269,6 @@ def figures_of(model: Any, targets: Any, outputs: Any, mask: np.ndarray | None =
         loss = keras_internals.compiled_loss(model)(y, predicted)
         keras_internals.loss_tracker(model).update_state(loss, sample_weight=len(tf.nest.flatten(y)[0]))
     return current_figures(model)
-
-
-def answers(evaluated: Evaluated) -> pd.DataFrame:
-    """Return a row an example: where it comes from, target and prediction, and of a classifier a probability a class.
-
-    Columns: `index`, from 0 in the split; `file`, or `row`, from 0 in the file or the arrays that the split lies in;
-    `target` and `prediction`, by class names where the data have them; `probability_NAME` of each class, or
-    `score_NAME` where outputs are no probabilities. Of other outputs `target` and `prediction`, or `target_0`, ... of
-    several.
-    """
-    import pandas as pd
-
-    if evaluated.is_classification:
-        targets: dict[str, Any] = {"target": _named(evaluated.labels(), _all_names(evaluated))}
-    else:
-        flat = evaluated.targets.reshape(len(evaluated.targets), -1)
-        targets = {_numbered("target", i, flat): flat[:, i] for i in range(flat.shape[1])}
-    word, places = evaluated.origin or ("row", range(len(evaluated.outputs)))
-    columns = {"index": np.arange(len(evaluated.outputs)), word: list(places)}
-    return pd.DataFrame(columns | targets | predictions(evaluated))
-
-
-def predictions(evaluated: Evaluated) -> dict[str, Any]:
-    """Return the columns of `answers` that need no targets: predictions, and a probability or score a class."""
-    if not evaluated.is_classification or evaluated.scores is None:
-        outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
-        return {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
-    names, outputs = _all_names(evaluated), evaluated.scores
-    columns: dict[str, Any] = {"prediction": _named(evaluated.predicted(), names)}
-    return columns | {f"{word_of_scores(evaluated)}_{name}": outputs[:, i] for i, name in enumerate(names)}
-
-
-def best(evaluated: Evaluated, top: int) -> dict[str, Any]:
-    """Return the likeliest classes and their probabilities or scores, as columns: prediction, probability, and of the
-    next ones prediction_2, probability_2, ...; other outputs as `predictions` gives them.
-    """
-    scores = evaluated.scores
-    if not evaluated.is_classification or scores is None:
-        return predictions(evaluated)
-    names, word = np.array(_all_names(evaluated), dtype=object), word_of_scores(evaluated)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    columns: dict[str, Any] = {}
-    for rank in range(order.shape[1]):
-        end = f"_{rank + 1}" if rank else ""
-        columns[f"prediction{end}"] = names[order[:, rank]]
-        columns[f"{word}{end}"] = np.take_along_axis(scores, order[:, rank : rank + 1], 1)[:, 0]
-    return columns
-
-
-def word_of_scores(evaluated: Evaluated) -> str:
-    """Return "probability", or "score" where the outputs of classes are no probabilities."""
-    return "score" if evaluated.probabilities is None else "probability"
-
-
-def _all_names(evaluated: Evaluated) -> list[str]:
-    """Return a name for each output of a classifier, numbers for those beyond the classes."""
-    assert evaluated.scores is not None
-    count = evaluated.scores.shape[1]
-    return [*evaluated.names[:count], *map(str, range(len(evaluated.names), count))]
-
-
-def _named(labels: Any, names: Sequence[str]) -> list[str]:
-    return [names[label] if 0 <= label < len(names) else str(label) for label in labels.tolist()]
-
-
-def _numbered(word: str, index: int, array: Any) -> str:
-    return f"{word}_{index}" if array.shape[1] > 1 else word
 
 
 def current_figures(model: Any) -> dict[str, float]:

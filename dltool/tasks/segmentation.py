@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool.tasks import _outputs
+from dltool.tasks import _answers, _outputs
 from dltool.tasks._mask_pictures import MaskPictures
 from dltool.tasks.base import Asked, Judgement, Split, Task
 from dltool.training.outputs import BINARY, SPARSE, cross_entropy, outputs_problem
@@ -109,7 +109,7 @@ class Segmentation(Task):
         """Return a row a picture: the class of most pixels, the share of each, and the mask's file with --out."""
         import pandas as pd
 
-        members = [_outputs.unjudged(model, x, facts) for model in models]
+        members = [_answers.unjudged(model, x, facts) for model in models]
         outputs = _outputs.mean_outputs(members) if len(members) > 1 else members[0].outputs
         masks = np.asarray(_Confusion(facts["num_classes"], cross_entropy(models[0])).predicted(outputs))
         names = [str(name) for name in facts["class_names"]]

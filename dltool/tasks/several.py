@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dltool.tasks import _outputs
+from dltool.tasks import _answers, _outputs
 from dltool.tasks import base as tasks
 from dltool.tasks._arrays import ArrayTask
 from dltool.tasks._outputs import Evaluated
-from dltool.tasks.base import AVERAGE, Judgement, Split, Task
+from dltool.tasks.base import AVERAGE, Asked, Judgement, Split, Task
 from dltool.training import outputs
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Several(Task):
     """
 
     targets = "several"
+    takes = frozenset({"top", "every"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
         return "targets" in facts
@@ -90,11 +91,23 @@ class Several(Task):
 
         parts: list[pd.DataFrame] = []
         for name, one in judgement.outcome.each.items():
-            table = _outputs.answers(one)
+            table = _answers.answers(one)
             if parts:
                 table = table.drop(columns=[column for column in KEYS if column in table])
             parts.append(table.rename(columns=lambda c, name=name: c if c in KEYS else f"{name}_{c}"))
         return pd.concat(parts, axis=1)
+
+    def predict(
+        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
+    ) -> pd.DataFrame:
+        import pandas as pd
+
+        members = [_answers.unjudged_each(model, x, facts) for model in models]
+        columns: dict[str, Any] = {}
+        for name in members[0]:
+            own = _answers.asked_columns(_answers.together([member[name] for member in members]), asked)
+            columns |= {f"{name}_{word}": values for word, values in own.items()}
+        return pd.DataFrame(columns)
 
     def _judged(self, outcome: Outcome, figures: dict[str, float]) -> Judgement:
         import pandas as pd
