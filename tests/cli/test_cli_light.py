@@ -83,7 +83,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
           "command line:3:1: a b=1: an override reads dotted.key=value, such as fit.epochs=5",
           "r.yaml:2:7: seed: must be an int from 0 to 4294967295. Got -1."]),
         ("data: {dataset: {Npz: {path: a.npz, x: 1}}, split: 0.1}\nmodel: []\ncompile: {}\n", [],
-         ["r.yaml:1:37: data.dataset.Npz: no argument 'x'. Arguments: path.",
+         ["r.yaml:1:37: data.dataset.Npz: no argument 'x'. Arguments: path, inputs, targets.",
           "r.yaml:1:45: data.split: unknown key. Did you mean 'test_split'?",
           "r.yaml:2:8: model: must be a list of layers or one named architecture. Got a list.",
           "r.yaml:3:10: compile.optimizer: is missing. Name one, such as Adam.",
