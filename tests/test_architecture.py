@@ -119,3 +119,9 @@ def test_a_word_of_recipes_is_one_file(kind: str) -> None:
     modules = {module.rpartition(".")[2] for module in catalogue.own(kind).values()}
     folder = PACKAGE / catalogue.folder(kind)
     assert modules == {path.stem for path in folder.glob("[!_]*.py")}
+
+
+@pytest.mark.parametrize("module", ["runs.train", "runs.evaluate", "runs.predict", "tasks.several"])
+def test_what_begins_a_command_leaves_keras_to_be_configured(module: str) -> None:
+    code = f"import sys, dltool.{module}; assert not {{'keras', 'tensorflow'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dltool.graph import keras_internals
 from dltool.training.outputs import BINARY, PROBABLE, Output, coding, cross_entropy, each, last_activation
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
@@ -71,6 +70,8 @@ def outputs_of(model: Any) -> str | None:
 
 def reading_of(metric: Any) -> tuple[str | None, str]:
     """Return whether a metric reads logits or probabilities, None for either, and how to change that."""
+    from dltool.graph import keras_internals  # which loads Keras
+
     settings = keras_internals.settings_of(metric)
     logits = settings["from_logits"]
     if logits is None and getattr(keras_internals.metric_function(metric), "__name__", "") in FUNCTIONS:
@@ -161,6 +162,8 @@ def metrics_of(model: Any) -> Sequence[Any]:
     """Return the compiled metrics of a model or of one of its outputs, once they are built."""
     if isinstance(model, Output):
         return model.metrics
+    from dltool.graph import keras_internals
+
     compiled = keras_internals.compiled_metrics(model)
     return [] if compiled is None else compiled.metrics
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dltool.graph import keras_internals
-
 PROBABLE = ("softmax", "sigmoid")  # activations that give probabilities
 SPARSE, ONE_HOT, BINARY = "sparse", "one-hot", "binary"  # how targets say the class
 
@@ -38,6 +36,8 @@ class Output:
 
 def each(model: Any) -> dict[str, Any]:
     """Return the outputs of a model by name where it has several, else the model itself under ""."""
+    from dltool.graph import keras_internals  # which loads Keras
+
     outputs = getattr(model, "output", None)
     if not isinstance(outputs, Mapping):
         return {"": model}
@@ -51,6 +51,8 @@ def each(model: Any) -> dict[str, Any]:
 
 
 def _metrics_of(compiled: Any, name: str) -> list[Any]:
+    from dltool.graph import keras_internals
+
     if compiled is None or not compiled.built:
         return []
     metrics, weighted = keras_internals.flat_metrics(compiled)

@@ -154,6 +154,25 @@ def test_figures_and_answers_are_those_of_the_file_opened_in_plain_keras(
     np.testing.assert_allclose(table["amount_prediction"], amount, rtol=1e-4, atol=1e-4)
 
 
+def test_predict_answers_without_targets_what_eval_predicts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = np.load(folder / "two.npz")
+    np.savez(folder / "new.npz", image=data["image"], table=data["table"])
+    run(capsys, "eval", folder / "run", "--split", "all", "--predictions", folder / "judged.csv", "--overwrite")
+    judged = pd.read_csv(folder / "judged.csv")
+    for runs in ([folder / "run"], [folder / "run", folder / "run"]):
+        done = run(capsys, "predict", *runs, folder / "new.npz", "--probabilities", "--format", "csv")
+        assert done.status == 0, done.err
+        found = pd.read_csv(io.StringIO(done.out))
+        assert list(found) == [name for name in judged if name != "index" and not name.endswith("_target")]
+        np.testing.assert_array_equal(found["kind_prediction"], judged["kind_prediction"])
+        np.testing.assert_allclose(found["amount_prediction"], judged["amount_prediction"], rtol=1e-4, atol=1e-4)
+    np.savez(folder / "short.npz", image=data["image"][:5], table=data["table"])
+    done = run(capsys, "predict", folder / "run", folder / "short.npz")
+    assert done.status == 5 and "the arrays differ in examples (image: 5, table: 120)" in done.err
+    done = run(capsys, "predict", folder / "run", folder / "two.npy")
+    assert done.status == 5 and "several inputs (image, table)" in done.err
+
+
 def test_classes_and_confusion_say_of_which_output_they_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "eval", folder / "run", "--confusion", "--require", "kind_accuracy>=0")
     assert done.status == 0, done.err
