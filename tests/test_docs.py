@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -205,12 +206,29 @@ def test_the_picture_of_imports_shows_every_room(tmp_path: Path) -> None:
     assert picture.count('<path d="M') == 3  # two arrows, and the tip that both have
 
 
-def test_recipe_trains_for_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (text,) = [block for block in blocks("yaml", DOCS / "recipes.md") if "compile:" in block]
-    path = tmp_path / "readme.yaml"
-    path.write_text(text)
-    done = run(capsys, "train", path, "fit.epochs=1", "--out", tmp_path / "run", "--quiet")
+RECIPES = [block for block in blocks("yaml", DOCS / "recipes.md") if "compile:" in block]
+
+
+@pytest.mark.parametrize("text", RECIPES, ids=["digits", "wiring"])
+def test_recipes_train_for_an_epoch(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 60)
+    np.savez("scans.npz", image=rng.random((60, 6, 6, 1)), table=rng.random((60, 2)), kind=kind, amount=kind + 0.5)
+    Path("readme.yaml").write_text(text)
+    done = run(capsys, "train", "readme.yaml", "fit.epochs=1", "--out", "run", "--quiet")
     assert done.status == 0, done.err
+
+
+def test_wired_layers_build() -> None:
+    (layers,) = [block for block in blocks("yaml", DOCS / "recipes.md") if "encoder1" in block]
+    text = f"data: {{dataset: Digits}}\n{layers}compile: {{optimizer: adam, loss: mse}}\n"
+    root = reading.from_text(text, "docs/recipes.md")
+    assert reading.check(root) == []
+    model = build.model(reading.Recipe(root, "docs/recipes.md", ""), {"input_shape": (8, 8, 1)}, None)
+    assert model.output_shape == (None, 8, 8, 16)
 
 
 def test_every_listed_file_of_a_run_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
