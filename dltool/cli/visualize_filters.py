@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dltool.filters.source import Source
-    from dltool.output.picture import Picture
+    from dltool.output.picture_files import Picture
 
 INDEX = "index.html"
 PICTURES_IN_TERMINAL = 64  # of each sheet
 TAKES = re.compile(r"^TAKES = ", re.MULTILINE)  # in the file of a mode
+KEYS = {"units": ("layer", "unit"), "methods": ("method",)}  # title of a table -> what a row is known by
 
 
 class Mode(StrEnum):
@@ -93,7 +94,6 @@ def visualize_filters(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Draw what a run's filters are and answer to: PNG sheets, an index.html and a manifest, and a table."""
-    from dltool.filters import narrow
     from dltool.filters.source import Source
     from dltool.output import picture_folder
     from dltool.runs import directory
@@ -112,7 +112,7 @@ def visualize_filters(
     report = {title: _frame(table) for title, table in rows.items()}
     _save(out, source, mode, options, pictures, report)
     if form == Format.table:
-        rows = narrow.apart(rows, getattr(_module(mode), "APART", {}))
+        rows = _apart(rows, getattr(_module(mode), "APART", {}))
         report = {title: _frame(table) for title, table in rows.items()}
     messages.write(tables.render(report, form))
     if terminal:
@@ -143,8 +143,7 @@ def _save(
     report: Mapping[str, pd.DataFrame],
 ) -> None:
     from dltool.output import picture_folder
-    from dltool.output.gallery import page
-    from dltool.output.picture_files import gif, png
+    from dltool.output.picture_files import gif, page, png
 
     files: dict[str, bytes] = {}
     listed: list[dict[str, Any]] = []
@@ -174,3 +173,23 @@ def _small(picture: Picture) -> str:
     left = len(picture.tiles) - PICTURES_IN_TERMINAL
     more = f"and {left} more in {picture.name}.png\n" if left > 0 else ""
     return half_blocks(picture.tiles[:PICTURES_IN_TERMINAL], console.width, colors) + more
+
+
+def _apart(report: Mapping[str, Rows], columns: Mapping[str, Sequence[str]]) -> dict[str, Rows]:
+    """Return the report with some columns of units or methods moved to tables of their own.
+
+    Args:
+        columns: title -> names; rows that have none of them are left out there.
+    """
+    moved = {name for names in columns.values() for name in names}
+    found: dict[str, Rows] = {}
+    for title, rows in report.items():
+        found[title] = rows
+        if title not in KEYS:
+            continue
+        found[title] = [{name: value for name, value in row.items() if name not in moved} for row in rows]
+        for other, names in columns.items():
+            having = [row for row in rows if any(row.get(name) is not None for name in names)]
+            if having:
+                found[other] = [{name: row[name] for name in (*KEYS[title], *names)} for row in having]
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from dltool.data.tokenizers._sentencepiece import SPACE
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 
 SHADES = " ░▒▓█"  # of attention 0 to 1
 CELL = 2  # columns of a terminal a source piece takes

@@ -18,8 +18,7 @@ def show(source: Source, options: Options) -> Shown:
     import numpy as np
     import tensorflow as tf
 
-    from dltool.filters.activation_maps import Activations
-    from dltool.filters.activation_pictures import activation_picture
+    from dltool.filters.activation_maps import Activations, activation_picture
 
     names, images = choice.images(source, options)
     chosen = choice.layers(source, options, choice.convolutions(source))

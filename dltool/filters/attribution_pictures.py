@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dltool.output.picture import Picture
+from dltool.output.picture_files import Picture
 from dltool.output.pixels import PixelRange, shown, signed, unsigned
 from dltool.output.sheet import Tile, sheet
 

@@ -17,7 +17,7 @@ TAKES = ("layers", "units", "images", "examples", "steps", "rate", "jitter", "oc
 def show(source: Source, options: Options) -> Shown:
     """Draw a sheet with one column per layer, or per unit of --units. Return one row per image and column."""
     from dltool.filters.dreaming import dream
-    from dltool.output.picture import Picture
+    from dltool.output.picture_files import Picture
     from dltool.output.pixels import shown
     from dltool.output.sheet import Tile, sheet
 

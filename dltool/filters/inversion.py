@@ -17,7 +17,7 @@ TAKES = ("layers", "images", "examples", "steps", "rate", "total_variation")
 def show(source: Source, options: Options) -> Shown:
     """Draw a sheet with one column per layer, by default every convolution. Return one row per image and layer."""
     from dltool.filters.inverting import inversion
-    from dltool.output.picture import Picture
+    from dltool.output.picture_files import Picture
     from dltool.output.pixels import shown
     from dltool.output.sheet import Tile, sheet
 

@@ -74,8 +74,7 @@ def _drawn(source: Source, options: Options) -> list[tuple[Call, Kernels]]:
 
 
 def _of(layer: Any, path: str, source: Source, first: bool) -> Kernels | None:
-    from dltool.filters.kernel_grids import kernels
-    from dltool.filters.kernel_pictures import Kernels
+    from dltool.filters.kernel_pictures import Kernels, kernels
 
     # of a later layer as many weights as the input has pixels would be no picture
     array = kernels(layer, tuple(source.model.inputs[0].shape[1:]) if first else ())

@@ -15,7 +15,7 @@ import typer
 from dltool.errors import UsageError
 
 if TYPE_CHECKING:
-    from dltool.output.picture import Picture
+    from dltool.output.picture_files import Picture
 
 Rows = list[dict[str, Any]]
 Shown = tuple[list["Picture"], dict[str, Rows]]  # pictures, and title -> rows

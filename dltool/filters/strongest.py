@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from dltool.graph.receptive_field import Field
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,38 @@ def _best(old: tuple[np.ndarray, ...], new: tuple[np.ndarray, ...], count: int) 
     together = [np.concatenate(pair) for pair in zip(old, new, strict=True)]
     order = np.argsort(-together[0], axis=0, kind="stable")[:count]
     return tuple(np.take_along_axis(array, order, axis=0) for array in together)
+
+
+def window(fields: Sequence[Field] | None, position: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return rows and columns that reach the unit at `position`. They may begin before 0 and end beyond the image.
+
+    Args:
+        fields: along each spatial axis; None where the unit sees the whole image.
+        shape: of an image, without channels.
+    """
+    if fields is None:
+        return tuple(slice(0, size) for size in shape)
+    found = []
+    for field, index in zip(fields, position, strict=True):
+        start = field.first(index)
+        found.append(slice(start, start + math.ceil(field.size)))
+    return tuple(found)
+
+
+def cropped(image: np.ndarray, at: Sequence[slice], beyond: np.ndarray | float) -> np.ndarray:
+    """Return that part of an image (..., channels); beyond its borders `beyond`, such as the mean."""
+    shape = [part.stop - part.start for part in at]
+    out = np.empty((*shape, image.shape[-1]), image.dtype)
+    out[...] = beyond
+    inside = [slice(max(part.start, 0), min(part.stop, size)) for part, size in zip(at, image.shape, strict=False)]
+    if all(part.stop > part.start for part in inside):
+        to = [slice(i.start - p.start, i.stop - p.start) for i, p in zip(inside, at, strict=True)]
+        out[tuple(to)] = image[tuple(inside)]
+    return out
+
+
+def mask(at: Sequence[slice], shape: Sequence[int]) -> np.ndarray:
+    """Return 1 inside the window and 0 elsewhere, float32 of `shape`."""
+    inside = np.zeros(shape, np.float32)
+    inside[tuple(slice(max(part.start, 0), min(part.stop, size)) for part, size in zip(at, shape, strict=True))] = 1
+    return inside

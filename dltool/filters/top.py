@@ -21,9 +21,8 @@ def show(source: Source, options: Options) -> Shown:
     """Draw one sheet per layer; return one row per unit."""
     import numpy as np
 
-    from dltool.filters.maximised_pictures import maximised
-    from dltool.filters.patches import cropped
-    from dltool.filters.top_pictures import top_picture
+    from dltool.filters.maximised_pictures import maximised, top_picture
+    from dltool.filters.strongest import cropped
 
     chosen, climb = targets(source, options), climb_of(options)
     pictures = []

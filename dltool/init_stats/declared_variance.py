@@ -1,13 +1,16 @@
-"""The distribution that a weight's declared initialiser promises."""
+"""The distribution that a weight's declared initialiser promises, and fresh draws from it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+
+from dltool.graph.layer_tree import Part, holders
 
 TRUNCATED = 0.87962566103423978  # sd of a standard normal cut at 2 sd, as Keras corrects by
 # fourth standardised moments: of the normal 3, of the uniform 9/5, of the normal cut at 2 sd by its integral
@@ -109,3 +112,26 @@ def redrawn(layer: Any, weight: Any, seed: int) -> Any | None:
         parts = [initializer((units,)), np.ones(units), initializer((2 * units,))]
         return np.concatenate([np.asarray(part) for part in parts])
     return initializer(tuple(weight.shape), dtype=weight.dtype)
+
+
+def redraw(model: Any, parts: Sequence[Part], seed: int) -> list[str]:
+    """Redraw every trainable weight by its own initialiser, in place, except those of a pre-trained base.
+
+    Args:
+        parts: the model's layers.
+        seed: of all draws; an initialiser's own seed is not used.
+    Returns:
+        Paths of weights that keep their values, as their initialiser is not known.
+    """
+    kept, owners = [], holders(parts)
+    for index, weight in enumerate(model.trainable_weights):
+        if getattr(weight, "learned", False):
+            continue
+        part = owners.get(id(weight))
+        number = int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+        value = None if part is None else redrawn(part.layer, weight, number)
+        if value is None:
+            kept.append(weight.path)
+        else:
+            weight.assign(value)
+    return kept

@@ -59,9 +59,9 @@ def trials(
     """
     from dltool.graph.layer_globs import check_globs
     from dltool.graph.layer_tree import CELL, LEAF
+    from dltool.init_stats.declared_variance import redraw
     from dltool.init_stats.measurement import measure
     from dltool.init_stats.passes import Passes
-    from dltool.init_stats.redraw import redraw
 
     if not prepared.model.trainable_weights:
         raise UsageError(f"{name}: the model has no trainable weights to measure")

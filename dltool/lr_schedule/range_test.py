@@ -15,7 +15,7 @@ import tensorflow as tf
 from dltool.data.pipelines.base import Pipeline, Step
 from dltool.data.pipelines.repeated import Repeated
 from dltool.graph import keras_internals
-from dltool.lr_schedule.smoothing import SMOOTHING, first_step, smooth
+from dltool.lr_schedule.rate_rules import SMOOTHING, first_step, smooth
 from dltool.training.fusion.fusion import fuse
 from dltool.training.procedures.gradient_descent import training_step
 from dltool.training.random_state import kept_random_state

@@ -95,8 +95,7 @@ class RangeTest:
 
     def curves(self) -> list[Any]:
         """Return the curves that the rules read, one per seed."""
-        from dltool.lr_schedule.rate_rules import Curve
-        from dltool.lr_schedule.smoothing import smooth
+        from dltool.lr_schedule.rate_rules import Curve, smooth
 
         found = []
         for sweep in self.sweeps:

@@ -10,7 +10,7 @@ import numpy as np
 from dltool.errors import UsageError
 from dltool.library.schedules._ranges import BOUNDS
 from dltool.library.schedules.constant import Constant
-from dltool.lr_schedule import schedule_figures, schedule_warnings
+from dltool.lr_schedule import schedule_figures
 from dltool.lr_schedule.plan import Plan
 from dltool.lr_schedule.schedule_figures import Figures
 from dltool.output.tables import Rows
@@ -32,7 +32,7 @@ def warnings(plan: Plan, found: Mapping[str, Figures]) -> list[str]:
     return [
         f"{plan.label}: {name}: {sentence}."
         for name, schedule in plan.schedules.items()
-        for sentence in schedule_warnings.warnings(schedule, found[name], _teller(plan))
+        for sentence in schedule_figures.warnings(schedule, found[name], _teller(plan))
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 
 ROW = 0.5  # inches from layer to layer
 COLUMN = 3.4  # inches from path to path

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 
 AXIS_COLUMNS = ("epoch", "step", "seconds", "stage")
 SCHEDULED = ("learning_rate", "momentum", "beta_1", "weight_decay")  # of the optimizer: one curve, no validation

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 
 RAW, SMOOTHED, VALIDATION = "#9ecae1", "#1f77b4", "#d95f02"
 RULE_STYLES = ("-", "--", "-.", ":")  # told apart without colour too

@@ -1,10 +1,12 @@
-"""Matplotlib, loaded without the settings of the working folder."""
+"""Matplotlib, loaded without the settings of the working folder; names of files are drawn literally."""
 
 from __future__ import annotations
 
 import os
 import sys
 from typing import Any
+
+from dltool.errors.control_characters import visible
 
 
 def load() -> None:
@@ -25,3 +27,8 @@ def load() -> None:
         finally:
             os.path.exists = exists
     sys.modules["matplotlib"].rcParams["text.usetex"] = False
+
+
+def plain_label(text: str) -> str:
+    """Return text that matplotlib draws literally: a "$" begins no formula, control characters are visible."""
+    return visible(text).replace("$", r"\$")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 
 COLOUR = "#1f77b4"
 

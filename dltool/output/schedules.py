@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 from dltool.output.terminal_plot import Curve, sources
 
 COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d", "#666666")

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dltool.output import matplotlib_settings
-from dltool.output.picture_text import plain_label
+from dltool.output.matplotlib_settings import plain_label
 
 BINS = 60
 HISTOGRAMS = 6  # models whose histograms are drawn; the lines through depth show all

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dltool import __version__
-from dltool.data.formats.extraction import cache_folder
+from dltool.data.formats.members import cache_folder
 
 SWITCH = "DLTOOL_FACTS_CACHE"  # "off": nothing is kept
 MOST_ENTRIES = 200

@@ -235,7 +235,7 @@ class Preparation:
         return None if asked == "auto" else asked
 
     def _jit_compile(self) -> bool:
-        from dltool.training.fusion.execution import xla_pays
+        from dltool.training.fusion.fusion import xla_pays
 
         asked = self.recipe.setting("compile", "jit_compile", default="auto")
         return xla_pays(self.model, *self.procedure.models) if asked == "auto" else asked

@@ -32,7 +32,7 @@ from dltool.library.schedules.restarts import Restarts
 from dltool.library.schedules.step_decay import StepDecay
 from dltool.library.schedules.warm_up import WarmUp
 from dltool.lr_schedule import plan as planning
-from dltool.lr_schedule import plateau, schedule_figures, schedule_warnings
+from dltool.lr_schedule import plateau, schedule_figures
 from dltool.output.terminal_plot import Curve, plot
 from dltool.recipe import catalogue, reading, signatures
 from tests.cli.test_cli_light import LIGHT_SECONDS, watched
@@ -401,7 +401,7 @@ def test_figures_do_not_depend_on_how_many_steps_are_looked_at_together(
 )  # fmt: skip
 def test_likely_mistakes_are_told_and_nothing_else(schedule: Schedule, steps: int, sentences: list[str]) -> None:
     found = schedule_figures.figures(schedule, steps)
-    assert schedule_warnings.warnings(schedule, found, lambda step: f"step {step}") == sentences
+    assert schedule_figures.warnings(schedule, found, lambda step: f"step {step}") == sentences
 
 
 def test_warnings_go_to_stderr_with_source_and_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,7 +174,7 @@ def test_a_plot_in_the_terminal_shows_control_characters_of_labels() -> None:
 
 
 def test_a_page_shows_names_as_text() -> None:
-    from dltool.output.gallery import page
+    from dltool.output.picture_files import page
 
     name = f"<script>alert(1)</script>{UTF_8}\" onerror='x"
     written = page(name, [("a.png", name)], {name: pd.DataFrame({name: [name]})})
@@ -187,7 +187,7 @@ def test_a_picture_draws_names_and_no_formulas(tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 
     from dltool.output.history import plot_history
-    from dltool.output.picture_text import plain_label
+    from dltool.output.matplotlib_settings import plain_label
 
     for name in ("$\\frac{$", "a$b$", "\\$5 and $6", "$x"):
         drawn, formula = Figure().text(0, 0, plain_label(name))._preprocess_math(plain_label(name))

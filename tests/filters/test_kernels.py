@@ -8,8 +8,16 @@ import pytest
 from keras import layers
 
 from dltool.filters.gabor import fit_gabor
-from dltool.filters.kernel_grids import dead, kernels, nearest
-from dltool.filters.kernel_pictures import Kernels, kernel_film, kernel_flaws, kernel_picture, kernel_rows
+from dltool.filters.kernel_pictures import (
+    Kernels,
+    dead,
+    kernel_film,
+    kernel_flaws,
+    kernel_picture,
+    kernel_rows,
+    kernels,
+    nearest,
+)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from scipy import ndimage
 from dltool.filters.activation_maps import Activations
 from dltool.filters.image_parameters import ImageParameters
 from dltool.filters.maximisation import Ascent, Maximised, maximise
-from dltool.filters.patches import mask
+from dltool.filters.strongest import mask
 from dltool.filters.transformations import blurred, jittered, turned
 from dltool.output.pixels import PixelRange
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from dltool.init_stats import lsuv
-from dltool.init_stats.orthonormal import orthonormal
+from dltool.init_stats.lsuv import orthonormal
 
 layers = keras.layers
 rng = np.random.default_rng(0)

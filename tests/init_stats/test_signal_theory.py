@@ -12,11 +12,10 @@ import tensorflow as tf
 from scipy import integrate, stats
 
 from dltool.graph.layer_tree import parts
-from dltool.init_stats.declared_variance import initializer_of, promise, redrawn
+from dltool.init_stats.declared_variance import initializer_of, promise, redraw, redrawn
 from dltool.init_stats.gaussian_moments import GaussianMoments
 from dltool.init_stats.measurement import Measurement, measure
 from dltool.init_stats.passes import Passes
-from dltool.init_stats.redraw import redraw
 
 layers = keras.layers
 

@@ -13,7 +13,7 @@ from dltool.data.base import Examples
 from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.library.schedules.linear_decay import LinearDecay
 from dltool.lr_schedule import range_test
-from dltool.lr_schedule.smoothing import smooth
+from dltool.lr_schedule.rate_rules import smooth
 from dltool.training.scheduled_optimizer import make_optimizer
 from dltool.training.training_state import variables
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dltool.lr_schedule import rate_rules
-from dltool.lr_schedule.rate_rules import Curve
-from dltool.lr_schedule.smoothing import smooth
+from dltool.lr_schedule.rate_rules import Curve, smooth
 
 RATES = np.geomspace(1e-6, 10, 100)
 

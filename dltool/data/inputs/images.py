@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dltool.data.formats import extraction, image_decoding, image_headers
+from dltool.data.formats import image_decoding, image_headers, members
 from dltool.data.formats.members import ARCHIVES, is_junk
 from dltool.data.inputs.base import Batch
 
@@ -73,7 +73,7 @@ class ImageFiles:
                 yield from _below(path, path)
             elif path.is_file() and path.name.lower().endswith(ARCHIVES):
                 try:
-                    root = extraction.extracted(path)
+                    root = members.extracted(path)
                 except (ValueError, OSError) as error:
                     leave_out(str(error))
                     continue

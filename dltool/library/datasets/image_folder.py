@@ -16,7 +16,7 @@ import numpy as np
 
 from dltool.data import arguments
 from dltool.data.base import Examples, StreamedDataset, trained_classes
-from dltool.data.formats import class_folders, extraction, image_decoding, image_headers
+from dltool.data.formats import class_folders, image_decoding, image_headers, members
 from dltool.data.formats.members import ARCHIVES
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class ImageFolder(StreamedDataset):
         paths = [os.fsencode(path).decode(errors="backslashreplace") for path in self._listing(part).paths]
         if self.path.is_dir():
             return "file", paths
-        root = extraction.extracted(self.path)
+        root = members.extracted(self.path)
         return "file", [os.path.relpath(path, root) for path in paths]
 
     @cached_property
@@ -209,7 +209,7 @@ class ImageFolder(StreamedDataset):
 
     @cached_property
     def _scan(self) -> tuple[list[str], dict[str, class_folders.Listing]]:
-        root = self.path if self.path.is_dir() else extraction.extracted(self.path)
+        root = self.path if self.path.is_dir() else members.extracted(self.path)
         return class_folders.scan(root, self.classes, some_missing=self.is_trained)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from dltool.data import arguments
 from dltool.data.base import Examples, StreamedDataset
-from dltool.data.formats import extraction, image_decoding, image_headers, mask_folders, text_decoding
+from dltool.data.formats import image_decoding, image_headers, mask_folders, members, text_decoding
 from dltool.data.formats.mask_decoding import MaskDecoder
 from dltool.data.formats.members import ARCHIVES
 from dltool.errors import one_line
@@ -244,7 +244,7 @@ class ImageMasks(StreamedDataset):
 
     @cached_property
     def _root(self) -> Path:
-        return self.path if self.path.is_dir() else extraction.extracted(self.path)
+        return self.path if self.path.is_dir() else members.extracted(self.path)
 
     @cached_property
     def _parts(self) -> dict[str, mask_folders.Pairs]:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from dltool.library.layers._mixing import ExampleMixing
-from dltool.library.layers._rectangles import inside
+from dltool.library.layers.cutout import inside
 
 
 @keras.saving.register_keras_serializable("dltool")

@@ -8,8 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from dltool.library.layers._rectangles import inside
-
 
 @keras.saving.register_keras_serializable("dltool")
 class Cutout(keras.layers.Layer):
@@ -63,3 +61,16 @@ class Cutout(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         own = {"size": self.size, "fill_value": self.fill_value, "seed": self.seed}
         return {**super().get_config(), **own}
+
+
+def inside(rows: int, columns: int, first: Sequence[Any], stop: Sequence[Any]) -> Any:
+    """Return whether first <= (row, column) < stop for each pixel, bool (batch, rows, columns, 1).
+
+    Args:
+        first, stop: for rows and columns, int (batch,) each; beyond the border there is nothing to hold.
+    """
+    held = []
+    for extent, low, high in zip((rows, columns), first, stop, strict=True):
+        index = ops.arange(extent, dtype="int32")[None]
+        held.append(ops.logical_and(index >= low[:, None], index < high[:, None]))  # (batch, extent)
+    return ops.logical_and(held[0][:, :, None, None], held[1][:, None, :, None])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltool.data.formats import extraction, image_headers
+from dltool.data.formats import image_headers, members
 from dltool.library.datasets.image_folder import ImageFolder
 
 
@@ -364,7 +364,7 @@ def _archive(path, files):
 def test_archives_are_extracted_once(tmp_path, name, monkeypatch):
     path = _archive(tmp_path / name, {f"pets/{k}": v for k, v in FLAT.items()} | {"__MACOSX/cat/0.png": b"x"})
     assert ImageFolder(path).sizes() == {"train": 3}
-    monkeypatch.setattr(extraction, "_extract", lambda *_: pytest.fail("extracted again"))
+    monkeypatch.setattr(members, "_extract", lambda *_: pytest.fail("extracted again"))
     assert ImageFolder(path).sizes() == {"train": 3}
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
@@ -406,9 +406,7 @@ def test_links_in_zip_archives_are_refused(tmp_path):
 
 def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
     path = _archive(tmp_path / "a.zip", FLAT)
-    monkeypatch.setattr(
-        extraction.shutil, "disk_usage", lambda _: type("Usage", (), {"free": extraction._RESERVE + 100})
-    )
+    monkeypatch.setattr(members.shutil, "disk_usage", lambda _: type("Usage", (), {"free": members._RESERVE + 100}))
     with pytest.raises(OSError, match="does not fit on the disk"):
         ImageFolder(path).sizes()
     assert not list((tmp_path / "cache").iterdir())

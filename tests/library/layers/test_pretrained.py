@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from dltool.graph.layer_tree import parts
-from dltool.init_stats.redraw import redraw
+from dltool.init_stats.declared_variance import redraw
 from dltool.library.layers._application_base import with_preprocessing
 from dltool.library.layers.application_preprocessing import ApplicationPreprocessing
 from dltool.library.layers.pretrained import Pretrained

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltool.filters.patches import cropped, mask, window
+from dltool.filters.strongest import cropped, mask, window
 from dltool.graph.calls import calls
 from dltool.graph.receptive_field import Field, receptive_fields
 from dltool.library.layers.branches import Branches
