@@ -65,6 +65,12 @@ def source() -> np.ndarray:
     return sentences()
 
 
+@functools.lru_cache
+def search(model: Any, beams: int, alpha: float = 1.0) -> BeamSearch:
+    """Compiled once for all tests of a model."""
+    return BeamSearch(model, beams, alpha)
+
+
 KNOWN: dict[tuple, np.ndarray] = {}  # the same prefixes are asked for again and again
 
 
@@ -115,7 +121,7 @@ def listed(tokens: np.ndarray) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(("beams", "alpha"), [(3, 0.0), (4, 1.0)])
 def test_beam_search_finds_what_a_plain_search_finds(model: Any, source: np.ndarray, beams: int, alpha: float) -> None:
-    found = BeamSearch(model, beams, alpha)(source, LONGEST)
+    found = search(model, beams, alpha)(source, LONGEST)
     lengths = set()
     for row in range(len(source)):
         expected = searched(model, source[row], beams, alpha)
@@ -152,15 +158,15 @@ def test_poor_short_translations_do_not_end_the_search_for_a_good_long_one() -> 
 
 def test_each_sentence_keeps_to_its_own_limit(model: Any, source: np.ndarray) -> None:
     limits = [1, 2, 6, 3, 5, 4, 2]
-    found = BeamSearch(model, 3)(source, limits)
+    found = search(model, 4)(source, limits)
     for row, limit in enumerate(limits):
-        for rank, (tokens, _, score) in enumerate(searched(model, source[row], 3, 1.0, limit)):
+        for rank, (tokens, _, score) in enumerate(searched(model, source[row], 4, 1.0, limit)):
             assert listed(found.tokens[row, rank].numpy()) == tokens
             assert float(found.scores[row, rank]) == pytest.approx(score, rel=1e-4, abs=1e-4)
 
 
 def test_a_beam_of_one_takes_the_most_probable_token_at_each_step(model: Any, source: np.ndarray) -> None:
-    found = BeamSearch(model, 1)(source, LONGEST).tokens.numpy()[:, 0]
+    found = search(model, 1)(source, LONGEST).tokens.numpy()[:, 0]
     for row, tokens in enumerate(source):
         prefix: tuple[int, ...] = ()
         while len(prefix) < LONGEST and (not prefix or prefix[-1] != END):
@@ -169,12 +175,12 @@ def test_a_beam_of_one_takes_the_most_probable_token_at_each_step(model: Any, so
 
 
 def test_batch_and_order_change_no_translation(model: Any, source: np.ndarray) -> None:
-    search = BeamSearch(model, 3)
-    together = search(source, LONGEST)
-    turned = search(source[::-1], LONGEST)
+    found = search(model, 4)
+    together = found(source, LONGEST)
+    turned = found(source[::-1], LONGEST)
     for row in range(len(source)):
-        alone = search(source[row : row + 1][:, source[row] > 0], LONGEST)
-        for rank in range(3):
+        alone = found(source[row : row + 1][:, source[row] > 0], LONGEST)
+        for rank in range(4):
             tokens = listed(together.tokens[row, rank].numpy())
             assert listed(alone.tokens[0, rank].numpy()) == tokens
             assert listed(turned.tokens[len(source) - 1 - row, rank].numpy()) == tokens
@@ -182,7 +188,7 @@ def test_batch_and_order_change_no_translation(model: Any, source: np.ndarray) -
 
 def test_attention_is_that_of_the_translation_it_comes_with(model: Any, source: np.ndarray) -> None:
     """Of the best hypothesis, whose ancestors were other beams: its tokens fed again give the same weights."""
-    found = BeamSearch(model, 4)(source, LONGEST)
+    found = search(model, 4)(source, LONGEST)
     if not model.has_attention:
         assert found.attention is None
         return

@@ -102,8 +102,9 @@ def test_what_has_no_tokens_stays_empty_and_what_is_too_long_is_cut(model: Any, 
 def test_scores_are_those_of_a_teacher_forced_pass(model: Any, vocabularies: Vocabularies, beam: int) -> None:
     """ln p of the tokens given those before, summed; over ((5 + length) / 6)^0.7."""
     encoded, _ = vocabularies.encoded_sources(LINES, "fr", 256)
+    search = BeamSearch(model, beam, 0.7)
     for tokens in encoded:
-        found = BeamSearch(model, beam, 0.7)(np.array([tokens], np.int32), 9)
+        found = search(np.array([tokens], np.int32), 9)
         for rank in range(beam):
             best = found.tokens[0, rank].numpy()
             best = best[best != PADDING]

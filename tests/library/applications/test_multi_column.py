@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dltool.library.applications.multi_column import MultiColumn
 from dltool.library.layers.width_normalization import WidthNormalization
 from dltool.recipe import build, reading
 from dltool.tasks import base as tasks
-from tests.command_line import run
+from tests.command_line import run, trained
 
 RECIPE = """\
 # Three small columns.
@@ -167,19 +168,24 @@ def test_a_saved_model_answers_the_same_and_still_knows_its_columns(tmp_path: Pa
     assert again.evaluate(x, y, verbose=0, return_dict=True).keys() >= {"loss", "accuracy", "accuracy_1", "accuracy_2"}
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the recipe, which stands in the same folder."""
+    folder = tmp_path_factory.mktemp("columns")
+    (folder / "columns.yaml").write_text(RECIPE)
+    trained(folder / "columns.yaml", "--out", folder / "one")
+    return folder / "one"
+
+
 def test_a_recipe_s_columns_are_in_the_history_and_in_eval_s_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "columns.yaml").write_text(RECIPE)
-    one, two = tmp_path / "one", tmp_path / "two"
-    done = run(capsys, "train", tmp_path / "columns.yaml", "--out", one, "-q")
-    assert done.status == 0, done.err
+    two = shutil.copytree(one, tmp_path / "two")
     with (one / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {*COLUMNS, *(f"val_{name}" for name in COLUMNS)} <= rows[0].keys()
     chosen = json.loads((one / "metrics.json").read_text())["selected"]["epoch"]
     assert float(rows[chosen - 1]["val_accuracy_2"]) == max(float(row["val_accuracy_2"]) for row in rows)
-    assert run(capsys, "train", tmp_path / "columns.yaml", "seed=3", "--out", two, "-q").status == 0
     found = json.loads(run(capsys, "eval", one, two, "--format", "json").out)["scores"]
     assert [row["run"] for row in found] == [str(one), str(two), tasks.AVERAGE]
     model = keras.models.load_model(one / "model.keras")
@@ -190,21 +196,16 @@ def test_a_recipe_s_columns_are_in_the_history_and_in_eval_s_table(
         assert found[2][name] is None  # of the average of runs, no column is known
 
 
-def test_killed_after_an_epoch_and_resumed_it_is_the_same_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ended_after_two_epochs_and_resumed_it_is_the_same_model(one: Path, tmp_path: Path) -> None:
     """The columns' distortions are drawn from generators whose state is the model's."""
-    (tmp_path / "columns.yaml").write_text(RECIPE)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert run(capsys, "train", tmp_path / "columns.yaml", "--out", whole, "-q").status == 0
-    assert run(capsys, "train", tmp_path / "columns.yaml", "fit.epochs=2", "--out", parts, "-q").status == 0
-    resumed = run(capsys, "train", tmp_path / "columns.yaml", "--out", parts, "--resume", "--accept-changes", "-q")
-    assert resumed.status == 0, resumed.err
-    with np.load(whole / "checkpoint" / "state.npz") as one, np.load(parts / "checkpoint" / "state.npz") as other:
-        names = [name for name in one.files if name.startswith("model/")]
+    recipe, parts = one.parent / "columns.yaml", tmp_path / "parts"
+    trained(recipe, "fit.epochs=2", "--out", parts)
+    trained(recipe, "--out", parts, "--resume", "--accept-changes")
+    with np.load(one / "checkpoint" / "state.npz") as whole, np.load(parts / "checkpoint" / "state.npz") as other:
+        names = [name for name in whole.files if name.startswith("model/")]
         assert len(names) > 12
         for name in names:
-            np.testing.assert_array_equal(one[name], other[name])
+            np.testing.assert_array_equal(whole[name], other[name])
 
 
 def test_mcdnn_has_five_columns_of_193_018_trainable_parameters() -> None:
