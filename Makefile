@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check recipes data slow docs clean
+.PHONY: help run test quick bench check recipes data slow docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,8 +32,14 @@ run: $(VENV)/.installed  ## install, train the embedded default (scikit-learn's 
 	$(BIN)/dltool train cnn/digits --out $(RUNS)/digits --overwrite
 	$(BIN)/dltool eval $(RUNS)/digits --confusion
 
+# The byte code of the tests is kept, whatever the shell says: without it each worker takes 5 s longer to begin.
+test quick: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.tested  ## install what is missing and run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+quick: $(VENV)/.tested  ## the tests near what changed since main, within two minutes
+	$(BIN)/python -m pytest -p tests.nearest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.developed  ## lint, format and types
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dltool.training import backend
+from tests import nearest
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -65,8 +66,21 @@ LONGEST = ("test_resume", "test_seq2seq", "test_fused_recurrence", "test_generat
            "test_attribution", "test_train", "test_stages", "test_siblings", "test_crossentropy")  # fmt: skip
 
 
+LONG_TESTS = ("slow", "recipes", "data")  # marks of tests that may take this many seconds, not pytest's `timeout`
+LONG_SECONDS = 2 * 3600
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep how long each file takes, once for all workers."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(nearest.Timing(config))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, and skip tests of real data where there are none."""
+    """Put the longest files first, limit each test's time, and skip tests of real data where there are none."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in LONG_TESTS):
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
     rank = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
     if os.environ.get("DLTOOL_DATA"):
