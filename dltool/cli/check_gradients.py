@@ -14,7 +14,7 @@ def check_gradients(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Check a model's gradients: reverse mode against forward mode and central differences, a row a weight.
+    """Check a model's gradients: reverse mode against forward mode and central differences, one row per weight.
 
     Exit status 1 if a gradient is wrong; the table is written all the same.
     """

@@ -32,7 +32,7 @@ def eval(
     ],
     split: Annotated[
         str | None,
-        typer.Option("--split", help="train, validation, test or all. Default: test where there is one."),
+        typer.Option("--split", help="train, validation, test or all. Default: test if the data have one."),
     ] = None,
     data: Annotated[
         str | None,
@@ -49,7 +49,7 @@ def eval(
         Path | None,
         typer.Option(
             "--predictions",
-            help="Write a CSV row an example: its file or row, target, prediction and probabilities by class name; "
+            help="Write one CSV row per example: its file or row, target, prediction and probabilities by class name; "
             "of several runs, their average's.",
         ),
     ] = None,
@@ -63,7 +63,7 @@ def eval(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Evaluate runs: loss and metrics, figures a class, confusion; several runs also averaged."""
+    """Evaluate runs: loss and metrics, figures per class, confusion; several runs also averaged."""
     from dltool.runs import evaluate
     from dltool.runs.evaluate import SPLITS, Evaluation
 

@@ -1,4 +1,4 @@
-"""dltool generate: what a language model writes, as it comes."""
+"""dltool generate: text from a language model, token by token."""
 
 from __future__ import annotations
 

@@ -43,9 +43,11 @@ def init_stats(
     ] = None,
     batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to measure on.")] = 4,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Draw weights and batches so many times: mean and spread.")
+        int, typer.Option("--seeds", min=1, help="Number of draws of weights and batches: mean and spread.")
     ] = 1,
-    steps: Annotated[str, typer.Option("--steps", help="Measure after so many updates of training: '0,1,10'.")] = "0",
+    steps: Annotated[
+        str, typer.Option("--steps", help="Measure after these numbers of training updates: '0,1,10'.")
+    ] = "0",
     input_: Annotated[
         Input,
         typer.Option("--input", help="The recipe's data, or a unit Gaussian in the place of the model's input."),

@@ -44,8 +44,10 @@ def lr_schedule(
     at: Annotated[
         list[str] | None, typer.Option("--at", help="Values at a step, or at '3.5 epochs'; may be repeated.")
     ] = None,
-    every: Annotated[str | None, typer.Option("--every", help="Values every so many steps, or '1 epoch'.")] = None,
-    axis: Annotated[Axis, typer.Option("--x", help="What the horizontal axis counts.")] = Axis.steps,
+    every: Annotated[
+        str | None, typer.Option("--every", help="Values at this distance: a number of steps, or '1 epoch'.")
+    ] = None,
+    axis: Annotated[Axis, typer.Option("--x", help="The unit of the horizontal axis.")] = Axis.steps,
     log: Annotated[bool, typer.Option("--log", help="Draw on a logarithmic scale.")] = False,
     metrics: Annotated[
         str | None,

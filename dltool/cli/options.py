@@ -48,9 +48,7 @@ OverridesArgument = Annotated[
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)]
 FormatOption = Annotated[Format, typer.Option("--format", help="How results are written to stdout.")]
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="Where to compute; auto takes a GPU where there is one.")
-]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what dltool wrote.")]
 BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples at a time.")]
 PlotOption = Annotated[Path | None, typer.Option("--plot", help="Draw into a .png or .svg file.")]

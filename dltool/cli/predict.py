@@ -1,4 +1,4 @@
-"""dltool predict: what runs answer to new examples, without targets."""
+"""dltool predict: answers of runs to new examples, without targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How answers are written: CSV, or an object of JSON a line, as they come; or a table for people."""
+    """How answers are written: CSV or one JSON object per line, streamed; or a table for people."""
 
     csv = "csv"
     json = "json"
@@ -39,7 +39,7 @@ def predict(
     data: Annotated[
         str | None, typer.Option("--data", help="In place of inputs, as in a recipe: 'Csv: {path: new.csv}'.")
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many answers an example, the likeliest first.")] = 1,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of answers per example, the likeliest first.")] = 1,
     every: Annotated[bool, typer.Option("--probabilities", help="A probability for each class instead.")] = False,
     to: Annotated[str | None, typer.Option("--to", help="The language to translate into.")] = None,
     out: Annotated[
@@ -47,7 +47,7 @@ def predict(
     ] = None,
     overwrite: OverwriteOption = False,
     batch_size: BatchSizeOption = None,
-    form: Annotated[Form, typer.Option("--format", help="csv, json (an object a line), or a table for people.")] = (
+    form: Annotated[Form, typer.Option("--format", help="csv, json (one object per line), or a table for people.")] = (
         Form.csv
     ),
     device: DeviceOption = Device.auto,

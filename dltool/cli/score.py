@@ -22,7 +22,7 @@ def score(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Score a text by a language model: nats and bits a character, perplexity a token."""
+    """Score a text by a language model: nats and bits per character, perplexity per token."""
     from dltool.runs.language_model import LanguageModel
 
     model = LanguageModel(run, device)

@@ -96,7 +96,7 @@ def translate(
     overwrite: OverwriteOption = False,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Translate: a line on stdout for every line read, as they come.
+    """Translate lines: write one line to stdout for each line read, at once.
 
     With --n-best or --scores columns are divided by tabs: line's number, score, translation.
     """

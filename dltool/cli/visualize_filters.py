@@ -1,4 +1,4 @@
-"""dltool visualize-filters: what a run's filters look like and answer to, as pictures with tables."""
+"""dltool visualize-filters: a run's filters and the inputs that they respond to, as pictures with tables."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def visualize_filters(
         Mode,
         typer.Option(
             "--mode",
-            help="kernels: the weights. maximise: images that units answer to most. activations: feature maps of "
+            help="kernels: the weights. maximise: images that maximise units. activations: feature maps of "
             "images. top: the training data's strongest patches of each unit. attribution: the pixels that count "
             "for a class. inversion: images from a layer's features. dream: more of what a layer sees.",
         ),
@@ -93,7 +93,7 @@ def visualize_filters(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Draw what a run's filters are and answer to: PNG sheets, an index.html and a manifest, and a table."""
+    """Draw a run's filters and the inputs that they respond to: PNG sheets, an index.html, a manifest, a table."""
     from dltool.filters.source import Source
     from dltool.output import picture_folder
     from dltool.runs import directory
