@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from dltool.recipe import build, reading
+from tests import own_words
 from tests.command_line import run
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +38,13 @@ def commands(page: Path, mark: str = "") -> list[str]:
     """Return the shell lines of a page that run dltool, without loops (too long) and make."""
     lines = [line for block in blocks("sh", page, mark) if not block.startswith("for ") for line in block.splitlines()]
     return [line for line in lines if line.startswith(("dltool", "RUN=", "echo"))]
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Write the blocks of a page that have a file's name as their title."""
+    fenced = re.findall(r'^```\w+ title="([\w-]+\.\w+)"\n(.*?)^```$', page.read_text(), re.MULTILINE | re.DOTALL)
+    for name, text in fenced:
+        (folder / name).write_text(text)
 
 
 WITH_COMMANDS = [name for name, path in PAGES.items() if commands(path)]
@@ -80,6 +88,7 @@ def test_shell_commands_run_unchanged(name: str, after_the_readme: Path, tmp_pat
     lines = commands(PAGES[name])
     if "dltool train cnn/digits --out runs/digits" in lines:
         shutil.rmtree(folder / "runs" / "digits")
+    write_files(PAGES[name], folder)
     done = run_shell(lines, folder)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -220,6 +229,20 @@ def test_recipes_train_for_an_epoch(
     Path("readme.yaml").write_text(text)
     done = run(capsys, "train", "readme.yaml", "fit.epochs=1", "--out", "run", "--quiet")
     assert done.status == 0, done.err
+
+
+def test_the_example_of_own_python_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(DOCS / "own-python.md", tmp_path)
+    lines = commands(DOCS / "own-python.md")
+    assert len(lines) == 4
+    with own_words.forgotten():
+        for line in lines:
+            done = run(capsys, *shlex.split(line)[1:])
+            assert done.status == 0, done.err
+    assert "margin" in done.out and "half" in (tmp_path / "runs/moons/data.json").read_text()
 
 
 def test_wired_layers_build() -> None:

@@ -17,9 +17,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dltool import __version__, cli
-from dltool.cli import old_flags, quick_start
+from dltool.cli import old_flags, own_python, quick_start
 from dltool.cli.command_class import Command, usage_line
-from dltool.errors import DltoolError, Terminated, messages
+from dltool.errors import DltoolError, Terminated, UsageError, messages, suggest
 from dltool.errors.control_characters import visible, visible_lines
 
 DEFINITION = r'^def %s\((?:[^"]|"(?!""))*?"""(.*?)(?:""")?$'  # of a function and the first line of its docstring
@@ -45,15 +45,32 @@ class Commands(TyperGroup):
         super().__init__(**settings)
         self.commands = {name: TyperCommand(name, help=line) for name, line in find_commands().items()}
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return dltool's commands, then those of plugins."""
+        return [*self.commands, *sorted(own_python.commands())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command with its name and one line only, None if there is none."""
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        line = own_python.commands().get(cmd_name)
+        return None if line is None else TyperCommand(cmd_name, help=line)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command with its options, and its arguments."""
-        name, command, rest = super().resolve_command(ctx, old_flags.replace(args))
+        args = old_flags.replace(args)
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            own_python.use_early(args)  # the command may be that of a file named behind it
+            if self.get_command(ctx, args[0]) is None:
+                near = suggest(args[0], self.list_commands(ctx))
+                raise UsageError(f"No such command '{args[0]}'.{near} See 'dltool --help'.")
+        name, command, rest = super().resolve_command(ctx, args)
         return name, command and self._import(str(name)), rest
 
     def _import(self, name: str) -> Any:
         """Make a command of its module; the functions in the module's BELOW become commands below it."""
         stem = name.replace("-", "_")
-        module = import_module(f"dltool.cli.{stem}")
+        module = import_module(f"dltool.cli.{stem}") if name in self.commands else own_python.load_command(name)
         function, below = getattr(module, stem), getattr(module, "BELOW", ())
         app = typer.Typer(name=name, add_completion=False, pretty_exceptions_enable=False)
         if below:
@@ -61,9 +78,9 @@ class Commands(TyperGroup):
         for each in below or (function,):
             app.command(None if below else name, cls=Command)(each)
         made = typer.main.get_command(app)
-        traceback = next(parameter for parameter in self.params if parameter.name == "traceback")
+        shared = [parameter for parameter in self.params if parameter.name in ("traceback", "plugin")]
         for each in [made, *getattr(made, "commands", {}).values()]:
-            each.params.append(traceback)
+            each.params += shared
         return made
 
 
@@ -91,6 +108,17 @@ def options(
         bool,
         typer.Option("--traceback", help="Show Python's traceback with an error.", is_eager=True, expose_value=False),
     ] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plugin",
+            metavar="FILE.py",
+            help="Own Python, whose classes recipes may name; may be repeated.",
+            is_eager=True,
+            expose_value=False,
+            callback=own_python.use,
+        ),
+    ] = None,
 ) -> None:
     """A deep-learning course, runnable from a shell: recipes in, trained and evaluated models out."""
 

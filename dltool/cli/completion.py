@@ -34,6 +34,15 @@ def bundled(incomplete: str) -> list[str]:
     return [name for name in bundled_names() if name.startswith(incomplete)]
 
 
+def words(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return kinds of words, or the names of the kind before, that begin with what was typed."""
+    from dltool.recipe import catalogue
+
+    typed = ctx.params.get("asked") or []
+    names = catalogue.known(typed[0]) if typed and typed[0] in catalogue.KINDS else catalogue.KINDS
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def sources(incomplete: str) -> list[str]:
     """Return bundled recipes, recipe files and run directories that begin with what was typed."""
     files = [

@@ -27,9 +27,10 @@ def recipes(
     if context.invoked_subcommand is not None:
         return
     if datasets:
-        from dltool.recipe import dataset_list
+        from dltool.recipe import module_outlines, word_tables
 
-        messages.write(tables.render(dataset_list.sections(), form, "arguments"))
+        messages.write(tables.render(word_tables.datasets(), form, "arguments"))
+        module_outlines.keep()
     else:
         messages.write(tables.render({"recipes": listing()}, form))
 

@@ -31,10 +31,7 @@ def summary(
     form: FormatOption = Format.table,
 ) -> None:
     """Show what each layer gives and costs: shape, parameters, multiply-adds, receptive field, memory."""
-    import pandas as pd
-
     from dltool.recipe import build
-    from dltool.runs.untrained_model import untrained_model
 
     mistakes, facts, overrides = Mistakes(), {}, overrides or []
     with mistakes:
@@ -42,7 +39,11 @@ def summary(
     with mistakes:
         facts = _facts(input_shape, classes)
     mistakes.finish(lambda: build.load_any(source, overrides))
+    from dltool.runs.untrained_model import untrained_model
+
     model, size = untrained_model(source, overrides, facts)
+    import pandas as pd
+
     from dltool.graph.summary import summary as rows_and_totals
 
     try:

@@ -32,14 +32,11 @@ def visualize_augmentation(
 
     The sheets of several recipes stand below each other in one picture.
     """
-    import pandas as pd
-
     from dltool.output import tables
     from dltool.output.files import check_target, output
     from dltool.recipe import build
     from dltool.recipe import overrides as overriding
     from dltool.runs import directory, opened
-    from dltool.runs.augmentation_sheet import augmentation_sheet
 
     check_target("--out", out, overwrite, (".png",))
     grouped = overriding.grouped(sources)
@@ -50,6 +47,10 @@ def visualize_augmentation(
         with mistakes:
             recipes.append(build.load(path, overrides))
     mistakes.finish()
+    import pandas as pd
+
+    from dltool.runs.augmentation_sheet import augmentation_sheet
+
     sheets: list[Any] = []
     rows: list[dict[str, Any]] = []
     for (source, _), recipe in zip(grouped, recipes, strict=True):

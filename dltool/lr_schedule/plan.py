@@ -14,7 +14,7 @@ from dltool.library.schedules import _ranges as ranges
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.constant import Constant
 from dltool.lr_schedule import plateau
-from dltool.recipe import build, catalogue, data_facts, module_outlines, overrides, reading
+from dltool.recipe import build, catalogue, data_facts, kept_plugins, module_outlines, overrides, reading
 from dltool.recipe import stages as stage_list
 from dltool.recipe.absent_data import stand_in
 from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
@@ -63,6 +63,7 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     """
     run = None
     if opened.is_run(source):
+        kept_plugins.check(Path(source))
         run = RunDirectory(Path(source))
     recipe, problems = reading.read(run / directory.RECIPE if run else source, changed)
     recorded = _recorded(recipe, run)
@@ -71,7 +72,7 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     total = steps * recipe.epochs
     epochs = recipe.get("fit", "epochs")
     builder = Builder(
-        _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, find=catalogue.outline
+        _facts(recipe, dataset, recorded), steps, makers={"optimizers": _maker(total)}, find=catalogue.find_light
     )
     if epochs is not None:
         builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
@@ -115,7 +116,7 @@ def of_schedule(
             value = overrides.apply(value, change, number)
         except RecipeError as error:
             problems += error.problems
-    builder = Builder({}, steps_per_epoch, find=catalogue.outline)
+    builder = Builder({}, steps_per_epoch, find=catalogue.find_light)
     builder.problems += problems
     if steps_per_epoch is None:
         for path, one in value.walk():
@@ -166,11 +167,11 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
 
     Return None if it is not needed, or if fit.steps_per_epoch replaces a missing file.
     """
-    builder = Builder(None, makers={"optimizers": _maker(1)}, find=catalogue.outline)
+    builder = Builder(None, makers={"optimizers": _maker(1)}, find=catalogue.find_light)
     builder.problems += problems
     dataset = None
     if needs_data and (value := recipe.get("data", "dataset")) is not None:
-        found = Builder({}, find=catalogue.outline)
+        found = Builder({}, find=catalogue.find_light)
         dataset = found.build("datasets", value, "data.dataset")
         absent = builder.attempt(lambda: stand_in(recipe, found.cause), value, "data.dataset")
         if absent is not None:

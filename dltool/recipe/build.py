@@ -15,6 +15,7 @@ from dltool.recipe import (
     callback_paths,
     catalogue,
     feature_columns,
+    kept_plugins,
     layer_graph,
     module_outlines,
     reading,
@@ -22,6 +23,7 @@ from dltool.recipe import (
 )
 from dltool.recipe.builder import Builder, parameters
 from dltool.recipe.reading import Recipe, Value, join, object_name
+from dltool.recipe.signatures import Outlined
 from dltool.tasks import base as tasks
 
 __all__ = [
@@ -57,22 +59,27 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: all problems at once.
-        UsageError: there is no such recipe.
+        UsageError: there is no such recipe, or a run's own Python is not given.
         DataError: the recipe is right, but its data cannot be read.
     """
     recipe, problems = reading.read(source, overrides)
-    builder = Builder(facts=None, find=catalogue.outline)
+    if Path(recipe.file).name == "recipe.yaml":  # of a run: its words may be those of own Python
+        kept_plugins.check(Path(recipe.file).parent, hashes=False)
+    objects = Builder(facts=None, find=catalogue.outline)
+    check_objects(objects, recipe)
+    is_faulty = bool(problems or objects.problems)  # then no plugin's code runs, which may import TensorFlow
+    builder = Builder(facts=None, find=catalogue.outline if is_faulty else catalogue.find_light)
     builder.problems += problems
     failure: DltoolError | None = None
     try:
         if (value := recipe.root.get("data", "dataset")) is not None:
             before = len(builder.problems)
             dataset = builder.build("datasets", value, "data.dataset")
-            if len(builder.problems) == before:
+            if len(builder.problems) == before and not isinstance(dataset, Outlined):
                 builder.problems += _names_of_wiring(recipe, dataset)
     except DltoolError as error:
         failure = error
-    check_objects(builder, recipe)
+    builder.problems += objects.problems
     module_outlines.keep()
     builder.finish()
     if failure is not None:

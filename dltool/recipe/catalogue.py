@@ -10,12 +10,13 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dltool.recipe import module_outlines, signatures
+from dltool.errors import UsageError
+from dltool.recipe import module_outlines, plugins, signatures
 from dltool.recipe.module_outlines import Argument
 from dltool.recipe.signatures import Outline
 
@@ -50,16 +51,13 @@ KERAS_ELSEWHERE = {("layers", "FeatureSpace"): "keras.utils"}
 REFUSED = {
     ("layers", "Input"): "the data give the input's shape. Remove it.",
     ("layers", "InputLayer"): "the data give the input's shape. Remove it.",
-    (
-        "layers",
-        "Lambda",
-    ): "a Lambda holds Python code, which a recipe can't. Write a layer in dltool/library/layers/.",
-    ("layers", "FlaxLayer"): "it takes Python functions. Write a layer in dltool/library/layers/.",
-    ("layers", "JaxLayer"): "it takes Python functions. Write a layer in dltool/library/layers/.",
-    ("layers", "TorchModuleWrapper"): "it takes a PyTorch module. Write a layer in dltool/library/layers/.",
-    ("layers", "TFSMLayer"): "it runs the code of a SavedModel. Write a layer in dltool/library/layers/.",
+    ("layers", "Lambda"): "a Lambda holds Python code, which a recipe can't. Write a layer of your own: --plugin.",
+    ("layers", "FlaxLayer"): "it takes Python functions. Write a layer of your own: --plugin.",
+    ("layers", "JaxLayer"): "it takes Python functions. Write a layer of your own: --plugin.",
+    ("layers", "TorchModuleWrapper"): "it takes a PyTorch module. Write a layer of your own: --plugin.",
+    ("layers", "TFSMLayer"): "it runs the code of a SavedModel. Write a layer of your own: --plugin.",
     ("callbacks", "LearningRateScheduler"): "it takes a Python function. Give the optimizer a schedule.",
-    ("callbacks", "LambdaCallback"): "it takes Python functions. Write a callback in dltool/library/callbacks/.",
+    ("callbacks", "LambdaCallback"): "it takes Python functions. Write a callback of your own: --plugin.",
     ("callbacks", "BackupAndRestore"): "dltool keeps the whole training state itself: dltool train --resume.",
 }
 
@@ -97,22 +95,33 @@ def find(kind: str, name: str) -> Any:
     Raises:
         UnknownNameError: neither dltool nor Keras has it.
     """
-    return getattr(importlib.import_module(_module(kind, name)), name)
+    module = _module(kind, name)
+    is_plugin = plugins.words(kind).get(name) == module
+    return getattr(plugins.load(module) if is_plugin else importlib.import_module(module), name)
 
 
 def outline(kind: str, name: str) -> Any:
-    """Return as `find` does, but an `Outline` in the place of what would need Keras.
+    """Return as `find` does, but an `Outline` in the place of what would need Keras or run a plugin.
 
     Raises:
         UnknownNameError: neither dltool nor Keras has it.
     """
     module = _module(kind, name)
-    if kind in LIGHT:
+    if kind in LIGHT and name in own(kind):
         return find(kind, name)
     parameters = signatures.parameters(module, name)
     if kind == "applications" and name not in own(kind):  # what `with_preprocessing` adds
         parameters.append(inspect.Parameter("preprocessing", inspect.Parameter.KEYWORD_ONLY, default=None))
     return Outline(name, inspect.Signature(parameters))
+
+
+def find_light(kind: str, name: str) -> Any:
+    """Return as `outline` does, but plugins' datasets and schedules themselves: their code runs.
+
+    Raises:
+        UnknownNameError: neither dltool nor Keras has it.
+    """
+    return (find if kind in LIGHT else outline)(kind, name)
 
 
 def describe(kind: str, name: str) -> Word:
@@ -127,13 +136,13 @@ def describe(kind: str, name: str) -> Word:
 
 
 def has(kind: str, name: str) -> bool:
-    return name in own(kind) or name in _keras(kind)
+    return name in own(kind) or name in _keras(kind) or name in plugins.words(kind)
 
 
 def known(kind: str) -> list[str]:
     """Every name of a kind."""
     refused = {name for refused_kind, name in REFUSED if refused_kind == kind}
-    return sorted(({*own(kind), *_keras(kind)}) - refused)
+    return sorted(({*own(kind), *_keras(kind), *plugins.words(kind)}) - refused)
 
 
 def words(kind: str) -> list[str]:
@@ -187,11 +196,31 @@ def own(kind: str) -> dict[str, str]:
 
 def folder(kind: str) -> str:
     """Return the folder of a kind's classes, relative to the package."""
-    return "training/procedures" if kind == "procedures" else f"library/{kind}"
+    return {"procedures": "training/procedures", "tasks": "tasks"}.get(kind, f"library/{kind}")
+
+
+def use_plugins(paths: Sequence[Path], add: bool = False) -> None:
+    """Let the public classes of files of own Python join the catalogue.
+
+    Args:
+        add: whether beside those of the files used before.
+    Raises:
+        UsageError: a file is none, or has a class of a name that dltool or Keras has.
+    """
+    (plugins.add if add else plugins.use)(paths)
+    files = {plugin.module: plugin.file for plugin in plugins.given()}
+    for kind in KINDS:
+        for name, module in plugins.words(kind).items():
+            if module in files and (name in own(kind) or name in _keras(kind)):
+                whose = "dltool" if name in own(kind) else "Keras"
+                raise UsageError(
+                    f"--plugin {files[module]}: {whose} has a {singular(kind)} {name} too. Rename the class."
+                )
 
 
 def import_saved_objects() -> None:
-    """Import dltool's layers and the like, so that Keras can load a model that holds them."""
+    """Import dltool's layers and the like and those of plugins, so that Keras can load a model that holds them."""
+    plugins.load_saved_objects()
     for kind in KERAS_NAMESPACES:
         for module in own(kind).values():
             importlib.import_module(module)
@@ -205,7 +234,7 @@ def _module(kind: str, name: str) -> str:
     """
     if (kind, name) in REFUSED:
         raise UnknownNameError(kind, name, [], f"{name} is not for recipes: {REFUSED[kind, name]}")
-    module = own(kind).get(name) or _keras(kind).get(name)
+    module = own(kind).get(name) or _keras(kind).get(name) or plugins.words(kind).get(name)
     if module is None:
         raise UnknownNameError(kind, name, known(kind))
     return module

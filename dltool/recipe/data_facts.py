@@ -7,7 +7,7 @@ from typing import Any
 
 from dltool.data.base import Dataset
 from dltool.errors import DataError, RecipeError
-from dltool.recipe import build
+from dltool.recipe import build, kept_plugins
 from dltool.recipe.absent_data import stand_in
 from dltool.recipe.data import Data, rows_of
 from dltool.recipe.kept_facts import Entry
@@ -92,6 +92,8 @@ def entry_of(recipe: Recipe, dataset: Dataset) -> Entry | None:
         "fit": [recipe.setting("fit", key) for key in ("batch_tokens", "shuffle")],
         "rows": rows_of(recipe),
     }
+    if own_python := kept_plugins.used_by(section["dataset"]):
+        described["plugins"] = [plugin.sha256 for plugin in own_python]
     return Entry(described, files)
 
 

@@ -13,12 +13,13 @@ from dltool.output.ownership import MARKER, read_marker
 KIND = "run"
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
-FOLDERS = ("checkpoint", "vocabulary", "filters")
+FOLDERS = ("checkpoint", "vocabulary", "plugins", "filters")
 NAMES = ("metrics.json", "model.keras", "history.csv", ENVIRONMENT, "data.json", "bases.json", "history.png",
          RECIPE)  # fmt: skip
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of the callback, in some runs: a user may take these names
 BEST = re.compile(r"checkpoint/best-\d+\.npz")
 STATE = "checkpoint/state.npz"
+PLUGINS = re.compile(r"plugins/(?:plugins\.json|[^\W\d]\w*\.py)")
 VOCABULARY = re.compile(r"vocabulary/(?:words|characters|sums)\.json|vocabulary/(?:pieces|shared|source|target)\.model")
 
 
@@ -79,12 +80,12 @@ def _noted(run: Path) -> list[str] | None:
 
 
 def _is_name(name: str) -> bool:
-    return name in (*NAMES, *PERCENTILES, STATE) or bool(BEST.fullmatch(name) or VOCABULARY.fullmatch(name))
+    return name in (*NAMES, *PERCENTILES, STATE) or any(one.fullmatch(name) for one in (BEST, VOCABULARY, PLUGINS))
 
 
 def _present(run: Path) -> list[str]:
     """Files and links in a run directory under the names of dltool's files."""
-    below = [f"{folder}/{path.name}" for folder in ("checkpoint", "vocabulary") for path in _listed(run / folder)]
+    below = [f"{folder}/{path.name}" for folder in FOLDERS[:3] for path in _listed(run / folder)]
     return [name for name in (*NAMES, *below) if _is_name(name) and _exists(run / name)]
 
 

@@ -52,7 +52,7 @@ def locate(module: str, name: str, steps: int = MOST_STEPS) -> tuple[str, Defini
     if name not in outline.imports or steps == 0:
         return None
     other, there = outline.imports[name]
-    return locate(other, there, steps - 1) if there else None
+    return locate(_as_keras(other), there, steps - 1) if there else None
 
 
 def locate_base(module: str, base: str) -> tuple[str, Definition] | None:
@@ -70,7 +70,12 @@ def where(module: str, written: str) -> tuple[str, str] | None:
     if first not in module_outlines.read(module).imports:
         return None
     other, there = module_outlines.read(module).imports[first]
-    return ".".join(filter(None, (other, there, rest))), name
+    return _as_keras(".".join(filter(None, (other, there, rest)))), name
+
+
+def _as_keras(module: str) -> str:
+    """Return `keras.layers` of tensorflow.keras.layers, which TensorFlow gives by another way than an import."""
+    return module.removeprefix("tensorflow.") if f"{module}.".startswith("tensorflow.keras.") else module
 
 
 def arguments(module: str, name: str) -> dict[str, Argument]:

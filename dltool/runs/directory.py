@@ -13,7 +13,7 @@ from typing import Any
 from dltool.errors import DataError, messages
 from dltool.errors.damage import undamaged
 from dltool.output.files import atomic, write_rows, writing
-from dltool.recipe import run_files
+from dltool.recipe import kept_plugins, run_files
 from dltool.runs.place import RunPlace
 
 RECIPE = "recipe.yaml"
@@ -30,8 +30,8 @@ AGAIN = "Train again with --overwrite."  # what to do about a file of a run that
 VOCABULARY = "vocabulary"  # of a text's tokens: the tokenizer's files
 SUMS = "sums.json"  # of the vocabulary's other files the SHA-256
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
-OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, VOCABULARY, "checkpoint",
-       RECIPE)  # fmt: skip
+OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, VOCABULARY,
+       kept_plugins.FOLDER, "checkpoint", RECIPE)  # fmt: skip
 
 
 class RunDirectory(RunPlace):
@@ -73,6 +73,13 @@ class RunDirectory(RunPlace):
         self.note(*(f"{VOCABULARY}/{name}" for name in held))
         for name, content in held.items():
             with atomic(self.path / VOCABULARY / name) as file:
+                file.write(content)
+
+    def write_plugins(self, files: Mapping[str, bytes]) -> None:
+        """Keep the own Python that the run is trained with, as `kept_plugins.files_of` gives it."""
+        self.note(*(f"{kept_plugins.FOLDER}/{name}" for name in files))
+        for name, content in files.items():
+            with atomic(self.path / kept_plugins.FOLDER / name) as file:
                 file.write(content)
 
     def read_vocabulary(self) -> dict[str, bytes]:
@@ -188,11 +195,12 @@ class RunDirectory(RunPlace):
         return sessions
 
     def check_is_run(self) -> None:
-        """Raise unless this is a run directory."""
+        """Raise unless this is a run directory, and the own Python is there that it was trained with."""
         if not self.path.exists():
             raise DataError(f"{self.path}: no such run directory")
         if not (self.path / RECIPE).is_file():
             raise DataError(f"{self.path}: is not a run directory (it has no {RECIPE})")
+        kept_plugins.check(self.path)
 
     def load_model(self) -> Any:
         """The selected model.
@@ -226,6 +234,7 @@ def _load(path: Path, remedy: str) -> Any:
     from dltool.data.formats import saved_models
     from dltool.recipe import catalogue as names
 
+    kept_plugins.check(path.parent)
     names.import_saved_objects()
     return saved_models.load(path, remedy=remedy)
 

@@ -164,7 +164,7 @@ class RunPlace:
 
     def _clear_leftovers(self) -> None:
         """Remove half-written files of a process that was killed while it wrote."""
-        for folder in (self.path, self.path / "checkpoint", self.path / "vocabulary"):
+        for folder in (self.path, *(self.path / name for name in FOLDERS)):
             for path in folder.glob(".dltool-*"):
                 if TEMPORARY.fullmatch(path.name) and not path.is_symlink() and path.is_file():
                     path.unlink(missing_ok=True)

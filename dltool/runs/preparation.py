@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages, one_line
-from dltool.recipe import build, reading, wiring
+from dltool.recipe import build, kept_plugins, reading, wiring
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, opened, resume
@@ -75,6 +75,7 @@ class Preparation:
             self.procedure = build.procedure(recipe, self.model, self.steps, directory.load_model, class_names)
             self.augment = build.augmentation(recipe, data.facts, self.train.inputs, self.model.loss)
             self._check_outputs()
+            self._check_own_python()
             self.logs = self._build_state()  # names of the loss and the metrics
             self.notes = metric_readings.notes(self.model)  # where loss and metrics read outputs in different ways
         if recipe.setting("compile", "run_eagerly", default=False):
@@ -195,6 +196,19 @@ class Preparation:
                     problems.append(Problem(place, path, message))
         if problems:
             raise RecipeError(problems)
+
+    def _check_own_python(self) -> None:
+        """Raise if a model with own classes can't be saved and made again: its run could never be opened."""
+        import keras
+
+        if not kept_plugins.used_by(self.recipe.root):
+            return
+        try:
+            type(self.model).from_config(self.model.get_config())
+            keras.saving.deserialize_keras_object(self.model.get_compile_config())
+        except Exception as error:  # whatever a class of the user raises
+            message = f"can't be saved and opened again: {one_line(error)} Give the own class a get_config."
+            raise RecipeError([Problem(self.recipe.section("model").place, "model", message)]) from error
 
     def _check_outputs(self) -> None:
         """Raise if outputs do not fit the data's targets, at the layers that give them, or the loss does not."""

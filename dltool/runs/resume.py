@@ -44,7 +44,8 @@ def dataset_arguments(value: Value) -> Any:
 def _with_keywords(value: Value, kind: str) -> Any:
     """Return an object in plain words with its first argument named; leave others unchanged."""
     name = reading.object_name(value)
-    if name not in catalogue.own(kind) or not value.is_mapping or value[name].is_mapping or value[name].data is None:
+    is_known = name is not None and catalogue.has(kind, name)
+    if name is None or not is_known or not value.is_mapping or value[name].is_mapping or value[name].data is None:
         return value.plain()
     first = next(iter(catalogue.describe(kind, name).arguments))
     return {name: {first: value[name].plain()}}

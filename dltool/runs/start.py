@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dltool.recipe import build
+from dltool.recipe import build, kept_plugins
 from dltool.runs import bases, directory, environment, resume
 from dltool.runs.directory import RunDirectory
 from dltool.runs.preparation import DEFAULT_SEED, Preparation
@@ -51,6 +51,7 @@ def write_start(prepared: Preparation, out: Path, *, overwrite: bool, device: st
             run.write_json(directory.BASES, {"bases": found})
         if prepared.data.vocabulary is not None:
             run.write_vocabulary(prepared.data.vocabulary.files())
+        run.write_plugins(kept_plugins.files_of(kept_plugins.used_by(recipe.root, prepared.data.dataset.task)))
         run.write_json(directory.ENVIRONMENT, {"sessions": [environment.describe(device, prepared.seed)]})
         run.save_model(prepared.model)
         arrays = capture_arrays(prepared.model, prepared.augment, ())

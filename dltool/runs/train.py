@@ -24,7 +24,7 @@ from dltool.errors import (
     one_line,
     suggest,
 )
-from dltool.recipe import build, callback_paths, data_facts
+from dltool.recipe import build, callback_paths, data_facts, kept_plugins
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import bases, directory, environment, saved_state
@@ -133,6 +133,7 @@ def train(
             run.write_recipe(resolved.to_yaml())
             if data.vocabulary is not None:
                 run.write_vocabulary(data.vocabulary.files())
+            run.write_plugins(own_python)
             run.write_json(directory.DATA, data.facts)
             data_facts.keep(kept, data, dataset)
             if found:
@@ -141,6 +142,7 @@ def train(
 
         sessions = run.sessions() if resume else []
         found = bases.records(resolved)
+        own_python = kept_plugins.files_of(kept_plugins.used_by(recipe.root, data.dataset.task))
         state = work.load_state(goes_on) if resume and saved_state.exists(run) else None
         if state is not None and state.stopped and state.position.epoch < work.prepared.epochs:
             ended = f"a callback had ended training after epoch {state.position.epoch}, whatever fit.epochs is"

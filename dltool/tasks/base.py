@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dltool.errors import DataError, UsageError
+from dltool.errors import DataError, UsageError, suggest_or_list
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 AVERAGE = "average"  # in place of a run's path: the mean of several models' outputs
 DEFAULT = "classification"  # of facts that no task recognises
+
+# Name -> what gives the class, of tasks that do not stand in this folder: `dltool.recipe.plugins` puts it here.
+elsewhere: Callable[[], Mapping[str, Callable[[], type[Task]]]] = dict
+
+
+class UnknownTaskError(DataError, LookupError):
+    """There is no task of a name that data or their facts give."""
 
 
 @dataclass
@@ -99,7 +106,7 @@ class Task(ABC):
     @property
     def name(self) -> str:
         """The task's name, which datasets and facts of data hold: that of its class, as of its file, in lower case."""
-        return _name_of(type(self))
+        return name_of(type(self).__name__)
 
     # -- facts of data ---------------------------------------------------------------------------------
 
@@ -240,24 +247,18 @@ class Task(ABC):
         return None
 
 
-_own: dict[str, type[Task]] = {}  # tasks of plugins
-
-
 def names() -> list[str]:
-    """Return the names of all tasks: files of this folder, and those of plugins."""
-    return sorted({path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "base"} | _own.keys())
+    """Return the names of all tasks: files of this folder, found by scanning it, and those of plugins."""
+    return sorted({*_own_names(), *elsewhere()})
 
 
-def add(kind: type[Task]) -> None:
-    """Let a task of a plugin be found by the name of its class in lower case, such as depth_estimation.
+def name_of(class_name: str) -> str:
+    """Return the name of a task by its class: "depth_estimation" of DepthEstimation."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
 
-    Raises:
-        ValueError: there is another task of this name.
-    """
-    name = _name_of(kind)
-    if name in names() and _own.get(name) is not kind:
-        raise ValueError(f"there is a task '{name}' already: give the class {kind.__name__} another name")
-    _own[name] = kind
+
+def _own_names() -> list[str]:
+    return [path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "base"]
 
 
 @functools.cache
@@ -265,20 +266,16 @@ def find(name: str) -> Task:
     """Return the task of a name.
 
     Raises:
-        LookupError: there is none.
+        UnknownTaskError: there is none.
     """
-    if name not in names():
-        raise LookupError(f"no task named '{name}'. Known: {', '.join(names())}.")
-    if name in _own:
-        return _own[name]()
+    if name not in _own_names():
+        further = elsewhere()
+        if name not in further:
+            raise UnknownTaskError(f"no task named '{name}'.{suggest_or_list(name, names())}")
+        return further[name]()()
     module = importlib.import_module(f"{__package__}.{name}")
-    kind = next(one for one in vars(module).values() if isinstance(one, type) and _name_of(one) == name)
+    kind = next(one for one in vars(module).values() if isinstance(one, type) and name_of(one.__name__) == name)
     return kind()
-
-
-def _name_of(kind: type) -> str:
-    """Return a class's name in lower case, its words joined by underscores."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__).lower()
 
 
 def of(facts: Mapping[str, Any]) -> Task:

@@ -34,7 +34,7 @@ SHOWN = {  # arguments -> the lines, without the prefix
     ],
     "init-stats quick.yaml seed=x --steps y --require nothing>1 --widths z": None,
     "lr-find quick.yaml --log --epochs 3": [
-        "No such option: --log (Possible options: --plot, --to). See 'dltool lr-find --help'.",
+        "No such option: --log (Possible options: --plot, --plugin, --to). See 'dltool lr-find --help'.",
         "No such option: --epochs (Possible options: --steps). See 'dltool lr-find --help'.",
     ],
     "generate nowhere --top-p 2 --temperature inf": [

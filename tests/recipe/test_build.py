@@ -92,7 +92,7 @@ def test_an_unknown_argument_names_file_line_column_path_and_the_near_one() -> N
         ("Bidirectional: {LSTMM: 8}",
             "4:21: model[0].Bidirectional.layer: no layer named 'LSTMM'. Did you mean 'LSTM'?"),
         ("Lambda: x", "4:5: model[0]: Lambda is not for recipes: a Lambda holds Python code, which a recipe can't. "
-            "Write a layer in dltool/library/layers/."),
+            "Write a layer of your own: --plugin."),
         ("Input: [3]", "4:5: model[0]: Input is not for recipes: the data give the input's shape. Remove it."),
         ("5", "4:5: model[0]: must name one of the layers, such as Dense. Got 5."),
         ("[Dense]", "4:5: model[0]: must name one of the layers, such as Dense. Got a list."),

@@ -26,7 +26,7 @@ LARGEST_HDF5 = 1_000_000  # groups and arrays
 LONGEST = 300  # characters of what Keras says, which may quote a whole configuration
 MEND = " Train again."
 
-OWN = "dltool."  # modules of dltool's registered objects
+_trusted = {"dltool"}  # dltool and the modules of own Python that the user has named: their objects may be made
 NAMESPACES = frozenset(f"keras{end}" for end in (
     "", ".constraints", ".dtype_policies", ".initializers", ".layers", ".losses", ".metrics", ".models", ".optimizers",
     ".optimizers.schedules", ".random", ".regularizers", ".utils",
@@ -62,6 +62,11 @@ DTYPES = frozenset({"bool", "bfloat16", "float16", "float32", "float64", "string
 
 class RefusedModelError(DataError, ValueError):
     """A model's file would do more than compute; a `ValueError` too, for layers that open one in a notebook."""
+
+
+def trust(module: str) -> None:
+    """Put the registered objects of a module of own Python on the list: the user has named its file."""
+    _trusted.add(module)
 
 
 def load(path: Path, *, compile: bool = True, remedy: str = "") -> Any:
@@ -210,7 +215,8 @@ def _refusal(node: dict[str, Any], custom: dict[str, Any]) -> str | None:
         return f"names an object that is no text, {json.dumps(key)[:80]}"
     if key in custom:
         found = custom[key]
-        allowed = getattr(found, "__module__", "").startswith(OWN)
+        home = getattr(found, "__module__", "")
+        allowed = home in _trusted or home.partition(".")[0] in _trusted
     elif is_function:
         allowed = module in ("builtins", *FUNCTIONS) and _is_function(name)
     else:

@@ -1,0 +1,37 @@
+"""What own classes derive from, for files given by `--plugin` and packages of the entry-point group `dltool.plugins`.
+
+    from dltool.plugin import ArrayTask, Dataset, Examples, GradientDescent, Schedule, Task
+
+Layers, losses, metrics, callbacks, constraints, initializers, optimizers and regularizers derive from Keras's classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dltool.data.base import Dataset, Examples
+    from dltool.library.schedules._base import Schedule
+    from dltool.tasks._arrays import ArrayTask
+    from dltool.tasks.base import Task
+    from dltool.training.procedures.gradient_descent import GradientDescent
+
+__all__ = ["ArrayTask", "Dataset", "Examples", "GradientDescent", "Schedule", "Task"]
+
+HOMES = {
+    "ArrayTask": "dltool.tasks._arrays",
+    "Dataset": "dltool.data.base",
+    "Examples": "dltool.data.base",
+    "GradientDescent": "dltool.training.procedures.gradient_descent",
+    "Schedule": "dltool.library.schedules._base",
+    "Task": "dltool.tasks.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a class when it is first asked for: a dataset needs no TensorFlow."""
+    import importlib
+
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(HOMES[name]), name)
