@@ -48,9 +48,7 @@ def test_facts_are_recognised(facts: dict[str, object], name: str) -> None:
 
 
 def test_an_unknown_task_is_named_with_those_known() -> None:
-    with pytest.raises(
-        LookupError, match="no task named 'detecton'. (Known: classification|Did you mean)"
-    ):
+    with pytest.raises(LookupError, match="no task named 'detecton'. (Known: classification|Did you mean)"):
         base.find("detecton")
     with pytest.raises(DataError, match="no task named 'detecton'. .* give the plugin that has it"):
         base.of({"task": "detecton"})
