@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ ROOT = Path(__file__).parents[1]
 MAIN = ("main", "origin/main", "HEAD")  # the first that there is
 ALWAYS = "tests/test_architecture.py"  # reads every file
 BEFORE_SETUP = time.monotonic()
+MORE = 4  # files are read that take so many times the time: several workers share them
 UNKNOWN_SECONDS = 5.0  # of a test file that was never timed
 SECONDS = "dltool/seconds_by_file"  # in pytest's cache
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seconds", type=float, default=95, help="start no test after so many seconds")
+    parser.addoption("--seconds", type=float, default=90, help="start no test after so many seconds")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,9 +77,16 @@ class Nearest:
         items.sort(key=lambda item: self.order.get(item.path, 0))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if time.monotonic() - BEFORE_SETUP > self.spent:
-            pytest.skip(f"farther than {self.spent:g} s reach")
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Skip what comes too late, without setting anything up."""
+        if time.monotonic() - BEFORE_SETUP <= self.spent:
+            return None
+        why = (str(item.path), 0, f"farther than {self.spent:g} s reach")
+        report = pytest.TestReport(
+            item.nodeid, item.location, item.dict.fromkeys(item.keywords, 1), "skipped", why, "setup"
+        )
+        item.ihook.pytest_runtest_logreport(report=report)
+        return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.skipped and "s reach" in str(report.longrepr):
@@ -94,7 +103,10 @@ def nearest_files(config: pytest.Config) -> list[str]:
     cache = getattr(config, "cache", None)
     took = {} if cache is None else cache.get(SECONDS, {})
     distances = distances_to(sorted(changed_files()), read_sources())
-    return sorted(distances, key=lambda name: (distances[name], took.get(name, UNKNOWN_SECONDS), name))
+    near = sorted(distances, key=lambda name: (distances[name], took.get(name, UNKNOWN_SECONDS), name))
+    at_most = MORE * config.getoption("--seconds")
+    ends = accumulate(took.get(name, UNKNOWN_SECONDS) for name in near)
+    return [name for name, end in zip(near, ends, strict=True) if end <= at_most or name == near[0]]
 
 
 def changed_files() -> set[str]:

@@ -25,12 +25,12 @@ def run_(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("translate")
     (folder / "numbers.yaml").write_text(RECIPE)
     larger = [
-        "data.dataset.NumberWords.examples=160",
-        "model.Seq2Seq.decoder.GRU=24",
+        "data.dataset.NumberWords.examples=300",
+        "model.Seq2Seq.decoder.GRU=32",
         "model.Seq2Seq.embedding_size=24",
     ]
-    larger += ["compile.optimizer.Adam.learning_rate=0.03"]
-    trained(folder / "numbers.yaml", "fit.epochs=5", *larger, "--out", folder / "run")
+    larger += ["compile.optimizer.Adam.learning_rate=0.02"]
+    trained(folder / "numbers.yaml", "fit.epochs=8", *larger, "--out", folder / "run")
     return folder / "run"
 
 
