@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ KERNEL_INITIALIZERS = ("kernel_initializer", "depthwise_initializer", "pointwise
 WEIGHTS = (*KERNEL_INITIALIZERS, "embeddings_initializer")
 SIZES = ("units", "filters")
 BATCH_NORM = "BatchNormalization"
+WIRES = ("name", "inputs")  # by which layers are wired
 STANDALONE = ".layers.activations."  # where Keras keeps the layers that are activations
 
 Layers = tuple[Value, ...]
@@ -73,6 +74,11 @@ class Layer:
             return replace(self.value, data=self.name)
         inner = Value(MappingProxyType(dict(self.arguments)), body.place, body.key or self.value.place)
         return replace(self.value, data=MappingProxyType({self.name: inner}))
+
+    def is_named(self, names: Collection[str]) -> bool:
+        """Return whether the recipe gives it one of these names."""
+        name = self.arguments.get("name")
+        return name is not None and name.data in names
 
     @property
     def activation(self) -> Value | None:
@@ -169,8 +175,13 @@ def repeated(layer: Layer, times: Value) -> Layer | None:
     return layer.given(times=times) if layer.name == "Repeat" else None
 
 
-def normalised(layers: Layers) -> list[Value]:
-    """With a batch normalisation between each linear map and its activation: z = g(BN(W u + b)), slide 93."""
+def normalised(layers: Layers, outputs: Collection[str] = (), read: Collection[str] = ()) -> list[Value]:
+    """With a batch normalisation between each linear map and its activation: z = g(BN(W u + b)), slide 93.
+
+    Args:
+        outputs: names of layers that give the model's outputs and stay as they are.
+        read: names that other layers read, which the activation then has.
+    """
     found: list[Value] = []
     for index, value in enumerate(layers):
         layer = Layer.of(value)
@@ -178,11 +189,20 @@ def normalised(layers: Layers) -> list[Value]:
         found.append(value)
         if layer is None or not layer.is_linear_map or (following is not None and following.name == BATCH_NORM):
             continue
+        if layer.is_named(outputs):
+            continue
         norm = Value(BATCH_NORM, value.place)
         if layer.activation is not None:
-            nonlinear = Value(MappingProxyType({"Activation": layer.activation}), value.place)
-            found[-1:] = [layer.given(activation=None).written(), norm, nonlinear]
-        elif following is not None and following.is_activation:
+            linear, nonlinear = (
+                layer.given(activation=None),
+                Value(MappingProxyType({"Activation": layer.activation}), value.place),
+            )
+            if layer.is_named(read):
+                own = MappingProxyType({"activation": layer.activation, "name": layer.arguments["name"]})
+                nonlinear = Value(MappingProxyType({"Activation": Value(own, value.place)}), value.place)
+                linear = linear.given(name=None)
+            found[-1:] = [linear.written(), norm, nonlinear]
+        elif following is not None and following.is_activation and "inputs" not in following.arguments:
             found.append(norm)
     return found
 
@@ -194,9 +214,12 @@ def unnormalised(layers: Layers) -> list[Value]:
         if object_name(value) != BATCH_NORM:
             found.append(value)
             continue
-        before = Layer.of(found[-1]) if found else None
+        norm, before = Layer.of(value), Layer.of(found[-1]) if found else None
         if before is not None and "use_bias" in before.arguments and before.arguments["use_bias"].data is False:
             found[-1] = before.given(use_bias=None).written()
+        wires = {} if norm is None else {key: norm.arguments[key] for key in WIRES if key in norm.arguments}
+        if norm is not None and wires:  # other layers name it, or it names others
+            found.append(replace(norm, name="Identity", arguments=wires).written())
     return found
 
 

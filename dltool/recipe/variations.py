@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from dltool.errors import Place, UsageError
 from dltool.recipe import builder as objects
-from dltool.recipe import layer_lists
+from dltool.recipe import layer_lists, wiring
 from dltool.recipe.layer_lists import Layer, Layers
 from dltool.recipe.reading import Recipe
 from dltool.recipe.values import Value, from_text, object_name
@@ -160,22 +161,25 @@ def _depths(recipe: Recipe, texts: Iterable[str | int]) -> list[Variant]:
 
 def _batch_norm(recipe: Recipe, texts: Iterable[str]) -> list[Variant]:
     option = "--batch-norm"
+    with_norm = functools.partial(_with_batch_norm, wiring.outputs(recipe.root) or ())
     found: list[Variant] = []
     for text in _entries(recipe, option, texts):
         _check_batch_norm(text)
-        found.append((f"{text} batch norm", _with_batch_norm if text == "with" else _without_batch_norm))
-    if any(change is _with_batch_norm for _, change in found):
+        found.append((f"{text} batch norm", with_norm if text == "with" else _without_batch_norm))
+    if any(change is with_norm for _, change in found):
         model = recipe.section("model")
         holds = any(object_name(item) == layer_lists.BATCH_NORM for _, item in model.walk())
-        if not holds and _with_batch_norm(model).plain() == model.plain():
+        if not holds and with_norm(model).plain() == model.plain():
             message = "no hidden layer of the model is a linear map with an activation after it"
             raise UsageError(f"{recipe.file}: {option}: {message}")
     return found
 
 
-def _with_batch_norm(model: Value) -> Value:
+def _with_batch_norm(outputs: Sequence[str], model: Value) -> Value:
     head, tail = layer_lists.hidden(model.data)
-    inner = layer_lists.relisted(replace(model, data=head), layer_lists.normalised)
+    read = {name for entry in wiring.entries(model) for name in entry.names}
+    change = functools.partial(layer_lists.normalised, outputs=outputs, read=read)
+    inner = layer_lists.relisted(replace(model, data=head), change)
     return replace(model, data=(*inner.data, *tail))
 
 
@@ -197,13 +201,18 @@ def _each(
 ) -> Change:
     """`change` of every hidden layer, or of all layers; an error if the recipe has none that it applies to."""
 
+    outputs = () if all_ else wiring.outputs(recipe.root) or ()
+
+    def change_hidden(layer: Layer) -> Layer | None:
+        return None if layer.is_named(outputs) else change(layer, argument)
+
     def apply(model: Value) -> Value:
         head, tail = (model.data, ()) if all_ else layer_lists.hidden(model.data)
-        inner = layer_lists.changed(replace(model, data=head), lambda layer: change(layer, argument))
+        inner = layer_lists.changed(replace(model, data=head), change_hidden)
         return replace(model, data=(*inner.data, *tail))
 
     head: Layers = recipe.section("model").data if all_ else layer_lists.hidden(recipe.section("model").data)[0]
-    if not any(change(layer, argument) for value in head for layer in layer_lists.every(value)):
+    if not any(change_hidden(layer) for value in head for layer in layer_lists.every(value)):
         raise UsageError(f"{recipe.file}: {option}: {otherwise}")
     return apply
 

@@ -327,3 +327,48 @@ def test_every_bundled_recipe_with_a_list_of_layers_can_be_varied() -> None:
         for _, varied in variations.of(loaded, compare=["he_normal", "orthogonal"], batch_norm=["without"]):
             build.check(varied)
     assert count >= 8
+
+
+WIRED = """
+  - Conv2D: {filters: 8, kernel_size: 3, padding: same, activation: relu, name: skip}
+  - Conv2D: {filters: 8, kernel_size: 3, padding: same, use_bias: false}
+  - BatchNormalization: {name: normed}
+  - ReLU: {name: bent}
+  - Concatenate: {inputs: [skip, normed, bent]}
+  - Flatten
+  - Dense: {units: 10, activation: softmax}
+"""
+
+
+def test_batch_norm_keeps_what_wired_layers_read() -> None:
+    found = models(WIRED, batch_norm=["with,without"])
+    with_norm, without = found["with batch norm"], found["without batch norm"]
+    assert with_norm[:3] == [
+        {"Conv2D": {"filters": 8, "kernel_size": 3, "padding": "same"}},
+        "BatchNormalization",
+        {"Activation": {"activation": "relu", "name": "skip"}},  # what is concatenated is normalised
+    ]
+    assert without[2] == {"Identity": {"name": "normed"}}
+    assert without[1] == {"Conv2D": {"filters": 8, "kernel_size": 3, "padding": "same"}}
+
+
+def test_no_output_of_several_is_hidden() -> None:
+    layers = """
+  - Flatten
+  - Dense: {units: 8, activation: relu, name: joined}
+  - Dense: {units: 3, activation: softmax, name: kind}
+  - Dense: {units: 1, inputs: joined, name: amount}
+"""
+    text = f"data: {{dataset: Digits}}\ncompile: {{optimizer: adam, loss: {{kind: mse, amount: mse}}}}\nmodel:{layers}"
+    root = from_text(f"{text}outputs: [kind, amount]\n", "r.yaml")
+    assert reading.check(root) == []
+    options = {"widths": ["5"], "activations": ["tanh"], "batch_norm": ["with"]}
+    ((_, varied),) = variations.of(Recipe(root, "r.yaml", ""), **options)
+    assert varied.plain()["model"] == [
+        "Flatten",
+        {"Dense": {"units": 5}},
+        "BatchNormalization",
+        {"Activation": {"activation": "tanh", "name": "joined"}},
+        {"Dense": {"units": 3, "activation": "softmax", "name": "kind"}},
+        {"Dense": {"units": 1, "inputs": "joined", "name": "amount"}},
+    ]
