@@ -61,7 +61,7 @@ class Commands(TyperGroup):
         args = old_flags.replace(args)
         if args[0] not in self.commands and not args[0].startswith("-"):
             own_python.use_early(args)  # the command may be that of a file named behind it
-            if self.get_command(ctx, args[0]) is None:
+            if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
                 near = suggest(args[0], self.list_commands(ctx))
                 raise UsageError(f"No such command '{args[0]}'.{near} See 'dltool --help'.")
         name, command, rest = super().resolve_command(ctx, args)

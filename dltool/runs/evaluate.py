@@ -57,7 +57,7 @@ class Evaluation:
         opened.configure(runs, self.device)
         sources: dict[str, tuple[Data, str]] = {}
         judgements = [self._judged(run, sources) for run in runs]
-        alike = len({one.task for one in judgements}) == 1 and all(one.outcome is not None for one in judgements)
+        alike = len({type(one.outcome) for one in judgements}) == 1 and judgements[0].outcome is not None
         if len(judgements) > 1 and alike:
             mean = judgements[0].task.average(judgements)
             judgements += [] if mean is None else [mean]

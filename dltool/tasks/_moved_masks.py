@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# What these layers do to masks is not what they do to images, or depends on the batch's other examples.
-UNSUITED = ("AugMix", "CutMix", "MixUp", "RandAugment", "RandomCrop", "RandomElasticTransform")
+# What these layers of Keras do to masks is not what they do to images. Layers that mix examples have a method `mix`.
+UNSUITED = ("AugMix", "RandAugment", "RandomCrop", "RandomElasticTransform")
 
 
 class MovedMasks(keras.Sequential):

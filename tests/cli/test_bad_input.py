@@ -126,7 +126,14 @@ def test_resume_makes_what_is_missing_but_the_state(copy: Path, capsys: pytest.C
     ):
         (copy / name).unlink()
     assert run(capsys, "train", copy, "--resume", "-q").status == 0
-    of_others = ("checkpoint", directory.FILTERS, directory.BASES, directory.VOCABULARY, *directory.PERCENTILES)
+    of_others = (
+        "checkpoint",
+        "plugins",
+        directory.FILTERS,
+        directory.BASES,
+        directory.VOCABULARY,
+        *directory.PERCENTILES,
+    )
     assert all((copy / name).is_file() for name in directory.OWN if name not in of_others)
     again = keras.models.load_model(copy / "model.keras").get_weights()
     assert all(map(np.array_equal, weights, again))
