@@ -119,7 +119,7 @@ def listed(tokens: np.ndarray) -> tuple[int, ...]:
     return tuple(int(token) for token in tokens if token)
 
 
-@pytest.mark.parametrize(("beams", "alpha"), [(3, 0.0), (4, 1.0)])
+@pytest.mark.parametrize(("beams", "alpha"), [(4, 1.0), pytest.param(3, 0.0, marks=pytest.mark.slow)])
 def test_beam_search_finds_what_a_plain_search_finds(model: Any, source: np.ndarray, beams: int, alpha: float) -> None:
     found = search(model, beams, alpha)(source, LONGEST)
     lengths = set()

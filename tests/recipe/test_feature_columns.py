@@ -77,7 +77,7 @@ def test_crosses_name_columns_as_the_table_does() -> None:
         feature_columns.feature_space(keras.utils.FeatureSpace, numbers, crosses=[["a b", "c/d"]])
 
 
-@pytest.mark.parametrize("name", ["wine", "breast_cancer"])
+@pytest.mark.parametrize("name", ["wine", pytest.param("breast_cancer", marks=pytest.mark.slow)])
 def test_tables_of_scikit_learn_train_as_as_frame_writes_them(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,7 +55,9 @@ def test_every_product_of_a_translation_model_is_in_bfloat16(bfloat16: None) -> 
     assert products and set(products) == {tf.bfloat16}
 
 
-@pytest.mark.parametrize("kind", ["one layer", "two layers", "fed"])
+@pytest.mark.parametrize(
+    "kind", ["fed", *(pytest.param(one, marks=pytest.mark.slow) for one in ("one layer", "two layers"))]
+)
 def test_a_translation_model_learns_and_is_decoded_alike_in_any_batch(bfloat16: None, kind: str) -> None:
     keras.utils.set_random_seed(1)
     encoder, decoder = [keras.layers.Bidirectional(keras.layers.GRU(16))], [keras.layers.GRU(32)]

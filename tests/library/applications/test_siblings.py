@@ -56,7 +56,12 @@ def test_the_siblings_were_found() -> None:
     assert set(SIBLINGS) >= {f"cnn/{name}" for name in f"{small} lenet5 lenet5-1998 resnet20".split()}
 
 
-@pytest.mark.parametrize("name", SIBLINGS)
+LONG = {"cnn/resnet20", "cnn/all-cnn-c-small", "cnn/xception-mnist", "cnn/googlenet-mnist"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] if one in LONG else []) for one in SIBLINGS]
+)
 def test_the_loss_of_a_fixed_batch_falls_in_five_steps(name: str) -> None:
     model, procedure, batch, (x, y) = ready(name, 16)
     before = loss(model, x, y)

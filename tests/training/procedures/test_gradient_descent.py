@@ -45,16 +45,24 @@ def built(model: keras.Model, data: Examples) -> keras.Model:
     return model
 
 
+OPTIMIZERS: dict[str, Any] = {
+    "nesterov": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    "adam-clipped": lambda: keras.optimizers.Adam(0.01, clipnorm=0.5),
+    "rmsprop-decayed": lambda: keras.optimizers.RMSprop(keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.9)),
+}
+COMPILED = "adam-clipped"  # the one that make test also compiles by XLA, which takes 4 s each
+
+
 @pytest.mark.parametrize(
-    "optimizer",
+    ("optimizer", "jit_compile"),
     [
-        lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
-        lambda: keras.optimizers.Adam(0.01, clipnorm=0.5),
-        lambda: keras.optimizers.RMSprop(keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.9)),
+        *(pytest.param(make, False, id=f"graph-{name}") for name, make in OPTIMIZERS.items()),
+        *(
+            pytest.param(make, True, id=f"xla-{name}", marks=[] if name == COMPILED else [pytest.mark.slow])
+            for name, make in OPTIMIZERS.items()
+        ),
     ],
-    ids=["nesterov", "adam-clipped", "rmsprop-decayed"],
 )
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 def test_equals_keras_fit_to_rounding(optimizer: Any, jit_compile: bool) -> None:
     train, held = examples(0), examples(1)
     theirs = compiled(optimizer(), penalty=1e-3)
