@@ -24,7 +24,8 @@ NAMES = reading.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
 TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's multiply-adds are counted
 EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence"}
-FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,)}  # data sets of files, 10 classes each
+FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,),
+         "CamVid": (360, 480, 3)}  # fmt: skip  # data sets of files, of 10 classes each but CamVid
 QUICK_SECONDS = 45  # by its header's own measurement
 SHORTEST = {"cnn/digits"}  # trained by make test, too; two others have tests of their own below
 
@@ -116,7 +117,7 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     out = f"runs/{name.replace('/', '-')}"
     assert found["Run"] == f"dltool train {name} --out {out}"
     assert found["Check"].startswith(f"dltool eval {out} --require ")
-    figure = r"(accuracy|exact match) [01]\.\d+|(RMSE|BLEU) \d+\.\d+|MSE 0\.\d+|loss \d\.\d+ nats"
+    figure = r"(accuracy|exact match|mean IoU) [01]\.\d+|(RMSE|BLEU) \d+\.\d+|MSE 0\.\d+|loss \d\.\d+ nats"
     measured = rf"test ({figure})|w = \d\.\d+"
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
 
@@ -152,6 +153,9 @@ def test_builds_for_its_data_and_takes_a_step(
         data = Data.of(loaded, dataset)
         facts = data.facts
         (x, y), *_ = data.pipeline("train", 16).batches(1)
+    elif dataset_of(name) == "CamVid":
+        rng, facts = np.random.default_rng(0), dataset.facts()
+        x, y = rng.integers(0, 256, (2, 360, 480, 3), np.uint8), rng.integers(0, 12, (2, 360, 480))
     elif name in NEEDS_DATA:
         shape = FILES[dataset_of(name)]
         facts = {"input_shape": shape, "num_classes": 10}
