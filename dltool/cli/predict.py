@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dltool.cli import completion
-from dltool.cli.options import BatchSizeOption, Device, DeviceOption, OverwriteOption
+from dltool.cli.options import BatchSizeOption, Device, DeviceOption, Format, OverwriteOption
 from dltool.errors import DataError, UsageError, messages
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Form(StrEnum):
-    """How answers are written: CSV or one JSON object per line, streamed; or a table for people."""
-
-    csv = "csv"
-    json = "json"
-    table = "table"
 
 
 def predict(
@@ -47,9 +38,9 @@ def predict(
     ] = None,
     overwrite: OverwriteOption = False,
     batch_size: BatchSizeOption = None,
-    form: Annotated[Form, typer.Option("--format", help="csv, json (one object per line), or a table for people.")] = (
-        Form.csv
-    ),
+    form: Annotated[
+        Format, typer.Option("--format", help="csv, json (one object per line), or a table for people.")
+    ] = (Format.csv),
     device: DeviceOption = Device.auto,
 ) -> None:
     """Answer new examples with what runs have learned: pictures, rows, arrays or lines, in their order.
@@ -80,15 +71,15 @@ def predict(
         raise DataError(f"{len(left_out)} of {len(left_out) + count} inputs could not be read and were left out")
 
 
-def _write(tables: Iterator[pd.DataFrame], form: Form) -> int:
+def _write(tables: Iterator[pd.DataFrame], form: Format) -> int:
     """Write tables of answers to stdout as they come; return how many answers there are."""
     from dltool.output import tables as rendering
 
     count, kept = 0, []
     for table in tables:
-        if form == Form.table:
+        if form == Format.table:
             kept.append(table)
-        elif form == Form.json:
+        elif form == Format.json:
             messages.write(table.to_json(orient="records", lines=True, force_ascii=False))
         else:
             messages.write(table.to_csv(index=False, header=not count, lineterminator="\n"))

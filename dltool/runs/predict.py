@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dltool.data.formats.table_file import Format
 from dltool.data.inputs import arrays, images, tables
 from dltool.data.inputs.base import Reader
 from dltool.errors import DataError, UsageError, messages, one_line
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 BATCH = 256  # examples at a time by default
 LINES = 128  # of text at a time
 STDIN = "-"
-SAME = ("input_shape", "num_classes", "class_names", "num_targets", "features", "inputs", "targets")  # facts
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".parquet")
+SAME = ("input_shape", "num_classes", "class_names", "num_targets", "features", "inputs", "targets", "directions",
+        "zero_shot")  # fmt: skip  # facts
+DATASETS = ("Csv", "Npz", "ImageFolder")  # that --data may name
 
 
 @dataclass
@@ -51,8 +53,9 @@ class Predictor:
         first, *others = self.runs
         for other in others:
             name = differing_fact(other.facts, first.facts, SAME)
-            if name is not None or tasks.of(other.facts) is not self.task:
-                what = name or "task"
+            alike = tasks.of(other.facts) is self.task and _files(other) == _files(first)
+            if name is not None or not alike:
+                what = name or ("vocabulary" if tasks.of(other.facts) is self.task else "task")
                 raise DataError(
                     f"{other}: was trained on other data than {first} ({what}). They cannot answer together."
                 )
@@ -101,6 +104,8 @@ class Predictor:
             DataError: the model does not take them.
         """
         if self.task.reads_lines:
+            if data is not None:
+                raise UsageError("--data: runs of text answer lines. Give files, or - for standard input.")
             yield from self._of_lines(inputs, leave_out, stdin)
             return
         reader = self._reader(inputs, stdin) if data is None else self._reader_of(data)
@@ -116,10 +121,12 @@ class Predictor:
 
     # -- inputs ----------------------------------------------------------------------------------------
 
-    def _reader(self, inputs: Sequence[str], stdin: BinaryIO | None) -> Reader:
-        facts = self.runs[0].facts
+    def _reader(self, inputs: Sequence[str], stdin: BinaryIO | None, given: Mapping[str, Any] | None = None) -> Reader:
+        """Return the reader of inputs; `given` are arguments of the dataset that go before the run's own."""
+        facts, settings = self.runs[0].facts, {**self._dataset(), **(given or {})}
         if "features" in facts:
-            return tables.TableRows(inputs, self.facts, self._format(), stdin)
+            form = Format(settings.get("separator"), settings.get("decimal", "."), settings.get("missing"))
+            return tables.TableRows(inputs, self.facts, form, stdin)
         shape = facts.get("input_shape")
         if "inputs" in facts:
             return arrays.ArrayFiles(inputs, {name: own["input_shape"] for name, own in facts["inputs"].items()})
@@ -129,7 +136,6 @@ class Predictor:
             return arrays.ArrayFiles(inputs, shape)
         if STDIN in inputs:
             raise UsageError("-: pictures and arrays are not read from standard input. Give files.")
-        settings = self._dataset()
         low, high = self._range()
         try:
             return images.ImageFiles(
@@ -147,14 +153,16 @@ class Predictor:
         """Return the reader of what a dataset in a recipe's words names as its files."""
         value = reading.from_text(data, "--data")
         name = reading.object_name(value)
-        kinds = {"Csv": TABLES, "Npz": arrays.SUFFIXES, "ImageFolder": ()}
-        if name not in kinds:
-            raise UsageError(f"--data '{data}': must be one of {', '.join(kinds)}, such as 'Csv: {{path: new.csv}}'.")
+        if name not in DATASETS:
+            raise UsageError(
+                f"--data '{data}': must be one of {', '.join(DATASETS)}, such as 'Csv: {{path: new.csv}}'."
+            )
         body = value[name].plain() if value.is_mapping else None
-        path = body.get("path") if isinstance(body, Mapping) else body
+        given = body if isinstance(body, Mapping) else {"path": body}
+        path = given.get("path")
         if not isinstance(path, str):
             raise UsageError(f"--data '{data}': names no path, such as 'Csv: {{path: new.csv}}'.")
-        return self._reader([path], None)
+        return self._reader([path], None, given)
 
     def _dataset(self) -> dict[str, Any]:
         """Return the arguments of the dataset of the first run's recipe."""
@@ -162,12 +170,6 @@ class Predictor:
         name = reading.object_name(value)
         body = value[name].plain() if value.is_mapping and name is not None else None
         return body if isinstance(body, dict) else {}
-
-    def _format(self) -> Any:
-        from dltool.data.formats.table_file import Format
-
-        settings = self._dataset()
-        return Format(settings.get("separator"), settings.get("decimal", "."), settings.get("missing"))
 
     def _range(self) -> tuple[float, float]:
         """Return the values of black and white in the data that the first run was trained on.
@@ -222,6 +224,11 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[OpenedRun], list[str
     while rest and opened.is_run(rest[0]):
         runs.append(OpenedRun(rest.pop(0)))
     return runs, rest
+
+
+def _files(run: OpenedRun) -> dict[str, bytes]:
+    """Return the files of a run's vocabulary, none where it has none."""
+    return {} if run.vocabulary is None else run.vocabulary.files()
 
 
 def _opened(name: str, leave_out: Callable[[str], None]) -> BinaryIO | None:

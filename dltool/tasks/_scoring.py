@@ -24,9 +24,7 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the model can't read a text in parts.
     """
-    reader = carrying(model, rows=1)
-    check(model, reader, rows=1)
-    fused_recurrence.fuse(reader)
+    reader = _twin(model)
     recurrent_state.reset(reader)
 
     @tf.function(reduce_retracing=True)
@@ -62,12 +60,22 @@ def next_token(model: Any, tokens: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _reader(model: Any) -> tuple[Any, Any]:
     """Return a model's twin that carries its state, and its probabilities after the last of some tokens."""
-    reader = carrying(model, rows=1)
-    check(model, reader, rows=1)
-    fused_recurrence.fuse(reader)
+    reader = _twin(model)
 
     @tf.function(reduce_retracing=True)
     def last(x: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(tf.cast(reader(x[tf.newaxis], training=False)[0, -1], tf.float32))
 
     return reader, last
+
+
+def _twin(model: Any) -> Any:
+    """Return a model's twin that carries its state through one text.
+
+    Raises:
+        ValueError: the model can't read a text in parts.
+    """
+    reader = carrying(model, rows=1)
+    check(model, reader, rows=1)
+    fused_recurrence.fuse(reader)
+    return reader

@@ -109,8 +109,7 @@ class Segmentation(Task):
         """Return a row a picture: the class of most pixels, the share of each, and the mask's file with --out."""
         import pandas as pd
 
-        members = [_answers.unjudged(model, x, facts) for model in models]
-        outputs = _outputs.mean_outputs(members) if len(members) > 1 else members[0].outputs
+        outputs = _answers.together([_answers.unjudged(model, x, facts) for model in models]).outputs
         masks = np.asarray(_Confusion(facts["num_classes"], cross_entropy(models[0])).predicted(outputs))
         names = [str(name) for name in facts["class_names"]]
         shares = np.stack([(masks == number).mean(axis=(1, 2)) for number in range(len(names))], axis=1)

@@ -116,7 +116,7 @@ class Several(Task):
         figures = dict(figures)
         tables: dict[str, list[pd.DataFrame]] = {}
         for name, one in outcome.each.items():
-            own = ARRAYS.judge_outputs(one)
+            own = ArrayTask().judge_outputs(one)  # as loss and last activation read outputs, without facts
             figures |= {f"{name}_{figure}": value for figure, value in own.figures.items()}
             for word, table in own.tables.items():
                 table.insert(0, "output", name, allow_duplicates=True)
@@ -124,10 +124,3 @@ class Several(Task):
         joined = {word: pd.concat(found, ignore_index=True) for word, found in tables.items()}
         counted = {"examples": len(first.targets)}
         return Judgement(first.run, first.split, counted, figures, self, joined, outcome)
-
-
-class _Arrays(ArrayTask):
-    """Outputs judged as their loss and last activation read them, which needs no facts."""
-
-
-ARRAYS = _Arrays()

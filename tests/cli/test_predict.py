@@ -30,20 +30,6 @@ compile: {{optimizer: {{SGD: 0.1}}, loss: mse}}
 fit: {{epochs: 2, batch_size: 16}}
 seed: 1
 """
-TWO = """\
-data: {{dataset: {{Npz: {{path: {path}, inputs: [image, table], targets: [kind, amount]}}}}}}
-model:
-  - Flatten: {{inputs: image, name: flat}}
-  - Concatenate: {{inputs: [flat, table], name: all}}
-  - Dense: {{units: 3, name: kind}}
-  - Dense: {{units: 1, inputs: all, name: amount}}
-outputs: [kind, amount]
-compile:
-  optimizer: sgd
-  loss: {{kind: {{SparseCategoricalCrossentropy: {{from_logits: true}}}}, amount: mse}}
-fit: {{epochs: 1, batch_size: 8}}
-seed: 1
-"""
 LANGUAGE = """\
 data: {{dataset: {{TextFile: {{path: {path}, sequence_length: 8}}}}, validation_split: 0.2}}
 model:
@@ -179,6 +165,9 @@ def test_rows_without_a_target_get_the_answers_of_eval(
     found = pd.read_csv(io.StringIO(run(capsys, "predict", table_run, tmp_path / "new.csv").out))
     assert [*found.columns] == ["row", "prediction"]
     np.testing.assert_allclose(found["prediction"], expected, rtol=1e-6)
+    (tmp_path / "other.csv").write_text(new.replace(",", ";"))
+    other = f"Csv: {{path: {tmp_path / 'other.csv'}, separator: ';'}}"
+    assert run(capsys, "predict", table_run, "--data", other).out == found.to_csv(index=False, lineterminator="\n")
     named = run(capsys, "predict", table_run, "--data", f"Csv: {{path: {tmp_path / 'new.csv'}}}")
     assert named.out == found.to_csv(index=False, lineterminator="\n")
     stream: Any = io.TextIOWrapper(io.BytesIO(new.encode()))
@@ -240,26 +229,6 @@ def test_the_next_token_of_a_line_is_the_models(tmp_path: Path, capsys: pytest.C
     np.testing.assert_allclose([answer["probability"], answer["probability_2"]], chances[likeliest], rtol=1e-4)
 
 
-def test_several_outputs_are_answered_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Equal to eval --predictions on the same examples."""
-    rng = np.random.default_rng(0)
-    arrays = {"image": rng.normal(size=(40, 4, 4, 1)).astype("float32"), "table": rng.normal(size=(40, 3))}
-    targets = {"kind": rng.integers(0, 3, 40), "amount": rng.normal(size=40)}
-    np.savez(tmp_path / "two.npz", **arrays, **targets)
-    np.savez(tmp_path / "new.npz", **arrays)
-    (tmp_path / "two.yaml").write_text(TWO.format(path=tmp_path / "two.npz"))
-    assert run(capsys, "train", tmp_path / "two.yaml", "--out", tmp_path / "run", "-q").status == 0
-    done = run(capsys, "eval", tmp_path / "run", "--split", "all", "--predictions", tmp_path / "p.csv")
-    assert done.status == 0, done.err
-    expected = rows((tmp_path / "p.csv").read_text())
-    answered = run(capsys, "predict", tmp_path / "run", tmp_path / "new.npz", "--probabilities")
-    assert answered.status == 0, answered.err
-    found = rows(answered.out)
-    names = ["kind_prediction", *(f"kind_probability_{index}" for index in range(3)), "amount_prediction"]
-    assert [*found.columns] == ["row", *names]
-    np.testing.assert_allclose(found[names].astype(float), expected[names].astype(float), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -268,6 +237,7 @@ def test_several_outputs_are_answered_by_name(tmp_path: Path, capsys: pytest.Cap
         ([EARLIER / "digits", "-"], "-: pictures and arrays are not read from standard input"),
         ([EARLIER / "digits", "x.png", "--out", "masks"], "--out: means nothing for classification. Leave it out."),
         ([EARLIER / "words", "x.txt", "--probabilities"], "--probabilities: means nothing for translation."),
+        ([EARLIER / "words", "--data", "Csv: {path: new.csv}"], "--data: runs of text answer lines."),
         ([EARLIER / "digits", EARLIER / "words", "x.png"], "was trained on other data than"),
     ],
 )

@@ -166,6 +166,8 @@ def test_predict_answers_without_targets_what_eval_predicts(folder: Path, capsys
         assert list(found) == [name for name in judged if name != "index" and not name.endswith("_target")]
         np.testing.assert_array_equal(found["kind_prediction"], judged["kind_prediction"])
         np.testing.assert_allclose(found["amount_prediction"], judged["amount_prediction"], rtol=1e-4, atol=1e-4)
+        chances = [f"kind_probability_{index}" for index in range(3)]
+        np.testing.assert_allclose(found[chances], judged[chances], atol=1e-5)
     np.savez(folder / "short.npz", image=data["image"][:5], table=data["table"])
     done = run(capsys, "predict", folder / "run", folder / "short.npz")
     assert done.status == 5 and "holds 5 of 'image', 120 of 'table'" in done.err

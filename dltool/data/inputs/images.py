@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +103,18 @@ class ImageFiles:
         except Exception as error:  # TensorFlow and Pillow raise many kinds of damaged files
             return f"is no readable image ({_reason(error)}). Replace it, or leave it out."
 
-    @property
+    @cached_property
     def _decode(self) -> Any:
-        """Return the compiled decoder, made once."""
-        if "_compiled" not in vars(self):
-            import tensorflow as tf
+        """The compiled decoder."""
+        import tensorflow as tf
 
-            size = (self.shape[0], self.shape[1])
+        size = (self.shape[0], self.shape[1])
 
-            @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.bool)], autograph=False)
-            def decode(data: Any, is_rare: Any) -> Any:
-                return image_decoding.decode(data, size, self.mode, self.interpolation, self.crop, is_rare)
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.bool)], autograph=False)
+        def decode(data: Any, is_rare: Any) -> Any:
+            return image_decoding.decode(data, size, self.mode, self.interpolation, self.crop, is_rare)
 
-            self._compiled = decode
-        return self._compiled
+        return decode
 
     def _values(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels in the range that the model was trained on: bytes where that is 0 to 255."""
