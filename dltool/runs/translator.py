@@ -11,6 +11,7 @@ from dltool.runs import directory as runs
 from dltool.runs import opened, resume
 from dltool.runs.directory import RunDirectory
 from dltool.runs.opened import OpenedRun
+from dltool.tasks.translation import language_to_name
 
 Translations = list[list[Any]]  # a line each: its best translations
 
@@ -54,7 +55,7 @@ def _common(directories: Sequence[RunDirectory], to: str | None) -> tuple[Vocabu
         DataError: a run was not trained to translate.
         UsageError: runs do not fit each other, or the language does not fit them.
     """
-    kept, spoken, longest = [], [], []  # a run each: vocabularies, direction -> target language, tokens
+    kept, facts, spoken, longest = [], [], [], []  # a run each: vocabularies, facts of the data, directions, tokens
     for directory in directories:
         vocabulary = resume.own_vocabulary(directory)
         if not isinstance(vocabulary, Vocabularies):
@@ -63,19 +64,17 @@ def _common(directories: Sequence[RunDirectory], to: str | None) -> tuple[Vocabu
         kept.append(vocabulary)
         with directory.reading(runs.DATA):
             one = directory.read_json(runs.DATA)
-            named = [*one["directions"], *one["zero_shot"]]
-            spoken.append({direction: direction.split("-")[1] for direction in named})
+            facts.append(one)
             longest.append(int(one["max_length"]))
-    first, *others = (set(one) for one in spoken)
+            directions = {*one["directions"], *one["zero_shot"]}
+        spoken.append(directions)
+    first, *others = spoken
     for directory, vocabulary, directions in zip(directories[1:], kept[1:], others, strict=True):
         if vocabulary.files() != kept[0].files() or directions != first:
             raise UsageError(
                 f"{directory}: has another vocabulary or other directions than {directories[0]}. "
                 "Only runs of the same data decode together."
             )
-    targets = list(dict.fromkeys(spoken[0].values()))
-    if to is not None and to not in targets:
-        raise UsageError(f"--to {to}: the run translates into {', '.join(targets)}")
-    if to is None and len(targets) > 1:
-        raise UsageError(f"--to: the run translates into {', '.join(targets)}. Say which.")
-    return kept[0], to if len(targets) > 1 else None, min(longest)
+    with directories[0].reading(runs.DATA):
+        language = language_to_name(facts[0], to)
+    return kept[0], language, min(longest)

@@ -97,11 +97,7 @@ class Translation(Language):
         from dltool.decoding.ensemble import Ensemble
         from dltool.decoding.sentence_translator import SentenceTranslator
 
-        languages = list(dict.fromkeys(d.split("-")[1] for d in [*facts["directions"], *facts["zero_shot"]]))
-        if asked.to is not None and asked.to not in languages:
-            raise UsageError(f"--to {asked.to}: the run translates into {', '.join(languages)}")
-        if asked.to is None and len(languages) > 1:
-            raise UsageError(f"--to: the run translates into {', '.join(languages)}. Say which.")
+        told = language_to_name(facts, asked.to)
         translator = SentenceTranslator(
             models[0] if len(models) == 1 else Ensemble(list(models)),
             vocabulary,
@@ -109,7 +105,6 @@ class Translation(Language):
             beam_size=max(5, asked.top),
             best=asked.top,
         )
-        told = asked.to if len(languages) > 1 else None
 
         def answer(lines: Sequence[str]) -> pd.DataFrame:
             columns: dict[str, list[Any]] = {}
@@ -122,3 +117,20 @@ class Translation(Language):
             return pd.DataFrame(columns)
 
         return answer
+
+
+def language_to_name(facts: Mapping[str, Any], to: str | None) -> str | None:
+    """Return the language that a sentence has to name, None where the run translates into one only.
+
+    Args:
+        facts: of the data that the run was trained on.
+        to: the language that is asked for.
+    Raises:
+        UsageError: the run does not translate into it, or into several and none is asked for.
+    """
+    languages = list(dict.fromkeys(one.split("-")[1] for one in (*facts["directions"], *facts["zero_shot"])))
+    if to is not None and to not in languages:
+        raise UsageError(f"--to {to}: the run translates into {', '.join(languages)}")
+    if to is None and len(languages) > 1:
+        raise UsageError(f"--to: the run translates into {', '.join(languages)}. Say which.")
+    return to if len(languages) > 1 else None
