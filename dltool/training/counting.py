@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -41,6 +41,27 @@ def count(model: Any) -> None:
         counts = _Counts(model)
         vars(model)[_COUNTS] = counts  # past Keras's tracking
     counts.attach()
+
+
+class Part(NamedTuple):
+    """One loss of a batch: the total of its values, how many they are, and the loss's weight; `is_sum` by reduction."""
+
+    total: Any
+    number: Any
+    weight: float
+    is_sum: bool
+
+
+def parts_of(model: Any) -> list[Part]:
+    """Return the parts of the loss that a model which counts has computed last, in the current graph."""
+    parts = []
+    for held in keras_internals.flat_losses(keras_internals.compiled_loss(model)):
+        loss, weight = held.loss, 1.0 if held.loss_weights is None else float(held.loss_weights)
+        value, number = loss.value, loss.number
+        is_sum = loss.loss.reduction == "sum"
+        total = ops.sum(value) if is_sum or value.shape.rank else value * ops.cast(number, value.dtype)
+        parts.append(Part(total, number, weight, is_sum))
+    return parts
 
 
 def same_count(loss: Any) -> Any:

@@ -37,6 +37,10 @@ class Pipeline(ABC):
             return np.arange(self.size, dtype=np.int64)
         return np.random.default_rng([seed, epoch]).permutation(self.size)
 
+    def in_batches_of(self, size: int) -> Pipeline:
+        """Return the same examples in batches of another size; the same pipeline if its batches have a meaning."""
+        return self
+
     @abstractmethod
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
         """Return an epoch of `step` over the batches in `order`, beginning with batch `start`."""

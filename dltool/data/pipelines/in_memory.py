@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,11 @@ class InMemory(Pipeline):
         self.arrays, self.batch_size = arrays, batch_size
         self.indices = np.arange(arrays.size) if indices is None else np.asarray(indices, np.int64)
         self.size = len(self.indices)
+
+    def in_batches_of(self, size: int) -> InMemory:
+        other = copy.copy(self)
+        other.batch_size = size
+        return other
 
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
         return _GatheredEpoch(_loop(step), self.arrays, tf.constant(self.indices[order], tf.int64), self.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,11 @@ class Streamed(Pipeline):
         self.dataset, self.part, self.batch_size = dataset, part, batch_size
         self.indices = np.arange(dataset.sizes()[part]) if indices is None else np.asarray(indices, np.int64)
         self.size = len(self.indices)
+
+    def in_batches_of(self, size: int) -> Streamed:
+        other = copy.copy(self)
+        other.batch_size = size
+        return other
 
     def epoch(self, step: Step, order: np.ndarray, start: int = 0) -> Epoch:
         return _IteratedEpoch(_loop(step), iter(self._batched(order[start * self.batch_size :])))
