@@ -238,8 +238,13 @@ def average_pairs(optimizer: Any) -> list[tuple[Any, Any]]:
 
 def moments(adam: Any, variable: Any) -> tuple[Any, Any]:
     """Return Adam's first and second moment of a weight. Relies on `_momentums`, `_velocities` and their index."""
-    index = adam._get_variable_index(variable)
+    index = slot_index(adam, variable)
     return adam._momentums[index], adam._velocities[index]
+
+
+def slot_index(optimizer: Any, variable: Any) -> int:
+    """Return a weight's place in an optimizer's lists of slots. Relies on `_get_variable_index`."""
+    return int(optimizer._get_variable_index(variable))
 
 
 def direction_of(monitor: str, model: Any) -> str:

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from dltool.data import arguments
+from dltool.graph import keras_internals
 
 
 @keras.saving.register_keras_serializable("dltool")
@@ -60,7 +61,7 @@ class RMSpropNesterov(keras.optimizers.Optimizer):
         self._velocities = self.add_optimizer_variables(variables, "velocity")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
+        index = keras_internals.slot_index(self, variable)
         square, velocity = self._squares[index], self._velocities[index]
         gradient = ops.cast(gradient, variable.dtype)
         momentum = ops.cast(self.momentum, variable.dtype)  # may follow a schedule
