@@ -15,7 +15,7 @@ from dltool.recipe import catalogue
 
 # A room may import the rooms of lower ranks, never one of its own rank or above.
 RANKS = (
-    "cli > init_stats lr_schedule filters > runs > recipe > tasks > decoding training > library > data output"
+    "cli > init_stats lr_schedule filters landscape > runs > recipe > tasks > decoding training > library > data output"
     " > graph ops > errors"
 )
 RANK = {room: number for number, rooms in enumerate(RANKS.split(" > ")) for room in rooms.split()}

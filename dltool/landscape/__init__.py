@@ -1,0 +1,1 @@
+"""The loss as a surface over the weights: curvature, critical points, slices."""
