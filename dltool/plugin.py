@@ -1,6 +1,6 @@
 """What own classes derive from, for files given by `--plugin` and packages of the entry-point group `dltool.plugins`.
 
-    from dltool.plugin import ArrayTask, Dataset, Examples, GradientDescent, Schedule, Task
+    from dltool.plugin import ArrayTask, Dataset, Examples, GradientDescent, Procedure, Schedule, Task
 
 Layers, losses, metrics, callbacks, constraints, initializers, optimizers and regularizers derive from Keras's classes.
 """
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from dltool.library.schedules._base import Schedule
     from dltool.tasks._arrays import ArrayTask
     from dltool.tasks.base import Task
+    from dltool.training.procedures._procedure import Procedure
     from dltool.training.procedures.gradient_descent import GradientDescent
 
-__all__ = ["ArrayTask", "Dataset", "Examples", "GradientDescent", "Schedule", "Task"]
+__all__ = ["ArrayTask", "Dataset", "Examples", "GradientDescent", "Procedure", "Schedule", "Task"]
 
 HOMES = {
     "ArrayTask": "dltool.tasks._arrays",
     "Dataset": "dltool.data.base",
     "Examples": "dltool.data.base",
     "GradientDescent": "dltool.training.procedures.gradient_descent",
+    "Procedure": "dltool.training.procedures._procedure",
     "Schedule": "dltool.library.schedules._base",
     "Task": "dltool.tasks.base",
 }

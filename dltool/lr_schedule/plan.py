@@ -14,7 +14,7 @@ from dltool.library.schedules import _ranges as ranges
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.constant import Constant
 from dltool.lr_schedule import plateau
-from dltool.recipe import build, catalogue, data_facts, kept_plugins, module_outlines, overrides, reading
+from dltool.recipe import build, catalogue, data_facts, declarations, kept_plugins, module_outlines, overrides, reading
 from dltool.recipe import stages as stage_list
 from dltool.recipe.absent_data import stand_in
 from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
@@ -77,6 +77,8 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     if epochs is not None:
         builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
         builder.finish()
+    if not declarations.uses_optimizer(name := recipe.procedure):
+        raise UsageError(f"{label}: the recipe's procedure {name} has no learning rate.")
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
     plateaus = _plateaus(recipe, builder)
@@ -182,7 +184,7 @@ def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:
             builder.problems += found.problems
     if (value := recipe.get("compile", "optimizer")) is not None:
         builder.build("optimizers", value, "compile.optimizer")
-    elif recipe.get("compile") is not None:
+    elif recipe.get("compile") is not None and declarations.uses_optimizer(recipe.procedure):
         message = "is missing. Name one, such as Adam."
         builder.problem(recipe.section("compile").place, "compile.optimizer", message)
     _plateaus(recipe, builder)

@@ -134,7 +134,13 @@ class Builder:
         for key, item in value.data.items():
             if key not in ("jit_compile", "steps_per_execution"):
                 arguments[key] = self._argument(key, item, "", join("compile", key))
-        for needed, example in (("optimizer", "Adam"), ("loss", "MeanSquaredError")):
+        needs = {"optimizer": "Adam", "loss": "MeanSquaredError"}
+        if not declarations.uses_optimizer(name := recipe.procedure):
+            del needs["optimizer"]
+            if (given := value.get("optimizer")) is not None:
+                message = f"means nothing to the procedure {name}. Remove it."
+                self.problem(given.key or given.place, "compile.optimizer", message)
+        for needed, example in needs.items():
             if needed not in arguments or arguments[needed] is None:
                 self.problem(
                     value.place if needed not in arguments else value[needed].place,

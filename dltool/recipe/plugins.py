@@ -33,7 +33,7 @@ BASES = {  # kind -> the class that its classes derive from, and where it is fou
     "regularizers": ("keras.regularizers", "Regularizer"),
     "datasets": ("dltool.plugin", "Dataset"),
     "schedules": ("dltool.plugin", "Schedule"),
-    "procedures": ("dltool.plugin", "GradientDescent"),
+    "procedures": ("dltool.plugin", "Procedure"),
     "tasks": ("dltool.plugin", "Task"),
 }
 LONGEST_CHAIN = 20  # of parents; more is a circle

@@ -82,6 +82,12 @@ class Recipe:
         """Epochs of the whole training."""
         return stages.epochs(self.root)
 
+    @property
+    def procedure(self) -> str | None:
+        """The name of the way to fit, None for the default one."""
+        value = self.root.get("procedure")
+        return None if value is None else object_name(value)
+
     def plain(self) -> dict[str, Any]:
         return self.root.plain()
 

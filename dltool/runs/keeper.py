@@ -16,7 +16,7 @@ from dltool.runs.selection import Selector
 from dltool.training.progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from dltool.training.procedures.gradient_descent import GradientDescent
+    from dltool.training.procedures._procedure import Procedure
     from dltool.training.training_state import TrainingState
 
 SECONDS_BETWEEN_CHECKPOINTS = 2.0  # epochs shorter than this do not each write one
@@ -47,7 +47,7 @@ class Keeper:
         self.seconds = 0.0
         self._pending = False
 
-    def begun(self, procedure: GradientDescent) -> None:
+    def begun(self, procedure: Procedure) -> None:
         self._best_on_disk = self.selector.file()
         self.seconds = procedure.position.seconds
         self.progress.begun(procedure)
@@ -58,7 +58,7 @@ class Keeper:
             self.begin()
             self.has_begun = True
 
-    def advanced(self, procedure: GradientDescent) -> None:
+    def advanced(self, procedure: Procedure) -> None:
         self.ensure_begun()
         self.seconds = procedure.position.seconds
         self.progress.advanced(procedure)
@@ -67,7 +67,7 @@ class Keeper:
             self._write(procedure.state())
             self._stop(f"after step {position.total_steps} (epoch {position.epoch + 1}, batch {position.step})")
 
-    def epoch_ended(self, procedure: GradientDescent, row: dict[str, float]) -> None:
+    def epoch_ended(self, procedure: Procedure, row: dict[str, float]) -> None:
         self.seconds = procedure.position.seconds
         self.selector.consider(row, procedure.model)
         self.progress.epoch_ended(procedure, row)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages, one_line
-from dltool.recipe import build, kept_plugins, reading, wiring
+from dltool.recipe import build, declarations, kept_plugins, reading, wiring
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, opened, resume
@@ -64,6 +64,7 @@ class Preparation:
         self.recipe, self.data, self.seed = recipe, data, seed
         self.batch_size: int = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         self.epochs = recipe.epochs
+        self.has_optimizer = declarations.uses_optimizer(recipe.procedure)
         self.train = data.pipeline("train", self.batch_size, training=True)
         self.validation = self._validation()
         self.steps = self._steps_per_epoch()
@@ -167,7 +168,8 @@ class Preparation:
         self._fitting("loss", lambda: model.compute_loss(x, y, predicted, None, training=False), predicted, y)
         self._fitting("metrics", lambda: model.compute_metrics(x, y, predicted, None), predicted, y)
         self._check_metrics()
-        model.optimizer.build(model.trainable_variables)
+        if self.has_optimizer:
+            model.optimizer.build(model.trainable_variables)
         logs = list(figures_of(model))
         model.reset_metrics()
         return ["loss", *(name for name in logs if name != "loss")]

@@ -12,7 +12,7 @@ from dltool.errors import messages
 from dltool.errors.control_characters import visible
 
 if TYPE_CHECKING:
-    from dltool.training.procedures.gradient_descent import GradientDescent
+    from dltool.training.procedures._procedure import Procedure
 
 HIDDEN = ("epoch", "step", "seconds", "learning_rate", "momentum", "beta_1", "weight_decay")
 WIDE = 110  # columns of a terminal that has room for a long bar
@@ -31,7 +31,7 @@ class TrainingProgress:
         self.length = 24 if self.console.width >= WIDE else 8  # of the bar, in columns
         self.bar: Progress | None = None
 
-    def begun(self, procedure: GradientDescent) -> None:
+    def begun(self, procedure: Procedure) -> None:
         self.done_before = procedure.position.total_steps
         self.session_seconds = procedure.position.seconds
         messages.clear()
@@ -45,7 +45,7 @@ class TrainingProgress:
             self.bar.start()
             self.task = self.bar.add_task("", total=procedure.steps, figures="compiling")
 
-    def advanced(self, procedure: GradientDescent) -> None:
+    def advanced(self, procedure: Procedure) -> None:
         if self.bar is None:
             return
         from dltool.training.evaluation import figures_of
@@ -65,10 +65,11 @@ class TrainingProgress:
             line = f"{line}  {figure}" if line else figure
         self.bar.update(self.task, completed=position.step, description=epoch, figures=line)
 
-    def epoch_ended(self, procedure: GradientDescent, row: dict[str, float]) -> None:
+    def epoch_ended(self, procedure: Procedure, row: dict[str, float]) -> None:
         width = len(str(procedure.epochs))
         line = "  ".join([f"epoch {row['epoch']:{width}}/{procedure.epochs}", *_formatted(row)])
-        extras = [f"{row['seconds']:.1f} s", f"learning_rate {row['learning_rate']:.3g}"]
+        extras = [f"{row['seconds']:.1f} s"]
+        extras += [f"learning_rate {row['learning_rate']:.3g}"] if "learning_rate" in row else []
         extras.append(f"{procedure.examples_per_second:,.0f} examples/s")
         for extra in extras:
             if self.live and len(line) + 2 + len(extra) > self.console.width:
@@ -88,7 +89,7 @@ class TrainingProgress:
         for line in message.split("\n"):
             self.console.print(f"{messages.PREFIX}{visible(line)}", markup=False, soft_wrap=True)
 
-    def _steps_per_second(self, procedure: GradientDescent) -> float:
+    def _steps_per_second(self, procedure: Procedure) -> float:
         seconds = procedure.position.seconds - self.session_seconds
         return (procedure.position.total_steps - self.done_before) / seconds if seconds > 0 else 0.0
 
