@@ -68,6 +68,8 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     recipe, problems = reading.read(run / directory.RECIPE if run else source, changed)
     recorded = _recorded(recipe, run)
     dataset = _checked(recipe, problems, recorded is None)
+    if not declarations.uses_optimizer(recipe.procedure):
+        raise UsageError(f"{label}: the recipe's procedure {recipe.procedure} has no learning rate.")
     steps = _steps_per_epoch(recipe, dataset, recorded)
     total = steps * recipe.epochs
     epochs = recipe.get("fit", "epochs")
@@ -77,8 +79,6 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
     if epochs is not None:
         builder.attempt(lambda: ranges.check_length(total), epochs, "fit.epochs")
         builder.finish()
-    if not declarations.uses_optimizer(name := recipe.procedure):
-        raise UsageError(f"{label}: the recipe's procedure {name} has no learning rate.")
     value = recipe.section("compile", "optimizer")
     optimizer = builder.build("optimizers", value, "compile.optimizer")
     plateaus = _plateaus(recipe, builder)
