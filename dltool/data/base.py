@@ -90,6 +90,11 @@ class Dataset(ABC):
         """The dataset's name in messages."""
         return type(self).__name__
 
+    @property
+    def splits_by_class(self) -> bool:
+        """Whether splits keep the shares of the classes that `labels` gives."""
+        return self.task == "classification"
+
     @abstractmethod
     def sizes(self) -> dict[str, int]:
         """Return the number of examples of each stored part. "train" is always there.

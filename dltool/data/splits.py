@@ -166,7 +166,7 @@ class _Plan:
 
         None if examples have no single class (pixels, boxes), so that nothing is stratified.
         """
-        if self.dataset.task != "classification":
+        if not self.dataset.splits_by_class:
             return None
         labels = np.asarray(self.dataset.labels("train"))
         return labels.reshape(-1) if labels.size == len(labels) else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dltool.data import splits
 from dltool.data.base import Batching, Dataset
 from dltool.data.class_selection import with_classes
+from dltool.data.reconstruction import with_inputs_as_targets
 from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError, messages, one_line
 from dltool.errors.damage import DamagedFileError
 from dltool.recipe import absent_data
@@ -203,11 +204,24 @@ class Data:
 
 
 def selected(recipe: Recipe, dataset: Dataset) -> Dataset:
-    """The dataset less the classes that the recipe's `data.classes` leaves out.
+    """Return the classes that `data.classes` selects, with inputs as targets if `data.targets` says so.
 
     Raises:
-        RecipeError: there is no such class.
+        RecipeError: there is no such class, or the inputs can't be targets.
     """
+    dataset = _with_classes(recipe, dataset)
+    value = recipe.get("data", "targets")
+    if value is None or value.data is None:
+        return dataset
+    with reading():
+        dataset.facts()
+    try:
+        return with_inputs_as_targets(dataset)
+    except ValueError as error:
+        raise RecipeError([Problem(value.place, "data.targets", str(error))]) from error
+
+
+def _with_classes(recipe: Recipe, dataset: Dataset) -> Dataset:
     value = recipe.get("data", "classes")
     if value is None or value.data is None:
         return dataset

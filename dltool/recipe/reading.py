@@ -29,7 +29,7 @@ COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metric
 FIT_KEYS = ("epochs", "batch_size", "batch_tokens", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
 DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment",
-             "declared")  # fmt: skip
+             "declared", "targets")  # fmt: skip
 TOP_KEYS = ("extends", "data", "model", "outputs", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
 WITHOUT_FACTS = ("data.dataset", "data.declared", "fit.callbacks", "procedure")  # made before the data are read
@@ -365,6 +365,7 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("data", "split_seed"), _is_int(0), "an int >= 0"),
     (("data", "classes"), _or_none(_is_classes), "a list of at least 2 classes, numbers or names"),
     (("data", "examples_per_class"), _or_none(_is_int(1)), "an int >= 1"),
+    (("data", "targets"), _or_none(lambda data: data == "inputs"), "inputs"),
     (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),

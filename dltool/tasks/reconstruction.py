@@ -1,0 +1,83 @@
+"""Reconstruction: the targets are the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dltool.data.reconstruction import scaled
+from dltool.tasks import _answers, _outputs
+from dltool.tasks.base import Asked, Judgement, Split, Task
+from dltool.training.outputs import BINARY, cross_entropy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Reconstruction(Task):
+    """A model gives back its input: outputs and targets have the shape of an example.
+
+    A recipe says `data.targets: inputs`. Targets are pixels in [0, 1], other inputs as they are.
+    Facts: `input_shape`; `pixel_range`, black and white in stored images.
+    Figures: loss and compiled metrics; `squared_error`, the sum over an example's values of (output - target)^2, and
+    `rmse`, sqrt(mean of that over all values); outputs that the loss takes as logits pass a sigmoid first.
+    Reference: Hinton & Salakhutdinov, 2006, Science 313, 504-507 (squared error an image).
+    """
+
+    targets = "inputs"
+
+    def problem_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> str | None:
+        shape, wanted = getattr(model, "output_shape", None), tuple(facts["input_shape"])
+        if not isinstance(shape, tuple) or shape[1:] == wanted:
+            return None
+        return f"gives outputs of shape {shape[1:]}, the inputs have {wanted}. End with Reshape: ${{data.input_shape}}."
+
+    def problem_of_class_weight(self) -> str | None:
+        return "weighs classes, and these targets are the inputs. Remove it."
+
+    def problem_of_augmentation(self, facts: Mapping[str, Any]) -> str | None:
+        return "their own targets, which would stay as they are"
+
+    def judge(self, model: Any, split: Split) -> Judgement:
+        batches = _outputs.batches_of(model, split.pipeline(), _Errors(model))
+        each = np.concatenate([np.asarray(errors) for _, errors in batches])
+        figures = _outputs.current_figures(model)
+        values = int(np.prod(split.trained["input_shape"]))
+        figures |= {"squared_error": float(each.mean()), "rmse": float(np.sqrt(each.mean() / values))}
+        kept = (each, split.data.origins(split.name))
+        return Judgement(split.run, split.shown, {"examples": len(each)}, figures, self, {}, kept)
+
+    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+        """Return a row an example: where it comes from and its squared error."""
+        import pandas as pd
+
+        each, (word, places) = judgement.outcome
+        return pd.DataFrame({"index": np.arange(len(each)), word: list(places), "squared_error": each})
+
+    def predict(
+        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
+    ) -> pd.DataFrame:
+        """Return a row an example: how far its reconstruction lies from it, as a sum of squares."""
+        import pandas as pd
+
+        outputs = _answers.together([_answers.unjudged(model, x, facts) for model in models]).outputs
+        errors = _Errors(models[0])(outputs, scaled(np.asarray(x), facts.get("pixel_range")))
+        return pd.DataFrame({"squared_error": np.asarray(errors)})
+
+
+class _Errors:
+    """Each example's squared error, float32 (batch,), in the graph or of arrays."""
+
+    def __init__(self, model: Any) -> None:
+        read = cross_entropy(model)
+        self.are_logits = read is not None and read.targets == BINARY and read.from_logits
+
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        import tensorflow as tf
+
+        outputs, targets = tf.cast(outputs, tf.float32), tf.cast(targets, tf.float32)
+        outputs = tf.sigmoid(outputs) if self.are_logits else outputs
+        squares = tf.square(outputs - targets)
+        return tf.reduce_sum(squares, axis=tuple(range(1, len(squares.shape))))
