@@ -184,9 +184,14 @@ def augmentation(
     for index, (layer, item) in enumerate(zip(layers, value.data, strict=True)):
         path = f"data.augment[{index}]"
         if batches is not None and hasattr(layer, "adapt") and not adaptation.has_given_state(item):
-            before = functools.partial(keras.Model(inputs, x), training=False) if index else None
-            adaptation.run_adapt(builder, functools.partial(adaptation.adapt_to, layer, before, batches), item, path)
-        x = builder.attempt(functools.partial(layer, x), item, path)
+            up_to = functools.partial(keras.Model(inputs, x), training=False) if index else None
+            adaptation.run_adapt(builder, functools.partial(adaptation.adapt_to, layer, up_to, batches), item, path)
+        before = x
+        x = builder.attempt(functools.partial(layer, before), item, path)
+        if x is before:
+            builder.problem(
+                item.place, path, "can't stand in a model: Keras takes its output for its input. Remove it."
+            )
         if hasattr(layer, "mix"):
             from dltool.training.augmentation import check_loss
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,6 +18,7 @@ from dltool.output.picture_files import png
 
 OPACITY = 0.5  # of a class's colour over the picture
 OVERLAY = "-overlay"  # at the end of such a picture's name
+ROW = re.compile(r"(.*)(\.np[yz]):(\d+)", re.IGNORECASE)  # a row of one of several files of arrays
 
 
 class MaskPictures:
@@ -27,11 +30,12 @@ class MaskPictures:
         folder: made where it is missing.
         overwrite: whether files that dltool wrote are replaced.
         facts: of the data: `class_names`, and where they are known `mask_values` and `class_colors`.
+        written: the files that are of other pictures of the same command; those that are written join it.
     """
 
-    def __init__(self, folder: Path, overwrite: bool, facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, overwrite: bool, facts: Mapping[str, Any], written: set[str]) -> None:
         count = facts["num_classes"]
-        self.folder, self.overwrite = folder, overwrite
+        self.folder, self.overwrite, self.written = folder, overwrite, written
         self.values = np.asarray(facts.get("mask_values") or range(count), np.uint8)
         colors = facts.get("class_colors") or []
         own = colors if len(colors) == count else [color_of(value) for value in range(1, count + 1)]
@@ -41,14 +45,13 @@ class MaskPictures:
         """Return the path of a mask, which is written with its overlay.
 
         Args:
-            place: the picture's path, or its row.
+            place: the picture's path, its row, or PATH:ROW. A name that is another picture's is made longer.
             picture: (rows, columns, channels), 0 to 255.
             mask: class indices, int (rows, columns).
         Raises:
             UsageError: a file is there that may not be replaced.
         """
-        path = self.folder / _inside(place)
-        overlay = path.with_name(f"{path.stem}{OVERLAY}.png")
+        path, overlay = self._free(place)
         for target in (path, overlay):
             if target.exists() and not (self.overwrite and is_output(target)):
                 remedy = "Move it." if self.overwrite else "Use --overwrite to replace it, or another folder."
@@ -57,6 +60,17 @@ class MaskPictures:
             with atomic(target) as file:
                 file.write(marked(content, ".png"))
         return str(path)
+
+    def _free(self, place: Any) -> tuple[Path, Path]:
+        """Return where the mask and the overlay of a picture go, to names that no other picture of the command has."""
+        for name in _names(place):
+            path = self.folder / name
+            pair = (path, path.with_name(f"{path.stem}{OVERLAY}.png"))
+            keys = {str(target).casefold() for target in pair}  # some file systems know no case
+            if not keys & self.written:
+                self.written |= keys
+                return pair
+        raise AssertionError("names end")
 
     def _indexed(self, mask: np.ndarray) -> bytes:
         from PIL import Image
@@ -81,9 +95,16 @@ def color_of(value: int) -> tuple[int, int, int]:
     return channels[0], channels[1], channels[2]
 
 
-def _inside(place: Any) -> Path:
-    """Return the relative path of a mask for a picture at a path, or in a row of an array."""
+def _names(place: Any) -> Iterator[Path]:
+    """Yield relative paths for the mask of a picture at a path or in a row of an array, the best one first."""
     if not isinstance(place, str):
-        return Path(f"{place:06d}.png")
-    parts: Sequence[str] = [part for part in PurePath(place).parts if part not in (PurePath(place).anchor, "..", ".")]
-    return Path(*parts).with_suffix(".png")
+        yield Path(f"{place:06d}.png")
+        place = str(place)
+    path = PurePath(place)
+    folder = PurePath(*(part for part in path.parent.parts if part not in (path.anchor, "..", ".")))
+    row = ROW.fullmatch(path.name)
+    name = path.stem if row is None else f"{row[1]}-{int(row[3]):06d}"
+    whole = path.name if row is None else f"{row[1]}{row[2]}-{int(row[3]):06d}"
+    yield Path(folder, f"{name}.png")
+    yield Path(folder, f"{whole}.png")
+    yield from (Path(folder, f"{whole}-{number}.png") for number in itertools.count(2))

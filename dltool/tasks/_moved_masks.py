@@ -10,6 +10,7 @@ import tensorflow as tf
 
 # What these layers of Keras do to masks is not what they do to images. Layers that mix examples have a method `mix`.
 UNSUITED = ("AugMix", "RandAugment", "RandomCrop", "RandomElasticTransform")
+SUITED = "RandomFlip, RandomTranslation, RandomRotation, RandomZoom and RandomShear move them"
 
 
 class MovedMasks(keras.Sequential):
@@ -39,7 +40,7 @@ class MovedMasks(keras.Sequential):
         images, masks = tf.convert_to_tensor(images), tf.convert_to_tensor(masks)
         moved = tf.cast(masks, tf.float32)[..., tf.newaxis]  # (batch, rows, columns, 1)
         for layer in self.layers:
-            if not hasattr(layer, "transform_segmentation_masks"):
+            if not _moves_masks(layer):  # colours alone change
                 images = layer(images, training=True)
                 continue
             # the constant that fills images then stands for void in masks
@@ -53,9 +54,30 @@ def _problem(layer: Any, void: int | None) -> str | None:
     """Return why masks can't follow a layer, None where they can."""
     name = type(layer).__name__
     if name in UNSUITED or hasattr(layer, "mix") or getattr(layer, "moves_pixels", False):
-        known = "RandomFlip, RandomTranslation, RandomRotation, RandomZoom and RandomShear move them"
-        return f"{name} changes images in a way that masks can't follow. {known}."
+        return f"{name} changes images in a way that masks can't follow. {SUITED}."
+    try:
+        moves = _moves_masks(layer)
+    except NotImplementedError:
+        return f"{name} does not say how masks follow images: it has no transform_segmentation_masks. {SUITED}."
     fills = name == "RandomPerspective" or getattr(layer, "fill_mode", None) == "constant"
-    if fills and void is None and hasattr(layer, "transform_segmentation_masks"):
+    if fills and void is None and moves:
         return f"{name} fills pixels from beyond the border, which have no class. Set fill_mode: reflect."
     return None
+
+
+def _moves_masks(layer: Any) -> bool:
+    """Return whether a layer does anything to masks: one that changes colours returns them as they are.
+
+    Raises:
+        NotImplementedError: it transforms images alone, in a way that it does not say.
+    """
+    transform = getattr(layer, "transform_segmentation_masks", None)
+    if transform is None:
+        return False
+    nothing = object()  # masks and a transformation that nothing can be computed with
+    try:
+        return transform(nothing, nothing) is not nothing
+    except NotImplementedError:
+        raise
+    except Exception:  # whatever arithmetic on it raises
+        return True

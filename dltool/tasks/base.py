@@ -61,6 +61,7 @@ class Asked:
         to: the language to translate into, where there are several.
         folder: for answers that are pictures; None: none are written.
         overwrite: replace pictures that dltool wrote there.
+        written: the files of answers so far, so that two of them never have one name.
     """
 
     top: int = 1
@@ -68,6 +69,7 @@ class Asked:
     to: str | None = None
     folder: Path | None = None
     overwrite: bool = False
+    written: set[str] = field(default_factory=set, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Segmentation(Task):
         shares = np.stack([(masks == number).mean(axis=(1, 2)) for number in range(len(names))], axis=1)
         columns: dict[str, Any] = {"prediction": [names[one] for one in shares.argmax(axis=1)]}
         if asked.folder is not None:
-            pictures = MaskPictures(asked.folder, asked.overwrite, facts)
+            pictures = MaskPictures(asked.folder, asked.overwrite, facts, asked.written)
             columns["mask"] = [pictures.write(*one) for one in zip(places, np.asarray(x), masks, strict=True)]
         return pd.DataFrame(columns | {f"share_{name}": shares[:, number] for number, name in enumerate(names)})
 
@@ -175,15 +175,15 @@ class _Confusion:
         k = self.classes
         true = tf.reshape(tf.cast(targets, tf.int32), (tf.shape(targets)[0], -1))  # (batch, pixels)
         predicted = tf.reshape(self.predicted(outputs), tf.shape(true))
-        counts = (true >= 0) & (true < k) & (predicted < k)  # neither void nor an output without a class
+        counts = (true >= 0) & (true < k)  # not void
         pairs = tf.where(counts, true * k + predicted, k * k)  # what does not count is beyond the last
         return tf.math.bincount(pairs, minlength=k * k, maxlength=k * k, axis=-1)
 
     def predicted(self, outputs: Any) -> Any:
-        """Return the class of each pixel, int32 (batch, rows, columns)."""
+        """Return the class of each pixel, int32 (batch, rows, columns); an output of void is never an answer."""
         import tensorflow as tf
 
         if outputs.shape[-1] == 1:
             binary = self.loss is not None and self.loss.targets == BINARY and self.loss.from_logits
             return tf.cast(outputs[..., 0] > (0.0 if binary else 0.5), tf.int32)
-        return tf.argmax(outputs, axis=-1, output_type=tf.int32)
+        return tf.argmax(outputs[..., : self.classes], axis=-1, output_type=tf.int32)

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from sklearn.metrics import confusion_matrix, jaccard_score
 
+from dltool.recipe import catalogue
 from dltool.tasks import base
+from dltool.tasks._moved_masks import MovedMasks
 from tests.command_line import run
 from tests.shapes import shapes, write
 
@@ -137,6 +141,8 @@ def test_classes_are_weighed_by_their_pixels_and_void_by_nothing(capsys: pytest.
         (f"model=[{SCALED}, Flatten, {{Dense: 3}}]", "model[2]", "gives outputs of shape (3,); masks need (rows,"),
         ("model.2.Conv2D.filters=2", "model[2]", "gives 2 outputs, the data have 3 classes."),
         ("data.augment=[{RandomFlip: horizontal}, ElasticDistortion]", "data.augment[1]", "masks can't follow"),
+        ("data.augment=[RandomErasing, ContrastLimitedAdaptiveHistogramEqualization]", "data.augment[1]", "how masks"),
+        ("data.augment=[RandomErasing, Equalization]", "data.augment[1]", "can't stand in a model: Keras takes its"),
         ("data.augment=[{CutMix: 1.0}]", "data.augment[0]", "CutMix changes images in a way that masks can't follow"),
     ],
 )
@@ -161,10 +167,6 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("fill", ["reflect", "constant"])
 def test_masks_move_as_images_do(name: str, fill: str) -> None:
-    import keras
-
-    from dltool.tasks._moved_masks import MovedMasks
-
     keras.utils.set_random_seed(3)
     _, masks = shapes(8)
     masks = masks.astype("int32")
@@ -182,10 +184,6 @@ def test_masks_move_as_images_do(name: str, fill: str) -> None:
 
 
 def test_what_leaves_pixels_in_place_leaves_masks() -> None:
-    import keras
-
-    from dltool.tasks._moved_masks import MovedMasks
-
     images, masks = shapes(4)
     layers = [keras.layers.RandomBrightness(0.5), keras.layers.GaussianNoise(0.5), keras.layers.RandomContrast(0.5)]
     moved, followed = MovedMasks(layers, (24, 24, 3), None).move(images.astype("float32"), masks)
@@ -193,11 +191,60 @@ def test_what_leaves_pixels_in_place_leaves_masks() -> None:
     assert (np.asarray(moved) != images).any()
 
 
+AUGMENTING = [
+    name for name in catalogue.known("layers")
+    if hasattr(getattr(keras.layers, name, None), "transform_segmentation_masks")
+    and name not in catalogue.own("layers") and name != "Equalization"  # which no model can hold
+]  # fmt: skip
+SIZED = {"height": 24, "width": 24}
+ARGUMENTS = {
+    **{name: {"factor": 1.0} for name in ("RandomBrightness", "RandomErasing", "RandomGrayscale", "RandomContrast")},
+    **{
+        name: {**LAYERS[name], "fill_mode": "reflect"}
+        for name in LAYERS
+        if name not in ("RandomFlip", "RandomPerspective")
+    },
+    **dict.fromkeys(("CenterCrop", "RandomCrop", "Resizing"), SIZED),
+    "Solarization": {"threshold_factor": 0.5},
+    "RandomPosterization": {"factor": 2},
+    "RandomSharpness": {"factor": 1.0},
+    "RandomHue": {"factor": 0.5, "value_range": (0, 255)},
+    "RandomSaturation": {"factor": 0.5, "value_range": (0, 255)},
+    "RandomInvert": {"value_range": (0, 255)},
+    "RandomColorDegeneration": {"factor": 1.0},
+    "RandomColorJitter": {"brightness_factor": 0.5},
+    "MaxNumBoundingBoxes": {"max_number": 1, "bounding_box_format": "xyxy"},
+}
+
+
+@pytest.mark.parametrize("name", AUGMENTING)
+def test_each_layer_of_keras_leaves_masks_whole_or_is_refused(name: str) -> None:
+    assert len(AUGMENTING) > 25
+    images, masks = shapes(4)
+    layer = getattr(keras.layers, name)(**ARGUMENTS.get(name, {}))
+    try:
+        augment = MovedMasks([layer], (24, 24, 3), 3)
+    except ValueError as error:
+        assert "masks can't follow" in str(error) or "how masks follow" in str(error) or "Set fill_mode" in str(error)
+        assert name in REFUSED
+        return
+    assert name not in REFUSED
+    moved, followed = tf.function(augment.move, autograph=False)(tf.cast(images, tf.float32), tf.cast(masks, tf.int32))
+    assert moved.shape == images.shape and followed.shape == masks.shape and followed.dtype == tf.int32
+    assert {*np.unique(followed)} <= {0, 1, 2, 3}
+    if name in LAYERS:
+        assert (np.asarray(followed) != masks).any()
+    else:
+        np.testing.assert_array_equal(followed, masks)
+
+
+REFUSED = {
+    "AugMix", "RandAugment", "RandomCrop", "RandomElasticTransform",
+    "ContrastLimitedAdaptiveHistogramEqualization",
+}  # fmt: skip
+
+
 def test_a_constant_fill_needs_a_void_class() -> None:
-    import keras
-
-    from dltool.tasks._moved_masks import MovedMasks
-
     layer = keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant")
     with pytest.raises(ValueError, match="RandomTranslation fills pixels from beyond the border, which have no class"):
         MovedMasks([layer], (8, 8, 1), None)
@@ -234,6 +281,55 @@ def test_predictions_are_masks_of_the_values_trained_on(trained: Path, capsys: p
     ground = (expected[0] == 0) & (images[0].sum(axis=-1) > 0)
     # half the picture's and half the colour of class 1 of Pascal VOC, (128, 0, 0), rounded to even
     np.testing.assert_array_equal(overlay[ground], np.rint(images[0][ground] / 2 + np.array([64, 0, 0])))
+
+
+def test_an_output_of_void_is_never_an_answer(tmp_path: Path) -> None:
+    """A fourth output that is always the largest changes neither figures nor masks."""
+    from PIL import Image
+
+    from dltool.tasks.segmentation import _Confusion
+
+    images, masks = shapes(3, seed=9)
+    model = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Conv2D(4, 1)])
+    model.layers[-1].bias.assign([0.0, 0.0, 0.0, 1e6])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    facts = {"task": "segmentation", "num_classes": 3, "class_names": ["a", "b", "c"], "void": 3}
+    asked = base.Asked(folder=tmp_path)
+    frame = base.find("segmentation").predict([model], images, facts, asked, ["0.png", "1.png", "2.png"])
+    outputs = model.predict(images, verbose=0)
+    expected = outputs[..., :3].argmax(axis=-1)
+    found = np.stack([np.asarray(Image.open(path)) for path in frame["mask"]])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(frame.filter(like="share_").sum(axis=1), 1)
+    counted = np.asarray(_Confusion(3, None)(tf.constant(outputs), masks)).sum(axis=0).reshape(3, 3)
+    np.testing.assert_array_equal(counted, confusion_matrix(masks[masks < 3], expected[masks < 3]))
+
+
+def test_every_picture_has_a_mask_of_its_own(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    from dltool.runs.opened import OpenedRun
+
+    images, _ = shapes(6, seed=5)
+    Path("mixed").mkdir()
+    for name, image in zip(("x.bmp", "x.gif", "x.png", "x-overlay.png"), images, strict=False):
+        Image.fromarray(image).save(Path("mixed") / name)
+    np.save("mixed/a.npy", images[:2])
+    np.savez("mixed/a.npz", x=images[2:4])
+    model, folders = OpenedRun("run").model, ("pictures", "arrays")
+    for folder, inputs, count in zip(folders, (["mixed"], ["mixed/a.npy", "mixed/a.npz"]), (4, 4), strict=True):
+        for overwrite in ((), ("--overwrite",)):
+            done = run(capsys, "predict", "run", *inputs, "--out", folder, "--batch-size", "1", *overwrite)
+            assert done.status == 0, done.err
+            frame = pd.read_csv(io.StringIO(done.out))
+            assert frame["mask"].nunique() == count == len(frame)
+            assert len([*Path(folder).rglob("*.png")]) == 2 * count
+    assert sorted(path.name for path in Path("arrays/mixed").glob("*[0-9].png")) == [
+        "a-000000.png", "a-000001.png", "a.npz-000000.png", "a.npz-000001.png",
+    ]  # fmt: skip
+    expected = model.predict(images[:4], verbose=0).argmax(axis=-1)
+    found = np.stack([np.asarray(Image.open(path)) for path in frame["mask"]])
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_pictures_are_not_replaced_unless_asked(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

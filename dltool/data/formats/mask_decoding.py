@@ -20,15 +20,21 @@ class MaskDecoder:
         values: of the classes, each the number or palette index that masks hold.
         void: the value that no class stands for, or None.
         colors: of the values 0, 1, ... (red, green, blue) of each, for masks in colours; None: such are an error.
+        grey_too: whether grey values and palette indices are read as the colours that they show.
     """
 
     def __init__(
-        self, values: Sequence[int], void: int | None = None, colors: Sequence[Sequence[int]] | None = None
+        self,
+        values: Sequence[int],
+        void: int | None = None,
+        colors: Sequence[Sequence[int]] | None = None,
+        grey_too: bool = False,
     ) -> None:
         self.count = len(values)
         known = [*values, *([] if void is None else [void])]
         self._targets = np.full(max(known) + 1, UNKNOWN, np.int32)  # value -> target
         self._targets[known] = np.arange(len(known))
+        self._grey_too = grey_too
         self._colors = None if colors is None else {int(_code(np.asarray(one))): at for at, one in enumerate(colors)}
 
     def decode(self, data: bytes) -> np.ndarray:
@@ -38,8 +44,8 @@ class MaskDecoder:
             ValueError: a pixel has a value or a colour of no class.
         """
         with picture_formats.opened(io.BytesIO(data)) as image:
-            is_colored = image.mode not in GREY
-            pixels = np.asarray(image.convert("RGB") if is_colored or self._colors is not None else image)
+            is_colored = image.mode not in GREY or self._grey_too
+            pixels = np.asarray(image.convert("RGB") if is_colored else image)
         values = self._values_of_colors(pixels) if pixels.ndim == 3 else pixels.astype(np.int64)
         inside = (values >= 0) & (values < len(self._targets))
         targets = np.where(inside, self._targets[np.where(inside, values, 0)], UNKNOWN)
@@ -55,7 +61,7 @@ class MaskDecoder:
         for code in codes:
             if int(code) not in self._colors:
                 color = [int(code) >> 16, int(code) >> 8 & 255, int(code) & 255]
-                raise ValueError(f"the colour {color} is of no class in 'palette'")
+                raise ValueError(f"the colour {color} is of no class: see 'palette' or classes.csv")
         return np.array([self._colors[int(code)] for code in codes])[inverse].reshape(pixels.shape[:2])
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _BATCH = 32  # examples a step when a part is read or checked
+_CHANNELS = ("red", "green", "blue")
 
 
 class ImageMasks(StreamedDataset):
@@ -48,8 +49,8 @@ class ImageMasks(StreamedDataset):
             where they differ in size it must be given.
         color_mode: of the images, "grayscale", "rgb" or "rgba". Defaults to "rgb".
         interpolation: how to resize images, as in ImageFolder; masks take the nearest pixel. Defaults to "bilinear".
-        palette: colours of the classes, [[red, green, blue], ...], where masks are colours. Defaults to the columns
-            red, green and blue of classes.csv.
+        palette: colours of the classes, [[red, green, blue], ...], as which all masks are read. Defaults to the columns
+            red, green and blue of classes.csv for masks that are in colours, which others are not.
     Raises:
         FileNotFoundError: if `path` does not exist.
         ValueError: if an argument is out of its range; later, if an image has no mask of its size, or a mask a value of
@@ -93,10 +94,10 @@ class ImageMasks(StreamedDataset):
     def facts_of_arguments(cls, **arguments: Any) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as anywhere:  # the other arguments are checked as ever
             dataset = cls(**{**arguments, "path": anywhere})
-        facts: dict[str, Any] = {}
+            facts = {} if dataset._given_classes is None else dataset._facts_of_classes()
         if dataset._given_size is not None:
             facts["input_shape"] = (*dataset._given_size, image_decoding.CHANNELS[dataset.color_mode])
-        return facts if dataset._given_classes is None else facts | dataset._facts_of_classes()
+        return facts
 
     # -- what there is -----------------------------------------------------------------------------------
 
@@ -276,11 +277,18 @@ class ImageMasks(StreamedDataset):
 
     @cached_property
     def _colors(self) -> list[list[int]] | None:
+        """Colours of the values 0, 1, ... of masks, None where they are not known."""
         if self._given_palette is not None:
             return self._given_palette
-        if self._given_classes is not None or not self._table or "red" not in self._table[0]:
+        if [row["name"] for row in self._table] != self._names or not {*_CHANNELS} <= self._table[0].keys():
             return None
-        return [[int(row[channel]) for channel in ("red", "green", "blue")] for row in self._table]
+        try:
+            return _checked_palette("", [[int(row[channel]) for channel in _CHANNELS] for row in self._table])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self._root}: the columns red, green and blue of classes.csv must hold ints from 0 to 255. "
+                "Correct them, or give 'palette'."
+            ) from error
 
     @cached_property
     def _void(self) -> int | None:
@@ -297,7 +305,7 @@ class ImageMasks(StreamedDataset):
 
     @cached_property
     def _decoder(self) -> MaskDecoder:
-        return MaskDecoder(self._values, self._void, self._given_palette)
+        return MaskDecoder(self._values, self._void, self._colors, grey_too=self._given_palette is not None)
 
     def _facts_of_classes(self) -> dict[str, Any]:
         names = [self._names[value] for value in self._values]

@@ -85,6 +85,26 @@ def test_palettes_and_colours_give_the_same_targets(tmp_path: Path) -> None:
         dataset(folder).labels("train")
 
 
+def test_colours_of_classes_csv_are_those_of_masks_in_colours_alone(tmp_path: Path) -> None:
+    colors = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [9, 9, 9]], np.uint8)
+    folder = write(tmp_path, X, VALUES)
+    lines = ["name,red,green,blue", *(f"{name},{r},{g},{b}" for name, (r, g, b) in zip(CLASSES, colors, strict=True))]
+    (folder / "classes.csv").write_text("\n".join(lines))
+    for number in (1, 3):  # the others stay values
+        Image.fromarray(colors[VALUES[number]]).save(folder / f"masks/{number:03d}.png")
+    for given in ({}, {"classes": CLASSES}):  # classes, as other data of a run take them from its facts
+        np.testing.assert_array_equal(ImageMasks(folder, void="edge", **given).labels("train"), VALUES)
+    other = ImageMasks(folder, void="edge", classes=["a", "b", "c", "edge"])  # of which the colours are not known
+    with pytest.raises(ValueError, match="it holds colours: give 'palette'"):
+        other.labels("train")
+    Image.fromarray(np.full((24, 24, 3), 1, np.uint8)).save(folder / "masks/001.png")
+    with pytest.raises(ValueError, match=r"the colour \[1, 1, 1\] is of no class: see 'palette' or classes.csv"):
+        ImageMasks(folder, void="edge").labels("train")
+    (folder / "classes.csv").write_text("\n".join([*lines[:-1], "edge,9,,9"]))
+    with pytest.raises(ValueError, match="red, green and blue of classes.csv must hold ints from 0 to 255"):
+        ImageMasks(folder, void="edge").facts()
+
+
 def test_a_void_value_beyond_the_classes(tmp_path: Path) -> None:
     masks = np.where(VALUES == 3, 255, VALUES).astype(np.uint8)
     found = dataset(write(tmp_path, X, masks), classes=CLASSES[:3], void=255)
