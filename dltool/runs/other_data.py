@@ -71,7 +71,7 @@ def other_dataset(text: str, one: Recipe, facts: Mapping[str, Any]) -> Any:
 def _unsaid(name: str, parameters: Any, one: Recipe, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for a dataset of this name: facts of the run's data, and its own arguments less its files."""
     kinds = facts.get("features", {})
-    found = {
+    known = {
         "classes": facts.get("classes", facts.get("class_names")),
         "numeric": [column for column, kind in kinds.items() if kind.startswith("float")],
         "categorical": [column for column, kind in kinds.items() if not kind.startswith("float")],
@@ -79,13 +79,14 @@ def _unsaid(name: str, parameters: Any, one: Recipe, facts: Mapping[str, Any]) -
         **tasks.of(facts).arguments(facts),
         **_of_images(facts.get("input_shape")),
     }
+    found = {argument: value for argument, value in known.items() if value}
     own = resume.dataset_arguments(one.section("data", "dataset"))
     if one.setting("data", "classes") is not None and recipe.object_name(one.section("data", "dataset")) == name:
-        del found["classes"]  # they are selected once the dataset is there
+        found.pop("classes", None)  # they are selected once the dataset is there
     if isinstance(own, dict) and name in own and isinstance(own[name], dict):
-        found |= own[name]
+        found |= {argument: value for argument, value in own[name].items() if value is not None}  # `missing: []` counts
     files = {argument for argument in parameters if argument == "path" or argument.endswith("_path")}
-    return {argument: value for argument, value in found.items() if argument in set(parameters) - files and value}
+    return {argument: value for argument, value in found.items() if argument in set(parameters) - files}
 
 
 def _of_images(shape: Any) -> dict[str, Any]:

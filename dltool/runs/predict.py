@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dltool.data.formats.table_file import Format
 from dltool.data.inputs import arrays, images, tables
-from dltool.data.inputs.base import Reader
+from dltool.data.inputs.base import STDIN, Reader
 from dltool.errors import DataError, UsageError, messages, one_line
 from dltool.recipe import catalogue, reading
 from dltool.recipe.data import differing_fact
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 BATCH = 256  # examples at a time by default
 LINES = 128  # of text at a time
-STDIN = "-"
 SAME = ("input_shape", "num_classes", "class_names", "num_targets", "features", "inputs", "targets", "directions",
         "zero_shot")  # fmt: skip  # facts
 DATASETS = ("Csv", "Npz", "ImageFolder")  # that --data may name

@@ -184,7 +184,7 @@ def test_a_row_that_cannot_be_read_is_left_out(
     done = run(capsys, "predict", table_run, tmp_path / "new.csv")
     assert done.status == 5
     assert rows(done.out)["row"].tolist() == [row for row in range(1000) if row != 500]
-    assert "row 501" in done.err and "'many'" in done.err and "1 of 1000 inputs" in done.err
+    assert "row 500" in done.err and "'many'" in done.err and "1 of 1000 inputs" in done.err
 
 
 def test_a_column_that_is_not_there_is_named(

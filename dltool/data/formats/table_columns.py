@@ -20,6 +20,7 @@ CODE = re.compile(r"[+-]?0[0-9]+")  # a number that a leading zero makes more th
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _WHOLE_WITH_POINT = re.compile(r"([+-]?[0-9]+)\.0*")
 _MUST_BE = {NUMERIC: "a number", INTEGER: "a whole number", STRING: "text"}
+FINITE = "a finite float32 number"
 _INT64 = np.iinfo(np.int64)
 
 
@@ -50,7 +51,9 @@ def numbers(table: Table, name: str) -> np.ndarray | None:
         return None
     if not pd.api.types.is_numeric_dtype(column):
         present = column.dropna()
-        if pd.api.types.is_datetime64_any_dtype(column) or present.map(lambda v: isinstance(v, bool)).any():
+        if pd.api.types.is_datetime64_any_dtype(column):
+            return None
+        if not table.is_text and present.map(lambda v: isinstance(v, bool)).any():
             return None
         parsed = pd.to_numeric(_with_points(table, name), errors="coerce")
         if (parsed.isna() & column.notna()).any():
@@ -160,6 +163,42 @@ def column(table: Table, name: str, kind: str, filler: Any | None, known: Collec
     return Column(values, missing, unseen)
 
 
+def faults(
+    table: Table, name: str, kind: str, filler: Any | None, known: Collection[Any] | None = None
+) -> dict[int, str]:
+    """Return why rows of an input column cannot be read; arguments as of `column`.
+
+    Returns:
+        Row -> one line; empty where `column` reads all of them, or none.
+    """
+    import pandas as pd
+
+    cells = table.frame[name]
+    missing = cells.isna().to_numpy()
+    wrong = np.zeros(len(cells), bool)
+    is_number = wrong
+    if kind == NUMERIC:
+        parsed = pd.to_numeric(_with_points(table, name).astype(object), errors="coerce").to_numpy(np.float64)
+        with np.errstate(over="ignore"):
+            is_finite = np.isfinite(parsed.astype(np.float32))
+        wrong = ~is_finite & ~missing
+        is_number = ~np.isnan(parsed)
+    elif kind == INTEGER and known is None:
+        codes, distinct = distinct_texts(table, name)
+        wrong = np.array([*(whole_number(text, table.format.decimal) is None for text in distinct), False])[codes]
+    found = {
+        row: str(_bad_value(table, name, row, FINITE if is_number[row] else kind))
+        for row in np.flatnonzero(wrong).tolist()
+    }
+    words = "".join(f" or {word!r}" for word in table.blanked.get(name, ()))
+    for row in np.flatnonzero(missing).tolist() if filler is None else ():
+        found[row] = (
+            f"{table.path}: {table.where(row)}: column '{name}' has no value (it is empty{words}). "
+            "Give one: the run was trained without 'fill' for it."
+        )
+    return found
+
+
 def _words(table: Table, name: str) -> str:
     """Return the words of a column that count as missing, in brackets."""
     words = table.blanked.get(name, ())
@@ -218,7 +257,7 @@ def _finite(table: Table, name: str, values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise _bad_value(table, name, int(np.argmin(np.isfinite(values))), "a finite float32 number")
+        raise _bad_value(table, name, int(np.argmin(np.isfinite(values))), FINITE)
     return values
 
 

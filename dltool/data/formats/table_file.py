@@ -6,11 +6,11 @@ import csv
 import gzip
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Table:
         format: how the file's cells are written.
         numbered: whether a first column without a name, which numbered or named the rows, was left out.
         blanked: column -> the words in it that count as missing, empty cells aside.
-        first: number of the first row in the file, from 0, where the table is a part of it.
+        rows: the number of each row in the file, from 0, where the table is a part of it.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Table:
     format: Format = field(default_factory=Format)
     numbered: bool = False
     blanked: dict[str, list[str]] = field(default_factory=dict)
-    first: int = 0
+    rows: np.ndarray | None = None
 
     @property
     def is_text(self) -> bool:
@@ -75,8 +75,10 @@ class Table:
         return not self.path.name.lower().endswith(".parquet")
 
     def where(self, row: int) -> str:
-        """Return the place of a row (from 0) in words."""
-        return f"row {self.first + row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        """Return the place of a row (from 0) in words; rows count from 0 as in tables of answers."""
+        if self.lines is not None:
+            return f"line {self.lines[row]}"
+        return f"row {row if self.rows is None else self.rows[row]}"
 
 
 def read(path: Path, form: Format) -> Table:
@@ -91,64 +93,15 @@ def read(path: Path, form: Format) -> Table:
     names = [str(name) for name in table.frame.columns]
     if not len(table.frame):
         raise ValueError(f"{path} has a header but no rows: add rows.")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{path} has more than one column '{name}': rename or remove one.")
+    check_names(table.path, names)
     return table
 
 
-def chunks(source: Path | BinaryIO, name: str, form: Format, rows: int) -> Iterator[Table]:
-    """Read a file or stream in parts of `rows` rows, as `read` reads files; rows are named by their numbers.
-
-    Args:
-        source: a file, or a stream of CSV.
-        name: for messages.
-    Raises:
-        ValueError: the file is empty, damaged, not UTF-8, or a row has too many or too few cells.
-    """
-    path = source if isinstance(source, Path) else Path(name)
-    first = 0
-    for frame in (
-        _parquet_parts(path, rows) if path.name.lower().endswith(".parquet") else _csv_parts(source, path, form, rows)
-    ):
-        frame = frame.reset_index(drop=True)
-        words = form.missing if path.name.lower().endswith(".parquet") else form.missing or MISSING
-        yield Table(path, frame, None, form, blanked=_blank(frame, words) if words else {}, first=first)
-        first += len(frame)
-
-
-def _csv_parts(source: Path | BinaryIO, path: Path, form: Format, rows: int) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-
-    zipped = path.name.lower().endswith(".gz")
-    with undamaged(f"{path}:", "correct it.", "cannot be read"), warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        reader = pd.read_csv(
-            source,
-            sep=form.separator_of(path),
-            index_col=False,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            compression="gzip" if zipped else None,
-            chunksize=rows,
-        )
-        first = 0
-        for frame in reader:
-            short = frame.isna().any(axis=1)  # no cell that is there is NaN
-            if short.any():
-                row = first + int(np.argmax(short.to_numpy())) + 1
-                raise DamagedFileError(f"{path}: row {row} has fewer cells than the header. Correct it.")
-            first += len(frame)
-            yield frame
-
-
-def _parquet_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
-    import pyarrow.parquet
-
-    with undamaged(path, "write it again.", "is no readable Parquet file"):
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(rows):
-            yield batch.to_pandas()
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise `ValueError` if two columns have one name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path} has more than one column '{name}': rename or remove one.")
 
 
 def _csv(path: Path, form: Format) -> Table:
@@ -180,10 +133,10 @@ def _csv(path: Path, form: Format) -> Table:
             raise ValueError(f"{path}: column {at} has no name: name it in the header.")
     if len(set(header)) < len(header):
         return Table(path, frame, lines, form, numbered)  # an error, of which `read` says more
-    return Table(path, frame, lines, form, numbered, _blank(frame, MISSING if form.missing is None else form.missing))
+    return Table(path, frame, lines, form, numbered, blank(frame, MISSING if form.missing is None else form.missing))
 
 
-def _blank(frame: pd.DataFrame, words: Collection[str | float]) -> dict[str, list[str]]:
+def blank(frame: pd.DataFrame, words: Collection[str | float]) -> dict[str, list[str]]:
     """Make cells that say nothing NaN; the words found in each column, empty cells aside."""
     import pandas as pd
 
@@ -238,25 +191,38 @@ def _cells_of_any_length() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def other_separator(table: Table) -> str:
-    """Return a hint if the name of a table's only column holds another separator, or ""."""
-    names = [str(name) for name in table.frame.columns]
-    if table.lines is None or len(names) > 1:
+def other_separator(names: Sequence[str]) -> str:
+    """Return a hint if the name of a CSV file's only column holds another separator, or ""."""
+    if len(names) > 1:
         return ""
     held = [character for character in SEPARATORS if character in names[0]]
     return f" The header holds {held[0]!r}: set 'separator' to it." if held else ""
 
 
-def _parquet(path: Path, form: Format) -> Table:
+def parquet(path: Path) -> Any:
+    """Return an opened Parquet file.
+
+    Raises:
+        DamagedFileError: pyarrow, which could tell, is missing.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ValueError(f"{path}: reading Parquet needs pyarrow: pip install 'dltool[parquet]'.") from error
+        raise DamagedFileError(f"{path}: reading Parquet needs pyarrow: pip install 'dltool[parquet]'.") from error
+    return pyarrow.parquet.ParquetFile(path)
+
+
+def frame_of(table: Any) -> pd.DataFrame:
+    """Return the columns of a table of Arrow, those of a named index among them."""
+    table.validate(full=True)  # text that is no UTF-8 would else be found when it is used
+    frame = table.to_pandas()
+    frame = frame.reset_index(drop=all(name is None for name in frame.index.names))
+    frame.columns = [str(name) for name in frame.columns]
+    return frame
+
+
+def _parquet(path: Path, form: Format) -> Table:
     with undamaged(path, "write it again.", "is no readable Parquet file"):
-        table = pyarrow.parquet.ParquetFile(path).read()
-        table.validate(full=True)  # text that is no UTF-8 would else be found when it is used
-        frame = table.to_pandas()
-        frame = frame.reset_index(drop=frame.index.name is None)
-        frame.columns = [str(name) for name in frame.columns]
-    blanked = _blank(frame, form.missing) if form.missing and frame.columns.is_unique else {}
+        frame = frame_of(parquet(path).read())
+    blanked = blank(frame, form.missing) if form.missing and frame.columns.is_unique else {}
     return Table(path, frame, None, form, blanked=blanked)

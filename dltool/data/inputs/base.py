@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+STDIN = "-"  # in place of a file's name
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -9,12 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dltool.data.formats import table_columns, table_file
+from dltool.data.formats import table_columns, table_stream
 from dltool.data.formats.table_file import Format, Table
-from dltool.data.inputs.base import Batch
-from dltool.errors import suggest_or_list
+from dltool.data.inputs.base import STDIN, Batch
 
-STDIN = "-"
 ROWS = 8192  # read at a time
 
 
@@ -37,55 +35,52 @@ class TableRows:
 
     def batches(self, size: int, leave_out: Callable[[str], None]) -> Iterator[Batch]:
         for path in self.paths:
-            first = 0
             try:
-                for table in self._tables(path):
-                    self._check(table)
-                    for rows, x in self._examples(table, np.arange(len(table.frame)), leave_out):
-                        for start in range(0, len(rows), size):
-                            some = slice(start, start + size)
-                            chosen = {name: column[some] for name, column in x.items()}
-                            yield Batch(self._places(path, first + rows[some]), chosen)
-                    first += len(table.frame)
+                for table in self._tables(path, leave_out):
+                    rows, x = self._examples(table, leave_out)
+                    for start in range(0, len(rows), size):
+                        some = slice(start, start + size)
+                        yield Batch(self._places(path, rows[some]), {name: column[some] for name, column in x.items()})
             except (ValueError, OSError) as error:
                 leave_out(str(error) if isinstance(error, ValueError) else f"{path}: {error.strerror}.")
 
-    def _tables(self, path: str) -> Iterator[Table]:
+    def _tables(self, path: str, leave_out: Callable[[str], None]) -> Iterator[Table]:
+        source: Path | BinaryIO = Path(path)
+        shown = path
         if path == STDIN and self.stdin is not None:
-            return table_file.chunks(self.stdin, "standard input", self.form, ROWS)
-        if not Path(path).is_file():
+            source, shown = self.stdin, "standard input"
+        elif not Path(path).is_file():
             raise ValueError(f"{path}: there is no such file.")
-        return table_file.chunks(Path(path), path, self.form, ROWS)
+        return table_stream.chunks(source, shown, self.form, list(self.facts["features"]), ROWS, leave_out)
 
     def _places(self, path: str, rows: np.ndarray) -> Sequence[Any]:
         """Return the rows from 0; of several files with the file before each."""
         return rows.tolist() if len(self.paths) == 1 else [f"{path}:{row}" for row in rows]
 
-    def _check(self, table: Table) -> None:
-        held = [str(name) for name in table.frame.columns]
-        for name in self.facts["features"]:
-            if name not in held:
-                remedy = table_file.other_separator(table) or suggest_or_list(name, held)
-                raise ValueError(f"{table.path}: there is no column '{name}'.{remedy}")
-
-    def _examples(
-        self, table: Table, rows: np.ndarray, leave_out: Callable[[str], None]
-    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Yield rows that can be read and their columns; one that cannot is searched for by halving."""
+    def _examples(self, table: Table, leave_out: Callable[[str], None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the rows that can be read and their columns."""
+        assert table.rows is not None
         try:
-            yield rows, self._columns(table)
-        except ValueError as error:
-            if len(rows) == 1:
-                leave_out(str(error))
-                return
-            half = len(rows) // 2
-            for part in (slice(0, half), slice(half, None)):
-                some = replace(table, frame=table.frame.iloc[part], first=table.first + (part.start or 0))
-                yield from self._examples(some, rows[part], leave_out)
+            return table.rows, self._columns(table)
+        except ValueError:
+            faults: dict[int, str] = {}
+            for name, *how in self._features():
+                faults = table_columns.faults(table, name, *how) | faults
+            if not faults:
+                raise
+        for row in sorted(faults):
+            leave_out(faults[row])
+        kept = np.setdiff1d(np.arange(len(table.frame)), list(faults))
+        if not len(kept):
+            return kept, {}
+        some = replace(table, frame=table.frame.iloc[kept].reset_index(drop=True), rows=table.rows[kept])
+        return table.rows[kept], self._columns(some)
 
     def _columns(self, table: Table) -> dict[str, np.ndarray]:
+        return {name: table_columns.column(table, name, *how).values for name, *how in self._features()}
+
+    def _features(self) -> Iterator[tuple[str, str, Any, Any]]:
+        """Yield of each column its name, kind, filler and known categories."""
         fillers, known = self.facts.get("fill_values", {}), self.facts.get("categories", {})
-        return {
-            name: table_columns.column(table, name, kind, fillers.get(name), known.get(name)).values
-            for name, kind in self.facts["features"].items()
-        }
+        for name, kind in self.facts["features"].items():
+            yield name, kind, fillers.get(name), known.get(name)

@@ -247,7 +247,8 @@ class Csv(Dataset):
             named = self._named() if part == "train" and self._trained is None else self._kinds
             for name in (self.target, *named):
                 if name not in held:
-                    remedy = table_file.other_separator(table) or suggest_or_list(name, held)
+                    other = table_file.other_separator(held) if table.is_text else ""
+                    remedy = other or suggest_or_list(name, held)
                     raise ValueError(f"{table.path} has no column '{name}'.{remedy}")
             self._tables[part] = table
         return self._tables[part]
