@@ -112,6 +112,9 @@ class _Counts:
             held if isinstance(held.loss, _CountedLoss) else held._replace(loss=_CountedLoss(held.loss, self))
             for held in keras_internals.flat_losses(compiled)
         ]
+        if any(layer.compute_dtype == "float64" for layer in self.model.layers[-1:]):
+            for part in (compiled, *(same_count(held.loss) for held in counted)):
+                keras_internals.set_computing_type(part, "float64")  # else float32, which penalties can't be added to
         keras_internals.set_flat_losses(compiled, counted)
         if len(counted) > 1:
             self.outputs = _Outputs(compiled)

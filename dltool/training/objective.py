@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dltool.data.pipelines.base import Pipeline, Step
 from dltool.graph import keras_internals
-from dltool.training.counting import count, parts_of, same_count
+from dltool.training.counting import count, parts_of
 
 VALUES_AT_ONCE = 2**24  # outputs of layers that a batch computes: 64 MiB in float32, a few times that with gradients
 MOST_EXAMPLES = 4096  # at once: more gain nothing
@@ -203,11 +203,6 @@ class Objective:
         if not compiled.built:
             x, y = next(iter(self.pipeline.in_batches_of(1).batches(1)))
             compiled(y, self.model(x, training=False))
-        for held in keras_internals.flat_losses(compiled):
-            if self.model.compute_dtype == "float64":  # a loss computes in Keras's default type otherwise
-                keras_internals.set_computing_type(same_count(held.loss), "float64")
-        if self.model.compute_dtype == "float64":
-            keras_internals.set_computing_type(compiled, "float64")
         self._penalised = [variable for variable in self.variables if variable.regularizer is not None]
         x, y = next(iter(self.pipeline.in_batches_of(1).batches(1)))
         self._loss_parts(x, y)
