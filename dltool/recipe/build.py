@@ -212,6 +212,7 @@ def compile(recipe: Recipe, model: Any, facts: Mapping[str, Any], steps_per_epoc
     builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(steps)})
     arguments = builder.arguments_of_compile(recipe)
     builder.finish()
+    arguments.setdefault("optimizer", "sgd")  # of no use to the procedure, and without slots that a saved model lacks
     value = recipe.root["compile"]
     builder.attempt(
         lambda: model.compile(**metric_readings.resolved(arguments, model), jit_compile=False), value, "compile"

@@ -200,6 +200,8 @@ class _Training:
                 progress.ended()
             keeper.ensure_begun()  # resumed after the last epoch, there was no step
             keeper.save_pending()
+        for remark in self.prepared.procedure.remarks():
+            progress.say(remark)
         try:
             return self._finish(history, keeper.seconds)
         except (KeyboardInterrupt, Terminated) as error:

@@ -69,8 +69,6 @@ def coding(loss: Any) -> CrossEntropy | None:
     """Return how a loss reads outputs, None if it is no cross-entropy."""
     from keras import losses
 
-    from dltool.library.losses.label_smoothed_crossentropy import LabelSmoothedCrossentropy
-
     loss = losses.get(loss) if isinstance(loss, str) else loss
     kinds = {
         SPARSE: (losses.SparseCategoricalCrossentropy, losses.sparse_categorical_crossentropy),
@@ -90,7 +88,8 @@ def coding(loss: Any) -> CrossEntropy | None:
     for targets, known in kinds.items():
         if any(isinstance(loss, one) if isinstance(one, type) else loss is one for one in known):
             return CrossEntropy(targets, bool(getattr(loss, "from_logits", False)))
-    return CrossEntropy(SPARSE, True) if isinstance(loss, LabelSmoothedCrossentropy) else None
+    reads = getattr(loss, "reads", None)  # of own losses that are read like one
+    return None if reads is None else CrossEntropy(*reads)
 
 
 def last_activation(model: Any) -> str | None:

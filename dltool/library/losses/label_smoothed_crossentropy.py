@@ -24,6 +24,8 @@ class LabelSmoothedCrossentropy(keras.losses.Loss):
     Reference: Szegedy et al., 2016, Rethinking the inception architecture for computer vision, section 7.
     """
 
+    reads = ("sparse", True)  # targets are class indices, outputs are logits
+
     def __init__(
         self,
         label_smoothing: float = 0.1,

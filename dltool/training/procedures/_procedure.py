@@ -71,6 +71,10 @@ class Procedure:
         """Loss and metrics of the epoch under way as they stand."""
         return figures_of(self.model) | {metric.name: float(metric.result()) for metric in self.metrics}
 
+    def remarks(self) -> list[str]:
+        """Return what to say about the training once it has ended, one line each."""
+        return []
+
     def own_arrays(self) -> dict[str, np.ndarray]:
         """Return the procedure's own state, in addition to model, optimizer and callbacks."""
         variables = [variable for metric in self.metrics for variable in metric.variables]

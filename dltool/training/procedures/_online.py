@@ -1,0 +1,161 @@
+"""Rules that correct a linear classifier one mistake at a time: what perceptrons have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dltool.data.pipelines.base import Pipeline
+from dltool.training.procedures import _margin as margins
+from dltool.training.procedures._last_layer import EXAMPLES_AT_ONCE, LastLayer, signs_of
+from dltool.training.procedures._procedure import Procedure
+
+TIES = ("mistake", "positive")
+MOST_BOUNDED = 2000  # examples for which the largest margin is computed: that takes seconds there
+
+
+class OnlineRule(Procedure):
+    """One sample after another: a sample on the wrong side changes the weights, any other does not.
+
+    A step visits the samples of a batch, one at a time. Training ends after the first epoch without a mistake.
+
+    Args:
+        tie: what a score of exactly 0 is: "mistake" for either class, or "positive", class 1 (slide 9).
+    """
+
+    def __init__(self, tie: str = "mistake") -> None:
+        if tie not in TIES:
+            name = type(self).__name__
+            raise ValueError(f"The 'tie' parameter of {name} must be mistake or positive. Got {tie!r}.")
+        self.tie = tie
+        self.last: LastLayer | None = None
+
+    def prepare(
+        self,
+        model: Any,
+        steps_per_epoch: int,
+        load: Callable[[Path], Any] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """Find the layer that is trained.
+
+        Raises:
+            ValueError: the model ends otherwise.
+        """
+        self.last = LastLayer.of(model)
+        self._check(self.last.layer)
+
+    def figures(self) -> dict[str, float]:
+        """Return loss and metrics of the training data with the weights at the end of the epoch."""
+        return self._figures or super().figures()
+
+    def own_arrays(self) -> dict[str, np.ndarray]:
+        counts = np.array([self.updates, self.mistakes])
+        return {"counts": counts, "started": np.asarray(self._started_at_zero), **self._state()}
+
+    def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.updates, self.mistakes = (int(count) for count in arrays["counts"])
+        self._started_at_zero = bool(arrays["started"])
+        self._restore(arrays)
+
+    def remarks(self) -> list[str]:
+        """Return whether the rule came to rest, and its number of updates against Novikoff's bound."""
+        largest = self._find_margin() if len(self._signs) <= MOST_BOUNDED else None
+        updates = f"{self.updates} update{'s' * (self.updates != 1)}"
+        bound = ""
+        if largest is not None and largest.gamma > 0:
+            bound = (
+                f"{(largest.radius / largest.gamma) ** 2:.1f} (R = {largest.radius:.4g}, gamma = {largest.gamma:.4g})"
+            )
+        if self.mistakes == 0 and self.position.epoch:
+            text = f"no mistake in epoch {self.position.epoch}, after {updates}"
+            if bound and self._started_at_zero:
+                text += f"; Novikoff's bound (R / gamma)^2 is {bound}"
+            return [f"{text}."]
+        text = f"{self.mistakes} mistakes in epoch {self.position.epoch}, the last, after {updates}."
+        if bound:
+            return [f"{text} The data are separable, and Novikoff's bound is {bound}: raise fit.epochs."]
+        if largest is None:
+            return [f"{text} The data may not be separable; the weights kept promise nothing."]
+        reason = "These features are not linearly separable, so that the rule never comes to rest"
+        return [f"{text} {reason}; the weights kept promise nothing."]
+
+    def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
+        if self.last is None:
+            self.prepare(model, steps_per_epoch)
+        self.updates, self.mistakes = 0, 0
+        self._figures: dict[str, float] = {}
+
+    def _renew(self) -> None:
+        if self.augment is not None or self._execution[0] is not None:
+            raise ValueError(f"{type(self).__name__} visits each sample as it is: remove augment and class_weight")
+        assert self.last is not None
+        features, targets = self.last.collect(self._train)
+        self._signs = signs_of(targets)
+        self._begin(self.last.layer, features)
+        self._started_at_zero = not any(np.any(array) for array in self._state().values())
+
+    def _begin_epoch(self, number: int) -> None:
+        self._figures = {}
+        if self.position.step == 0:
+            self.mistakes = 0
+
+    def _columns(self) -> dict[str, float]:
+        return {"mistakes": self.mistakes, "updates": self.updates}
+
+    def _advance(self, at_most: int) -> float:
+        train: Pipeline = self._train
+        first = self.position.epoch * self.steps + self.position.step
+        number, start = divmod(first, train.steps)
+        batches = min(at_most, self.steps - self.position.step, train.steps - start)
+        order = train.order(self._seed, number)[start * train.batch_size : (start + batches) * train.batch_size]
+        loss = 0.0
+        for index in order:
+            margin = self._signs[index] * self._score(index)
+            if not margin > 0 and (margin != 0 or self.tie == "mistake" or self._signs[index] < 0):
+                self._correct(index)
+                self.mistakes += 1
+                self.updates += 1
+                loss -= margin  # NaN for a sample that is
+        self._write()
+        self._count(batches)
+        if self.position.step == self.steps:
+            self._figures = self.evaluation.run(train.in_batches_of(max(train.batch_size, EXAMPLES_AT_ONCE)))
+            self.model.stop_training |= self.mistakes == 0 and self.steps == train.steps
+        return loss / len(order)
+
+    @abstractmethod
+    def _check(self, layer: Any) -> None:
+        """Raise ValueError unless the last layer is one that the rule trains."""
+
+    @abstractmethod
+    def _begin(self, layer: Any, features: np.ndarray) -> None:
+        """Take the layer's weights and the features (examples, features) that it reads."""
+
+    @abstractmethod
+    def _score(self, index: int) -> float:
+        """Return the score of a sample."""
+
+    @abstractmethod
+    def _correct(self, index: int) -> None:
+        """Change the weights for a sample on the wrong side."""
+
+    @abstractmethod
+    def _write(self) -> None:
+        """Write the weights into the layer."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, np.ndarray]:
+        """Return the weights, all 0 where nothing was learned."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take back what `_state` returned."""
+
+    @abstractmethod
+    def _find_margin(self) -> margins.Margin | None:
+        """Return the largest margin of the samples, None where it is not known."""
