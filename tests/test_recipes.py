@@ -164,7 +164,8 @@ def test_builds_for_its_data_and_takes_a_step(
         x, y = np.random.default_rng(0).integers(0, 256, (64, *shape), np.uint8), np.arange(64) % 10
     else:
         facts = dataset.facts()
-        examples = dataset.read("train").take(np.arange(16))
+        examples = dataset.read("train")
+        examples = examples.take(np.arange(min(16, len(examples))))
         x, y = examples.x, examples.y
     batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
     model = build.model(loaded, facts, lambda: batches)
