@@ -97,7 +97,8 @@ print(sorted({"tensorflow", "keras", "numpy", "pandas", "scipy", "sklearn"} & sy
 
 def test_runs_load_before_tensorflow_is_set_up() -> None:
     """Commands import them before `backend` quietens TensorFlow: only what registers classes for Keras loads it."""
-    modules = [f"dltool.runs.{Path(name).stem}" for name in FILES if name.startswith("runs/")]
+    files = [Path(name).with_suffix("") for name in FILES if name.startswith("runs/")]
+    modules = [".".join(("dltool", *path.parts)) for path in files]
     modules.remove("dltool.runs.keras_objects")
     assert "dltool.runs.train" in modules
     code = f"import sys, {', '.join(modules)}; print(sorted({{'tensorflow', 'keras'}} & sys.modules.keys()))"
