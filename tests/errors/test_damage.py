@@ -195,7 +195,9 @@ DATA: dict[str, Callable[[Path], tuple[Path, Read]]] = {
 
 
 @pytest.mark.parametrize("amount", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"])
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("jpg", "bmp") else ()) for name in DATA]
+)
 def test_a_damaged_file_of_data_is_named(
     name: str, amount: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

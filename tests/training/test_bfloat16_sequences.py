@@ -80,18 +80,15 @@ def test_a_translation_model_learns_and_is_decoded_alike_in_any_batch(bfloat16: 
     assert losses[0] == pytest.approx(np.log(SIZE), rel=0.3)
     assert losses[-1] < 0.1 * losses[0]
 
-    for beams in (1, 3):
-        search = BeamSearch(model, beams)
-        together = search(source, 9)
-        for row in range(3):
-            n = np.count_nonzero(source[row])
-            alone = search(source[row : row + 1, :n], 9)
-            if beams > 1:
-                assert float(together.scores[row, 0] - together.scores[row, 1]) > CLEAR
-            best = [found.tokens.numpy()[place, 0] for found, place in ((together, row), (alone, 0))]
-            first, second = ([int(token) for token in tokens if token] for tokens in best)
-            assert first == second == [*source[row, :n], END]
-            assert float(alone.scores[0, 0]) == pytest.approx(float(together.scores[row, 0]), abs=0.05)
+    search = BeamSearch(model, 3)
+    together = search(source, 9)
+    for row in range(3):
+        n = np.count_nonzero(source[row])
+        assert float(together.scores[row, 0] - together.scores[row, 1]) > CLEAR
+        assert [int(token) for token in together.tokens.numpy()[row, 0] if token] == [*source[row, :n], END]
+    alone = search(source[1:2, :3], 9)  # the shortest, without the padding that the batch gives it
+    assert [int(token) for token in alone.tokens.numpy()[0, 0] if token] == [*source[1, :3], END]
+    assert float(alone.scores[0, 0]) == pytest.approx(float(together.scores[1, 0]), abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])

@@ -56,7 +56,7 @@ def test_the_siblings_were_found() -> None:
     assert set(SIBLINGS) >= {f"cnn/{name}" for name in f"{small} lenet5 lenet5-1998 resnet20".split()}
 
 
-LONG = {"cnn/resnet20", "cnn/all-cnn-c-small", "cnn/xception-mnist", "cnn/googlenet-mnist"}
+LONG = {"cnn/resnet20", "cnn/all-cnn-c-small", "cnn/xception-mnist", "cnn/googlenet-mnist", "cnn/mobilenet-mnist"}
 
 
 @pytest.mark.parametrize(
