@@ -14,7 +14,7 @@ SOURCE = '''
 import keras
 import numpy as np
 
-from dltool.plugin import ArrayTask, Dataset, Examples, GradientDescent, Schedule
+from dltool import ArrayTask, Dataset, Examples, GradientDescent, Schedule
 
 
 class Bump(keras.layers.Layer):
@@ -35,14 +35,14 @@ class Bump(keras.layers.Layer):
         return {**super().get_config(), "width": self.width}
 
 
-class TwoMoons(Dataset):
+class HalfMoons(Dataset):
     """Two half circles, a class each."""
 
     task = "half_circles"
 
     def __init__(self, examples: int = 60):
         if examples < 1:
-            raise ValueError(f"The 'examples' parameter of TwoMoons must be an int > 0. Got {examples} instead.")
+            raise ValueError(f"The 'examples' parameter of HalfMoons must be an int > 0. Got {examples} instead.")
         self.examples = examples
 
     def sizes(self):
@@ -93,6 +93,12 @@ class Descent(GradientDescent):
     """Gradient descent under another name."""
 
 
+def TinyNet(input_shape, classes: int = 2, width: int = 4):
+    """A net of bumps."""
+    inputs = keras.Input(tuple(input_shape))
+    return keras.Model(inputs, keras.layers.Dense(classes)(Bump()(keras.layers.Dense(width)(inputs))))
+
+
 class _Hidden(keras.layers.Layer):
     """No word of recipes."""
 
@@ -103,7 +109,7 @@ def own_words(greeting: str = "hello") -> None:
 '''
 
 RECIPE = """\
-data: {dataset: {TwoMoons: 50}, validation_split: 0.2}
+data: {dataset: {HalfMoons: 50}, validation_split: 0.2}
 model:
   - Dense: 16
   - Bump: {width: 2.0}
@@ -122,6 +128,18 @@ def write(folder: Path, name: str = "own_words.py") -> Path:
     path = folder / name
     path.write_text(SOURCE)
     return path
+
+
+def install(folder: Path) -> Path:
+    """Write the words into a package "garden" that a folder of Python's path has, with its entry point."""
+    package, information = folder / "garden", folder / "garden-1.2.dist-info"
+    package.mkdir()
+    information.mkdir()
+    (package / "__init__.py").write_text('"""Nothing."""\n')
+    (package / "_private.py").write_text("import keras\nclass Hidden(keras.layers.Layer): ...\n")
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: garden\nVersion: 1.2\n")
+    (information / "entry_points.txt").write_text("[dltool.plugins]\ngarden = garden\n")
+    return write(package)
 
 
 @contextmanager

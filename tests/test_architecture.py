@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dltool
-from dltool.recipe import catalogue
+from dltool.recipe import catalogue, signatures
 
 # A room may import the rooms of lower ranks, never one of its own rank or above.
 RANKS = (
@@ -51,9 +51,13 @@ def imported(text: str, anywhere: bool = True) -> Iterator[str]:
 
 
 def forbidden(room: str, text: str) -> list[str]:
-    """Return the imports of a file of a room that do not point downwards."""
+    """Return the imports of a file of a room that do not point downwards; the package's public classes are above all.
+
+    Args:
+        room: the file's, "" of a module of the package itself.
+    """
     rooms = {name.split(".")[1] for name in imported(text) if name.startswith("dltool.")} - {room, "__version__"}
-    return sorted(other for other in rooms if RANK[other] <= RANK[room])
+    return sorted(other for other in rooms if RANK.get(other, -1) <= RANK.get(room, -1))
 
 
 def test_every_room_has_a_rank() -> None:
@@ -72,11 +76,33 @@ def test_an_import_upwards_or_sideways_is_seen() -> None:
     assert forbidden("graph", "from dltool.runs import directory") == ["runs"]
     assert forbidden("data", "def f():\n    from dltool.output import tables") == ["output"]
     assert forbidden("cli", "from dltool.runs import directory\nimport dltool.errors") == []
+    assert forbidden("runs", "from dltool import Dataset, __version__") == ["Dataset"]
+    assert forbidden("", "from dltool.cli import app\nfrom dltool import plugin") == ["plugin"]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if "/" in name])
+@pytest.mark.parametrize("name", FILES)
 def test_imports_point_downwards(name: str) -> None:
-    assert forbidden(name.split("/")[0], FILES[name].read_text(encoding="utf-8")) == []
+    room = name.split("/")[0] if "/" in name else ""
+    assert forbidden(room, FILES[name].read_text(encoding="utf-8")) == []
+
+
+def test_the_package_itself_begins_the_command_line_and_names_what_own_python_derives_from() -> None:
+    assert {name for name in FILES if "/" not in name} == {"__init__.py", "__main__.py"}
+    for name, home in dltool._HOMES.items():
+        assert signatures.locate("dltool", name) == signatures.locate(home, name) != None  # noqa: E711
+    assert {*dltool._HOMES, "__version__"} == {*dltool.__all__}
+    code = """
+import sys, dltool
+assert not {"numpy", "dltool.data", "dltool.tasks"} & sys.modules.keys()
+from dltool import Dataset, Examples, Schedule, Task
+assert not {"keras", "tensorflow"} & sys.modules.keys()
+try:
+    dltool.Datset
+except AttributeError:
+    print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "done\n"
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith(LIGHT)])

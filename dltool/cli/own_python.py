@@ -30,9 +30,26 @@ def use(context: typer.Context, paths: list[Path] | None) -> None:
 
     try:
         catalogue.use_plugins(paths, add=not is_first)
+        _check_commands(paths)
     except UsageError:
         if not context.resilient_parsing:
             raise
+
+
+def _check_commands(paths: Sequence[Path]) -> None:
+    """Raise if a file has a command that dltool has: its own would run.
+
+    Raises:
+        UsageError: one has.
+    """
+    from dltool.cli.app import find_commands
+    from dltool.recipe import plugins
+
+    own = find_commands()
+    for name, (module, _) in plugins.commands().items():
+        path = next((path for path in paths if module.endswith(f".{path.stem}")), None)
+        if name in own and path is not None:
+            raise UsageError(f"--plugin {path}: dltool has the command {name} too. Rename file and function.")
 
 
 def use_early(arguments: Sequence[str]) -> None:

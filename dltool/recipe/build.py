@@ -145,11 +145,14 @@ def model(recipe: Recipe, facts: Mapping[str, Any], batches: Callable[[], Any] |
         return layer_graph.build(builder, recipe.root, facts, batches, name)
     built = builder.build("applications", value, "model")
     builder.finish()
-    if isinstance(built, Composite):  # preprocessing, then the net
-        import keras
+    import keras
 
+    if isinstance(built, Composite):  # preprocessing, then the net
         inputs = keras.Input(facts["input_shape"])
         built = keras.Model(inputs, built(inputs), name=name)
+    if not isinstance(built, keras.Model):
+        message = f"gives {type(built).__name__}, which is no Keras model"
+        raise RecipeError([Problem(value.place, "model", message)])
     shape = facts.get("input_shape")
     if (problem := tasks.of(facts).problem_of_architecture(built)) is not None:
         message = f"takes other inputs: {problem}. Name another model or other data."

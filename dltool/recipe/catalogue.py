@@ -19,6 +19,7 @@ from dltool.errors import UsageError
 from dltool.recipe import module_outlines, plugins, signatures
 from dltool.recipe.module_outlines import Argument
 from dltool.recipe.signatures import Outline
+from dltool.tasks import base as tasks
 
 PACKAGE = Path(__file__).parents[1]
 DEFINITION = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)  # of a module's own class or function
@@ -110,7 +111,7 @@ def outline(kind: str, name: str) -> Any:
     if kind in LIGHT and name in own(kind):
         return find(kind, name)
     parameters = signatures.parameters(module, name)
-    if kind == "applications" and name not in own(kind):  # what `with_preprocessing` adds
+    if kind == "applications" and module == _keras(kind).get(name):  # what `with_preprocessing` adds
         parameters.append(inspect.Parameter("preprocessing", inspect.Parameter.KEYWORD_ONLY, default=None))
     return Outline(name, inspect.Signature(parameters))
 
@@ -203,19 +204,25 @@ def use_plugins(paths: Sequence[Path], add: bool = False) -> None:
     """Let the public classes of files of own Python join the catalogue.
 
     Args:
-        add: whether beside those of the files used before.
+        add: whether in addition to those of the files used before.
     Raises:
-        UsageError: a file is none, or has a class of a name that dltool or Keras has.
+        UsageError: as `plugins.add`, or a file has a class of a name that dltool or Keras has. None joins then.
     """
+    before = plugins.given() if add else []
     (plugins.add if add else plugins.use)(paths)
-    files = {plugin.module: plugin.file for plugin in plugins.given()}
-    for kind in KINDS:
-        for name, module in plugins.words(kind).items():
-            if module in files and (name in own(kind) or name in _keras(kind)):
-                whose = "dltool" if name in own(kind) else "Keras"
-                raise UsageError(
-                    f"--plugin {files[module]}: {whose} has a {singular(kind)} {name} too. Rename the class."
-                )
+    joined = [plugin for plugin in plugins.given() if plugin not in before]
+    for plugin in joined:
+        for kind, name in sorted(plugins.words_of(plugin)):
+            is_own = _is_own_task(name) if kind == "tasks" else name in own(kind)
+            if is_own or name in _keras(kind):
+                plugins.forget(joined)
+                whose = "dltool" if is_own else "Keras"
+                raise UsageError(f"--plugin {plugin.file}: {whose} has the {singular(kind)} {name} too. Rename yours.")
+
+
+def _is_own_task(name: str) -> bool:
+    """Return whether dltool has a task of that name, which is a file; upper and lower case may differ."""
+    return tasks.name_of(name) in {tasks.name_of(other) for other in own("tasks")}
 
 
 def import_saved_objects() -> None:

@@ -34,8 +34,7 @@ def files_of(used: list[Plugin]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     index: list[dict[str, Any]] = []
     for plugin in used:
-        by_kind = [plugins.words(kind) for kind in plugins.kinds()]
-        words = sorted(name for found in by_kind for name, module in found.items() if module == plugin.module)
+        words = sorted(name for _, name in plugins.words_of(plugin))
         entry: dict[str, Any] = {"sha256": plugin.sha256, "words": words}
         if plugin.package is None:
             files[plugin.file.name] = plugin.file.read_bytes()

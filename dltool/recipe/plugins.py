@@ -1,4 +1,4 @@
-"""Own Python: public classes of files given by `--plugin` and of installed packages join the catalogue.
+"""Own Python: public classes and architectures of files given by `--plugin` and of packages join the catalogue.
 
 Which words a plugin has is read from its source; its code runs when a recipe's object is made of it, and only if the
 user named the file on the command line or installed the package. A recipe or a run directory never makes code run.
@@ -31,11 +31,12 @@ BASES = {  # kind -> the class that its classes derive from, and where it is fou
     "initializers": ("keras.initializers", "Initializer"),
     "optimizers": ("keras.optimizers", "Optimizer"),
     "regularizers": ("keras.regularizers", "Regularizer"),
-    "datasets": ("dltool.plugin", "Dataset"),
-    "schedules": ("dltool.plugin", "Schedule"),
-    "procedures": ("dltool.plugin", "Procedure"),
-    "tasks": ("dltool.plugin", "Task"),
+    "datasets": ("dltool", "Dataset"),
+    "schedules": ("dltool", "Schedule"),
+    "procedures": ("dltool", "Procedure"),
+    "tasks": ("dltool", "Task"),
 }
+FUNCTIONS = "applications"  # the kind of functions with a capital letter, which return a model as Keras's own do
 LONGEST_CHAIN = 20  # of parents; more is a circle
 
 
@@ -65,7 +66,7 @@ def use(paths: Sequence[Path]) -> None:
     """Let the public classes of files join the catalogue, in place of those of the files used before.
 
     Raises:
-        UsageError: a file is missing, is no Python, or has no class that a recipe may name.
+        UsageError: as `add`.
     """
     forget()
     add(paths)
@@ -75,38 +76,50 @@ def add(paths: Sequence[Path]) -> None:
     """Let the public classes of further files join the catalogue.
 
     Raises:
-        UsageError: as `use`.
+        UsageError: a file is missing, is no Python, or has no class that a recipe may name, or one of a name that
+            another file has. None of the files joins then.
     """
-    for path in paths:
-        plugin = Plugin(f"{HOME}.{path.stem}", path.absolute())
-        if plugin in _given:
-            continue
-        _check_file(path)
-        other = next((one.file for one in _given if one.module == plugin.module), None)
-        if other is not None:
-            raise UsageError(f"--plugin {path}: {other} has the same name. Rename one of them.")
-        module_outlines.SOURCES[plugin.module] = plugin.file
-        module_outlines.find_source.cache_clear()
-        _given.append(plugin)
-        _words.cache_clear()
-        commands.cache_clear()
-        is_named = any(plugin.module in words(kind).values() for kind in kinds())
-        if not is_named and plugin.module not in {module for module, _ in commands().values()}:
-            known = ", ".join(f"{module}.{name}" for module, name in BASES.values())
-            adds = f"has no public class that a recipe may name, and no function {path.stem} that is a command"
-            raise UsageError(f"--plugin {path}: {adds}. Derive a class from one of {known}.")
+    before = len(_given)
+    try:
+        for path in paths:
+            plugin = Plugin(f"{HOME}.{path.stem}", path.absolute())
+            if plugin not in _given:
+                _check_file(path)
+                _join(plugin, path)
+    except UsageError:
+        forget(_given[before:])
+        raise
 
 
-def forget() -> None:
-    """Forget the files that were used."""
-    for plugin in _given:
+def _join(plugin: Plugin, path: Path) -> None:
+    for other in _given:
+        if other.module == plugin.module:
+            raise UsageError(f"--plugin {path}: {other.file} has the same name. Rename one of them.")
+    module_outlines.SOURCES[plugin.module] = plugin.file
+    _given.append(plugin)
+    _forget_words()
+    own = words_of(plugin)
+    for other in _given[:-1]:
+        for kind, name in own & words_of(other):
+            raise UsageError(f"--plugin {path}: {other.file} has {name} of the {kind} too. Rename one of them.")
+    if not own and plugin.module not in {module for module, _ in commands().values()}:
+        known = ", ".join(f"{module}.{name}" for module, name in BASES.values())
+        adds = f"has no public class that a recipe may name, and no function {path.stem} that is a command"
+        raise UsageError(f"--plugin {path}: {adds}. Derive a class from one of {known}.")
+
+
+def forget(plugins: Sequence[Plugin] | None = None) -> None:
+    """Forget files that were used, by default all."""
+    for plugin in [*_given] if plugins is None else plugins:
         module_outlines.SOURCES.pop(plugin.module, None)
         sys.modules.pop(plugin.module, None)
-    _given.clear()
-    base.find.cache_clear()
-    _words.cache_clear()
-    commands.cache_clear()
-    module_outlines.find_source.cache_clear()
+        _given.remove(plugin)
+    _forget_words()
+
+
+def _forget_words() -> None:
+    for kept in (base.find, _words, commands, module_outlines.find_source):
+        kept.cache_clear()
 
 
 def given() -> list[Plugin]:
@@ -121,7 +134,7 @@ def every() -> list[Plugin]:
 
 def kinds() -> list[str]:
     """Return the kinds that a plugin can add to."""
-    return [*BASES]
+    return [*BASES, FUNCTIONS]
 
 
 def words(kind: str) -> dict[str, str]:
@@ -187,21 +200,31 @@ def load(module: str) -> Any:
     if module in sys.modules and plugin.package is None:
         return sys.modules[module]
     try:
+        _load_backend(module)
         loaded = importlib.import_module(module) if plugin.package is not None else _run(plugin)
     except Exception as error:
         sys.modules.pop(module, None)
         line = _line_in(plugin.file, error)
         raise UsageError(f"{plugin.file}{line}: {type(error).__name__}: {one_line(error)}") from error
-    _register(loaded)
+    _register(loaded, plugin)
     return loaded
 
 
 def load_saved_objects() -> None:
-    """Run the plugins whose classes a saved model may hold: the files that the user has named, with Keras's kinds."""
+    """Run the files that the user has named, whose classes a saved model may hold; packages follow when one does."""
+    from dltool.data.formats import saved_models
+
     light = {"datasets", "schedules", "procedures", "tasks"}
     for plugin in _given:
-        if any(plugin.module in words(kind).values() for kind in kinds() if kind not in light):
+        if any(kind not in light for kind, _ in words_of(plugin)):
             load(plugin.module)
+    saved_models.load_elsewhere = _load_installed
+
+
+def _load_installed(module: str) -> None:
+    """Run a module if it is of an installed package."""
+    if any(plugin.module == module for plugin in installed()):
+        load(module)
 
 
 @functools.cache
@@ -226,11 +249,20 @@ def installed() -> tuple[Plugin, ...]:
 def _words() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for plugin in every():
-        for name, definition in module_outlines.read(plugin.module).definitions.items():
-            if definition.is_class and not definition.is_abstract and name[0].isupper():
-                kind = kind_of(plugin.module, name)
-                if kind is not None:
-                    found.setdefault(kind, {}).setdefault(name, plugin.module)
+        for kind, name in words_of(plugin):
+            found.setdefault(kind, {}).setdefault(name, plugin.module)
+    return found
+
+
+def words_of(plugin: Plugin) -> set[tuple[str, str]]:
+    """Return the kind and the name of each word that a plugin has."""
+    found = set()
+    for name, definition in module_outlines.read(plugin.module).definitions.items():
+        if not name[0].isupper() or definition.is_abstract:
+            continue
+        kind = kind_of(plugin.module, name) if definition.is_class else FUNCTIONS
+        if kind is not None:
+            found.add((kind, name))
     return found
 
 
@@ -261,13 +293,21 @@ def _check_file(path: Path) -> None:
         raise UsageError(f"--plugin {path}: must be a Python file named by letters, digits and _, my_layers.py.")
 
 
+def _load_backend(module: str) -> None:
+    """Load Keras quietly before a module that imports it, itself or by a package that it is in."""
+    parts = module.split(".")
+    for name in (".".join(parts[: end + 1]) for end in range(len(parts))):
+        if {"keras", "tensorflow"} & {
+            other.partition(".")[0] for other, _ in module_outlines.read(name).imports.values()
+        }:
+            from dltool.training import backend
+
+            backend.load()
+            return
+
+
 def _run(plugin: Plugin) -> Any:
     """Run a file as a module of the package `HOME`."""
-    imported = {module.partition(".")[0] for module, _ in module_outlines.read(plugin.module).imports.values()}
-    if imported & {"keras", "tensorflow"}:
-        from dltool.training import backend
-
-        backend.load()
     specification = importlib.util.spec_from_file_location(plugin.module, plugin.file)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -280,11 +320,11 @@ def _run(plugin: Plugin) -> Any:
     return module
 
 
-def _register(module: Any) -> None:
+def _register(module: Any, plugin: Plugin) -> None:
     """Register a plugin's classes with Keras, so that a saved model names them by the file and not by chance."""
     from dltool.data.formats import saved_models
 
-    saved_models.trust(module.__name__)
+    saved_models.trust(module.__name__ if plugin.package is None else module.__name__.partition(".")[0])
     if "keras" not in sys.modules:
         return
     import keras

@@ -23,7 +23,7 @@ class Entry:
         path: the same with the layer's own name, such as model[3].Concatenate.
         name: Keras's argument `name`, None where the recipe gives none.
         inputs: the names that it reads, None for what the layer before it gives.
-        is_list: whether `inputs` is a list, which a layer takes as one.
+        is_list: whether `inputs` is a list of several, which a layer takes as one.
     """
 
     value: Value
@@ -103,7 +103,7 @@ def check_names(root: Value, inputs: Sequence[str], targets: Sequence[str]) -> l
     known = [*layers, *inputs]
     for entry in found:
         for value in entry.inputs or ():
-            if value.data not in known:
+            if isinstance(value.data, str) and value.data not in known:  # else `check` has reported it
                 listed = f" The data give: {_listed(inputs)}." if not suggest(value.data, known) else ""
                 message = f"no layer and no input of the data is named '{value.data}'."
                 problems.append(
@@ -134,7 +134,7 @@ def _entry(value: Value, at: str) -> Entry:
     if given is None or given.data is None:
         return Entry(without_inputs(value), at, path, own, None, False)
     items = given.data if given.is_list else (given,)
-    return Entry(without_inputs(value), at, path, own, tuple(items), given.is_list)
+    return Entry(without_inputs(value), at, path, own, tuple(items), len(items) > 1)
 
 
 def _without(value: Value, key: str) -> Value:
@@ -157,6 +157,10 @@ def _name_place(entry: Entry) -> Place:
 
 def _ill_formed(entry: Entry) -> list[Problem]:
     path, problems = f"{entry.path}.inputs", []
+    name = object_name(entry.value)
+    named = entry.value.get(name, "name") if name is not None else None
+    if named is not None and named.data is not None and not isinstance(named.data, str):
+        problems.append(Problem(named.place, f"{entry.path}.name", f"must be a text. Got {shown(named)}."))
     if entry.inputs == ():
         problems.append(Problem(entry.place, path, "is empty. Name layers, or leave it out."))
     for value in entry.inputs or ():

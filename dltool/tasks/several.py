@@ -26,14 +26,16 @@ class Outcome:
     Args:
         model: the compiled model.
         each: the outputs by name, with their targets.
+        tasks: of each target by its name.
     """
 
     model: Any
     each: dict[str, Evaluated]
+    tasks: dict[str, ArrayTask]
 
 
 class Several(Task):
-    """A model has an output for each target, by its name; each is judged as its own task judges it.
+    """A model has an output for each target, by its name; each is judged by its own task's `judge_outputs`.
 
     Facts: `targets`, the facts of each by its name.
     Figures: loss and compiled metrics, over all outputs and of each; those of each target's task as NAME_FIGURE.
@@ -60,21 +62,25 @@ class Several(Task):
         found = {}
         for name, one in outputs.each(model).items():
             own = facts["targets"].get(name, {})
-            if (problem := tasks.of(own).problem_of_outputs(one, own)) is not None:
+            task = tasks.of(own)
+            if not isinstance(task, ArrayTask):
+                found[name] = f"answers {task.targets}, which can't be one of several targets: give them alone."
+            elif (problem := task.problem_of_outputs(one, own)) is not None:
                 found[name] = problem.replace("${data.", f"${{data.{name}.")
         return found
 
     def judge(self, model: Any, split: Split) -> Judgement:
         passed = _outputs.pass_over(model, split.pipeline(), split.trained.get("features"))
         origin = split.data.origins(split.name)
-        each = {}
+        each, own = {}, {}
         for name, one in outputs.each(model).items():
             facts = split.trained["targets"][name]
+            own[name] = _array_task(facts)
             each[name] = Evaluated(
                 split.run, split.shown, passed.targets[name], passed.outputs[name], {}, one,
                 facts.get("num_classes"), origin, class_names=facts.get("class_names"),
             )  # fmt: skip
-        return self._judged(Outcome(model, each), passed.figures)
+        return self._judged(Outcome(model, each, own), passed.figures)
 
     def average(self, judgements: Sequence[Judgement]) -> Judgement | None:
         first: Outcome = judgements[0].outcome
@@ -84,7 +90,7 @@ class Several(Task):
             _outputs.check_together(members)
             each[name] = replace(one, run=AVERAGE, outputs=_outputs.mean_outputs(members))
         targets, given = ({name: getattr(one, part) for name, one in each.items()} for part in ("targets", "outputs"))
-        return self._judged(Outcome(first.model, each), _outputs.figures_of(first.model, targets, given))
+        return self._judged(replace(first, each=each), _outputs.figures_of(first.model, targets, given))
 
     def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
         import pandas as pd
@@ -116,7 +122,7 @@ class Several(Task):
         figures = dict(figures)
         tables: dict[str, list[pd.DataFrame]] = {}
         for name, one in outcome.each.items():
-            own = ArrayTask().judge_outputs(one)  # as loss and last activation read outputs, without facts
+            own = outcome.tasks[name].judge_outputs(one)
             figures |= {f"{name}_{figure}": value for figure, value in own.figures.items()}
             for word, table in own.tables.items():
                 table.insert(0, "output", name, allow_duplicates=True)
@@ -124,3 +130,10 @@ class Several(Task):
         joined = {word: pd.concat(found, ignore_index=True) for word, found in tables.items()}
         counted = {"examples": len(first.targets)}
         return Judgement(first.run, first.split, counted, figures, self, joined, outcome)
+
+
+def _array_task(facts: Mapping[str, Any]) -> ArrayTask:
+    """Return the task of one target; a model is trained for no others."""
+    task = tasks.of(facts)
+    assert isinstance(task, ArrayTask)
+    return task

@@ -87,6 +87,13 @@ def test_one_name_gives_a_tensor_and_the_input_has_a_name() -> None:
     np.testing.assert_allclose(model(x), a(x) * b(x), rtol=1e-6)
 
 
+def test_a_list_of_one_name_is_that_tensor() -> None:
+    layers = "  - Flatten: {name: flat}\n  - Dense: {units: 3, inputs: %s}"
+    one, listed = (model_of(layers % inputs, IMAGES) for inputs in ("flat", "[flat]"))
+    assert listed.output_shape == one.output_shape == (None, 3)
+    assert [type(layer) for layer in listed.layers] == [type(layer) for layer in one.layers]
+
+
 def test_layers_of_several_arguments_take_their_inputs_apart() -> None:
     model = model_of(
         "  - Dense: {units: 4, name: q}\n  - Dense: {units: 4, inputs: input, name: v}\n  - MultiHeadAttention: {num_heads: 1, key_dim: 4, inputs: [q, v], name: both}",

@@ -17,10 +17,11 @@ from tests import own_words
 
 WORDS = {
     "layers": "Bump",
-    "datasets": "TwoMoons",
+    "datasets": "HalfMoons",
     "schedules": "Sawtooth",
     "metrics": "WorstClass",
     "procedures": "Descent",
+    "applications": "TinyNet",
 }
 
 
@@ -38,9 +39,14 @@ def test_a_word_of_each_kind_is_found_with_its_arguments_and_suggested(kind: str
     assert catalogue.find(kind, name).__name__ == name
     word = catalogue.describe(kind, name)
     assert word.line.endswith(".") and word.module == "dltool_plugins.own_words"
-    assert {"Bump": "width", "TwoMoons": "examples", "Sawtooth": "rate", "WorstClass": "dtype"}.get(
-        name, ""
-    ) in word.arguments or name == "Descent"
+    arguments = {
+        "Bump": "width",
+        "HalfMoons": "examples",
+        "Sawtooth": "rate",
+        "WorstClass": "dtype",
+        "TinyNet": "width",
+    }
+    assert arguments.get(name) in word.arguments or name == "Descent"
     assert plugins.words(kind) == {name: "dltool_plugins.own_words"}
     plugins.forget()
     assert not catalogue.has(kind, name)
@@ -109,9 +115,15 @@ class Unknown(no.such.Thing): ...
         (
             "mine.py",
             "import keras\nclass Dense(keras.layers.Layer): ...",
-            "Keras has a layer Dense too. Rename the class.",
+            "Keras has the layer Dense too. Rename yours.",
         ),
-        ("mine.py", "import keras\nclass Cutout(keras.layers.Layer): ...", "dltool has a layer Cutout too."),
+        ("mine.py", "import keras\nclass Cutout(keras.layers.Layer): ...", "dltool has the layer Cutout too."),
+        (
+            "mine.py",
+            "from dltool import Task\nclass Regression(Task): ...",
+            "dltool has the task Regression too. Rename yours.",
+        ),
+        ("mine.py", "def ResNet50(): ...", "Keras has the application ResNet50 too."),
         ("nul.py", "x = '\0'", "nul.py:1: is no Python"),
     ],
 )
@@ -131,6 +143,30 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         catalogue.use_plugins([second], add=True)
 
 
+def test_a_word_of_two_files_is_refused_by_its_name_and_neither_joins(tmp_path: Path) -> None:
+    first = own_words.write(tmp_path)
+    catalogue.use_plugins([first])
+    second = tmp_path / "more.py"
+    second.write_text("import keras\nclass Bump(keras.layers.Layer): ...\nclass Hump(keras.layers.Layer): ...\n")
+    for _ in range(2):  # a file that was refused is not there the next time
+        with pytest.raises(UsageError) as raised:
+            catalogue.use_plugins([second], add=True)
+        assert str(raised.value) == f"--plugin {second}: {first} has Bump of the layers too. Rename one of them."
+    assert [plugin.file for plugin in plugins.given()] == [first] and not catalogue.has("layers", "Hump")
+
+
+def test_what_an_own_architecture_gives_must_be_a_model(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text("def Net(input_shape): return 3\n")
+    catalogue.use_plugins([tmp_path / "nets.py"])
+    text = own_words.RECIPE.partition("model:")[0] + "model: {Net: {input_shape: '${data.input_shape}'}}\n"
+    (tmp_path / "r.yaml").write_text(
+        text.replace("HalfMoons: 50", "Digits: {}") + "compile: {optimizer: sgd, loss: mse}"
+    )
+    recipe = build.load(str(tmp_path / "r.yaml"))
+    with pytest.raises(RecipeError, match=r"r.yaml:2:8: model: gives int, which is no Keras model"):
+        build.model(recipe, {"input_shape": (2,), "num_classes": 2}, None)
+
+
 def test_a_file_that_fails_says_its_line(tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text("import keras\nclass Odd(keras.layers.Layer): ...\n\n1 / 0\n")
     catalogue.use_plugins([tmp_path / "failing.py"])
@@ -143,12 +179,12 @@ def test_mistakes_in_own_words_are_reported_together_and_no_code_runs(tmp_path: 
     path.write_text(f"{path.read_text()}\nraise SystemExit('the code ran')\n")
     catalogue.use_plugins([path])
     text = own_words.RECIPE.replace("width: 2.0", "widht: 2.0").replace("Sawtooth:", "Sawtoth:")
-    text = text.replace("[WorstClass]", "[WurstClass]").replace("TwoMoons", "TwoMoon")
+    text = text.replace("[WorstClass]", "[WurstClass]").replace("HalfMoons", "HalfMoon")
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(RecipeError) as raised:
         build.load(str(tmp_path / "r.yaml"))
     assert [problem.message for problem in raised.value.problems] == [
-        "no dataset named 'TwoMoon'. Did you mean 'TwoMoons'?",
+        "no dataset named 'HalfMoon'. Did you mean 'HalfMoons'?",
         "no argument 'widht'. Did you mean 'width'?",
         "no schedule named 'Sawtoth'. Did you mean 'Sawtooth'?",
         "no metric named 'WurstClass'. Did you mean 'WorstClass'?",
@@ -157,28 +193,20 @@ def test_mistakes_in_own_words_are_reported_together_and_no_code_runs(tmp_path: 
 
 def test_a_value_of_an_own_dataset_is_checked_at_its_line(tmp_path: Path) -> None:
     catalogue.use_plugins([own_words.write(tmp_path)])
-    (tmp_path / "r.yaml").write_text(own_words.RECIPE.replace("TwoMoons: 50", "TwoMoons: -5"))
-    with pytest.raises(RecipeError, match=r"r\.yaml:1:18: data.dataset.TwoMoons: The 'examples' parameter.*Got -5"):
+    (tmp_path / "r.yaml").write_text(own_words.RECIPE.replace("HalfMoons: 50", "HalfMoons: -5"))
+    with pytest.raises(RecipeError, match=r"r\.yaml:1:18: data.dataset.HalfMoons: The 'examples' parameter.*Got -5"):
         build.load(str(tmp_path / "r.yaml"))
 
 
 def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
-    package = tmp_path / "garden"
-    package.mkdir()
-    (package / "__init__.py").write_text('"""Nothing."""\n')
-    own_words.write(package)
-    (package / "_private.py").write_text("import keras\nclass Hidden(keras.layers.Layer): ...\n")
-    information = tmp_path / "garden-1.2.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: garden\nVersion: 1.2\n")
-    (information / "entry_points.txt").write_text("[dltool.plugins]\ngarden = garden\n")
+    own_words.install(tmp_path)
     code = """
 import sys
 from dltool.recipe import catalogue, plugins, word_tables
 from dltool.tasks import base
 print(catalogue.known("layers").count("Bump"), catalogue.has("layers", "Hidden"), "half_circles" in base.names())
 print(plugins.commands(), word_tables.of_word("layers", "Bump")["words"].columns["from"], "keras" in sys.modules)
-print(catalogue.find("datasets", "TwoMoons").__module__, plugins.installed()[-1].package)
+print(catalogue.find("datasets", "HalfMoons").__module__, plugins.installed()[-1].package)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True,

@@ -138,6 +138,15 @@ def test_ill_formed_wirings(text: str, message: str) -> None:
 TWO = model("Dense: {units: 1, name: a}", "Dense: {units: 3, name: b, inputs: input}", rest="outputs: [a, b]\n")
 
 
+def test_a_name_that_is_no_text_is_reported_once_at_the_name_and_where_it_is_read() -> None:
+    text = model("Dense: {units: 3, name: 3}", "Dense: {units: 4, inputs: 3}")
+    assert problems(text) == [
+        "r.yaml:2:29: model[0].Dense.name: must be a text. Got 3.",
+        "r.yaml:3:31: model[1].Dense.inputs: must be names of layers or of the data's inputs. Got 3.",
+    ]
+    assert names(text, ["input"]) == []
+
+
 def test_outputs_are_the_data_s_targets() -> None:
     assert names(TWO, ["input"], ["b", "a"]) == []
     assert names(TWO, ["input"]) == [

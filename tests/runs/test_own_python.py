@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from dltool.recipe import kept_plugins
+from dltool.data.formats import saved_models
+from dltool.recipe import kept_plugins, plugins
 from tests import own_words
 from tests.command_line import run, trained
 
@@ -35,7 +38,7 @@ def test_the_file_is_kept_with_its_hash(home: Path) -> None:
     assert (home / "run/plugins/own_words.py").read_bytes() == (home / "own_words.py").read_bytes()
     (entry,) = json.loads((home / "run/plugins/plugins.json").read_text())["plugins"]
     assert entry["file"] == "own_words.py" and len(entry["sha256"]) == 64
-    assert entry["words"] == ["Bump", "Descent", "HalfCircles", "Sawtooth", "TwoMoons", "WorstClass"]
+    assert entry["words"] == ["Bump", "Descent", "HalfCircles", "HalfMoons", "Sawtooth", "TinyNet", "WorstClass"]
     assert not [*(home / "run").rglob("*.pyc")]
 
 
@@ -125,3 +128,70 @@ def test_a_layer_that_cannot_be_saved_is_refused_before_training(
     done = run(capsys, "train", tmp_path / "r.yaml", "--plugin", path, "--out", tmp_path / "run")
     assert done.status == 2 and "r.yaml:3:3: model: can't be saved and opened again" in done.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_command_of_a_name_that_dltool_has_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.py").write_text('def train() -> None:\n    """Train."""\n')
+    for arguments in (("--plugin", tmp_path / "train.py", "words"), ("words", "--plugin", tmp_path / "train.py")):
+        done = run(capsys, *arguments)
+        assert (done.status, done.err) == (
+            2,
+            f"dltool: --plugin {tmp_path}/train.py: dltool has the command train too. Rename file and function.\n",
+        )
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on Python's path with own words as an installed package."""
+    own_words.install(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        plugins.installed.cache_clear()
+        plugins.forget()
+        yield tmp_path
+    plugins.installed.cache_clear()
+    unload_garden()
+
+
+def unload_garden() -> None:
+    """Forget that the package was ever loaded, as in another process."""
+    for name in [name for name in sys.modules if name.startswith("garden")]:
+        del sys.modules[name]
+    registered = keras.saving.get_custom_objects()
+    for name in [name for name, kind in registered.items() if kind.__module__.startswith("garden")]:
+        del registered[name]
+    saved_models._trusted.discard("garden")
+    plugins.forget()
+
+
+def test_a_run_of_an_installed_package_is_opened_by_another_process(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = own_words.RECIPE.replace("fit: {epochs: 2}", "fit: {epochs: 1}")
+    layers = text[text.index("model:") : text.index("compile:")]
+    (installed / "r.yaml").write_text(text)
+    (installed / "net.yaml").write_text(
+        text.replace(layers, "model: {TinyNet: {input_shape: '${data.input_shape}'}}\n")
+    )
+    for name in ("r", "net"):
+        trained(installed / f"{name}.yaml", "--out", installed / name)
+        unload_garden()
+        done = run(capsys, "eval", installed / name, "--split", "validation", "--format", "json")
+        assert done.status == 0, done.err
+        (row,) = json.loads(done.out)["scores"]
+        figures = json.loads((installed / name / "metrics.json").read_text())["validation"]
+        assert row["loss"] == pytest.approx(figures["loss"], rel=1e-6)
+        assert "garden.own_words" in sys.modules
+        unload_garden()
+
+
+def test_a_run_without_own_python_loads_no_package(
+    installed: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (installed / "garden/own_words.py").write_text(own_words.SOURCE + "\nraise OSError('it ran')\n")
+    plain = "data: {dataset: Line, validation_split: 0.2}\nmodel: [Dense: 1]\ncompile: {optimizer: sgd, loss: mse}\n"
+    (installed / "p.yaml").write_text(f"{plain}fit: {{epochs: 1}}\n")
+    trained(installed / "p.yaml", "--out", installed / "plain")
+    assert run(capsys, "eval", installed / "plain").status == 0
+    done = run(capsys, "eval", home / "run", "--plugin", home / "run/plugins/own_words.py")
+    assert done.status == 0, done.err

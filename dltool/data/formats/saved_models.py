@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dltool.errors import DataError, first_line
+from dltool.errors import DataError, DltoolError, first_line
 from dltool.errors.damage import check_sums
 
 CONFIG, WEIGHTS, ASSETS = "config.json", ("model.weights.h5", "model.weights.npz"), "assets"
@@ -60,6 +60,11 @@ DTYPES = frozenset({"bool", "bfloat16", "float16", "float32", "float64", "string
 }
 
 
+# Takes a module that a model names and registers its classes, if the module is of an installed plugin:
+# `dltool.recipe.plugins` puts it here.
+load_elsewhere: Callable[[str], None] = str
+
+
 class RefusedModelError(DataError, ValueError):
     """A model's file would do more than compute; a `ValueError` too, for layers that open one in a notebook."""
 
@@ -79,6 +84,7 @@ def load(path: Path, *, compile: bool = True, remedy: str = "") -> Any:
     Raises:
         RefusedModelError: it names something that is not on the list.
         DataError: it is missing or damaged.
+        UsageError: a plugin's module that it names fails.
     """
     import keras
 
@@ -90,7 +96,7 @@ def load(path: Path, *, compile: bool = True, remedy: str = "") -> Any:
         check(path)
         check_sums(path)  # HDF5 reads here and there, past what `zipfile` checks by itself
         return keras.models.load_model(path, compile=compile, safe_mode=True)
-    except (DataError, MemoryError):
+    except (DltoolError, MemoryError):
         raise
     except Exception as error:  # Keras raises many kinds on a damaged archive
         raise DataError(
@@ -213,6 +219,8 @@ def _refusal(node: dict[str, Any], custom: dict[str, Any]) -> str | None:
     key = name if is_function else node.get("registered_name", name)
     if not isinstance(key, str | None):
         return f"names an object that is no text, {json.dumps(key)[:80]}"
+    if key not in custom and module is not None:
+        load_elsewhere(module)
     if key in custom:
         found = custom[key]
         home = getattr(found, "__module__", "")

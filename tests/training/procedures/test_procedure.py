@@ -16,7 +16,7 @@ WALK = '''
 
 import numpy as np
 
-from dltool.plugin import Procedure
+from dltool import Procedure
 
 USES_OPTIMIZER = False
 
