@@ -62,7 +62,7 @@ DTYPES = frozenset({"bool", "bfloat16", "float16", "float32", "float64", "string
 
 # Takes a module that a model names and registers its classes, if the module is of an installed plugin:
 # `dltool.recipe.plugins` puts it here.
-load_elsewhere: Callable[[str], None] = str
+load_elsewhere: Callable[[str], None] = lambda module: None
 
 
 class RefusedModelError(DataError, ValueError):
