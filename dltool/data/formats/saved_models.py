@@ -62,7 +62,7 @@ DTYPES = frozenset({"bool", "bfloat16", "float16", "float32", "float64", "string
 
 # Takes a module that a model names and registers its classes, if the module is of an installed plugin:
 # `dltool.recipe.plugins` puts it here.
-load_elsewhere: Callable[[str], None] = lambda module: None
+load_elsewhere: Callable[[str], object] | None = None
 
 
 class RefusedModelError(DataError, ValueError):
@@ -219,7 +219,7 @@ def _refusal(node: dict[str, Any], custom: dict[str, Any]) -> str | None:
     key = name if is_function else node.get("registered_name", name)
     if not isinstance(key, str | None):
         return f"names an object that is no text, {json.dumps(key)[:80]}"
-    if key not in custom and module is not None:
+    if key not in custom and module is not None and load_elsewhere is not None:
         load_elsewhere(module)
     if key in custom:
         found = custom[key]
