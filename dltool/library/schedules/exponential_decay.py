@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.library.schedules import _checks as checks
-from dltool.library.schedules._base import KerasTwin
+from dltool.library.schedules._decay import Decay
 
 
-class ExponentialDecay(KerasTwin):
+class ExponentialDecay(Decay):
     """A constant factor over a fixed number of steps, as `keras.optimizers.schedules.ExponentialDecay`.
 
     rate(step) = initial_learning_rate * decay_rate^(step / decay_steps), the exponent rounded down under `staircase`.
@@ -33,12 +33,8 @@ class ExponentialDecay(KerasTwin):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ):
-        self.initial_learning_rate = checks.rate("ExponentialDecay", "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = checks.steps("ExponentialDecay", "decay_steps", decay_steps)
-        self.decay_rate = checks.positive("ExponentialDecay", "decay_rate", decay_rate)
-        self.staircase = checks.boolean("ExponentialDecay", "staircase", staircase)
-        self.name = name
+        decay_rate = checks.positive("ExponentialDecay", "decay_rate", decay_rate)
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
 
     def values(self, step: np.ndarray) -> np.ndarray:
-        exponent = step / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (np.floor(exponent) if self.staircase else exponent)
+        return self.initial_learning_rate * self.decay_rate ** self.periods(step)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.library.schedules import _checks as checks
-from dltool.library.schedules._base import KerasTwin
+from dltool.library.schedules._decay import Decay
 
 
-class InverseTimeDecay(KerasTwin):
+class InverseTimeDecay(Decay):
     """A hyperbola, as `keras.optimizers.schedules.InverseTimeDecay`.
 
     rate(step) = initial_learning_rate / (1 + decay_rate * step / decay_steps), the quotient step / decay_steps rounded
@@ -35,12 +35,8 @@ class InverseTimeDecay(KerasTwin):
         staircase: bool = False,
         name: str = "InverseTimeDecay",
     ):
-        self.initial_learning_rate = checks.rate("InverseTimeDecay", "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = checks.steps("InverseTimeDecay", "decay_steps", decay_steps)
-        self.decay_rate = checks.rate("InverseTimeDecay", "decay_rate", decay_rate)
-        self.staircase = checks.boolean("InverseTimeDecay", "staircase", staircase)
-        self.name = name
+        decay_rate = checks.rate("InverseTimeDecay", "decay_rate", decay_rate)
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
 
     def values(self, step: np.ndarray) -> np.ndarray:
-        done = step / self.decay_steps
-        return self.initial_learning_rate / (1 + self.decay_rate * (np.floor(done) if self.staircase else done))
+        return self.initial_learning_rate / (1 + self.decay_rate * self.periods(step))
