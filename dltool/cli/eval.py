@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,10 @@ def eval(
             "of several runs, their average's.",
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="With --predictions: a folder for answers that are pictures, such as masks."),
+    ] = None,
     per_class: Annotated[
         bool,
         typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores."),
@@ -66,6 +71,9 @@ def eval(
     """Evaluate runs: loss and metrics, figures per class, confusion; several runs also averaged."""
     from dltool.runs import evaluate
     from dltool.runs.evaluate import SPLITS, Evaluation
+    from dltool.runs.opened import OpenedRun
+    from dltool.tasks import base as tasks
+    from dltool.tasks.base import Asked
 
     mistakes = Mistakes()
     requirements = []
@@ -80,7 +88,13 @@ def eval(
             raise UsageError("--format csv holds one table: choose --per-class or --confusion, or use --format json")
     with mistakes:
         check_target("--predictions", predictions, overwrite, inputs=_files(data))
+    with mistakes:
+        if out is not None and predictions is None:
+            raise UsageError("--out: the masks go with --predictions FILE. Give it too.")
     mistakes.finish()
+    asked = Asked(every=True, folder=out, overwrite=overwrite)
+    if out is not None:
+        tasks.of(OpenedRun(runs[0]).facts).check_asked(replace(asked, every=False))
     judgements = Evaluation(split, data, batch_size, device).judge(runs)
     report = evaluate.report(judgements, ["confusion"] if confusion else [])
     scores = report["scores"].to_dict("records")
@@ -95,8 +109,7 @@ def eval(
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
     if predictions is not None:
-        last = judgements[-1]
-        table = last.task.table_of_answers(last)
+        table = judgements[0].task.table_of_answers(judgements, asked)
         with output(predictions) as file:
             file.write(table.to_csv(index=False, lineterminator="\n").encode())
     matrices = [] if form != Format.table else _matrices(report.pop("confusion", None))

@@ -16,6 +16,8 @@ from dltool.errors import DataError, UsageError, messages
 if TYPE_CHECKING:
     import pandas as pd
 
+DECIMALS = 15  # of numbers in JSON, as many as pandas writes
+
 
 def predict(
     arguments: Annotated[
@@ -47,7 +49,8 @@ def predict(
 
     An input that cannot be read is left out with a line on stderr, and the status is 5 in the end.
     """
-    from dltool.runs.predict import STDIN, Predictor, split_arguments
+    from dltool.data.inputs.base import STDIN
+    from dltool.runs.predict import Predictor, split_arguments
     from dltool.tasks.base import Asked
 
     runs, inputs = split_arguments(arguments)
@@ -80,7 +83,7 @@ def _write(tables: Iterator[pd.DataFrame], form: Format) -> int:
         if form == Format.table:
             kept.append(table)
         elif form == Format.json:
-            messages.write(table.to_json(orient="records", lines=True, force_ascii=False))
+            messages.write(table.to_json(orient="records", lines=True, force_ascii=False, double_precision=DECIMALS))
         else:
             messages.write(table.to_csv(index=False, header=not count, lineterminator="\n"))
         count += len(table)

@@ -78,6 +78,8 @@ class Dataset(ABC):
 
     task: ClassVar[str] = "classification"  # the kind of problem, a file of `dltool.tasks`; an instance may set its own
     pixel_range: ClassVar[tuple[float, float] | None] = None  # black and white in images; None: not images, or unknown
+    # how new examples are read by its arguments, a kind of `dltool.data.inputs.base`; None: they cannot be
+    new_examples: ClassVar[str | None] = None
     is_trained: bool = False  # whether it is read as the training data of a run were (`as_trained`)
     is_absent: ClassVar[bool] = False  # whether only what a recipe declares of it is there
     is_streamed: ClassVar[bool] = False  # whether examples are read while training runs

@@ -140,6 +140,10 @@ class TextDataset(TokenDataset):
             facts |= {f"{part}_tokens": self._length(part), f"{part}_characters": len(self._part(part))}
         return facts
 
+    def text(self, part: str) -> str:
+        """Return the text of a part."""
+        return self._part(part)
+
     def labels(self, part: str) -> np.ndarray:
         return self.read(part).y
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from dltool.errors import DataError
@@ -20,14 +20,18 @@ class Line(NamedTuple):
         number: from 1.
         text: without its end ("\\n" or "\\r\\n").
         cut: whether it was longer than what is kept.
+        fault: why it cannot be read, None where it can.
     """
 
     number: int
     text: str
     cut: bool
+    fault: str | None = None
 
 
-def windows(stream: BinaryIO, name: str, size: int) -> Iterator[list[Line]]:
+def windows(
+    stream: BinaryIO, name: str, size: int, leave_out: Callable[[str], None] | None = None
+) -> Iterator[list[Line]]:
     """Groups of consecutive lines, each of what has come since the last one, 1 to `size` lines.
 
     So a slow stream is answered line by line and a fast one in large groups. Memory is bounded: a thread reads ahead
@@ -36,13 +40,14 @@ def windows(stream: BinaryIO, name: str, size: int) -> Iterator[list[Line]]:
     Args:
         stream: UTF-8; a last line needs no end, and a byte-order mark at the beginning is left out.
         name: for messages.
+        leave_out: takes why a line is no UTF-8, which is then left out; None: it is an error.
     Raises:
         DataError: a line is no UTF-8, or the stream cannot be read; the lines before it are given first.
     """
     lines: queue.Queue[Line | BaseException | None] = queue.Queue(size)
     number = 0
     stop = threading.Event()
-    threading.Thread(target=_read, args=(stream, name, lines, stop), daemon=True).start()
+    threading.Thread(target=_read, args=(stream, name, lines, stop, leave_out is not None), daemon=True).start()
     try:
         over = False
         while not over:
@@ -54,7 +59,10 @@ def windows(stream: BinaryIO, name: str, size: int) -> Iterator[list[Line]]:
                     over, failure = True, one
                     break
                 number = one.number
-                window.append(one)
+                if one.fault is None:
+                    window.append(one)
+                elif leave_out is not None:
+                    leave_out(one.fault)
                 if len(window) == size:
                     break
                 try:
@@ -70,8 +78,12 @@ def windows(stream: BinaryIO, name: str, size: int) -> Iterator[list[Line]]:
         stop.set()
 
 
-def _read(stream: BinaryIO, name: str, lines: queue.Queue, stop: threading.Event) -> None:
-    """Put each line, at last None or what kept the next one from being read, whatever that was."""
+def _read(stream: BinaryIO, name: str, lines: queue.Queue, stop: threading.Event, goes_on: bool) -> None:
+    """Put each line, at last None or what kept the next one from being read, whatever that was.
+
+    Args:
+        goes_on: whether lines that are no UTF-8 are put too, with their fault.
+    """
     number = 0
     failure: BaseException | None = None
     try:
@@ -82,7 +94,13 @@ def _read(stream: BinaryIO, name: str, lines: queue.Queue, stop: threading.Event
             rest = data
             while cut and rest and not rest.endswith(b"\n"):
                 rest = stream.readline(LONGEST)
-            if not _put(lines, Line(number, _text(line[:LONGEST], cut, name, number), cut), stop):
+            try:
+                one = Line(number, _text(line[:LONGEST], cut, name, number), cut)
+            except DataError as error:
+                if not goes_on:
+                    raise
+                one = Line(number, "", cut, str(error))
+            if not _put(lines, one, stop):
                 return
     except BaseException as error:  # the command waits for this thread: nothing may end it unheard
         failure = error

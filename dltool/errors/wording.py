@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# what Keras, and AutoGraph with the frames and all lines indented, put before what an exception says
-WRAPPED = re.compile(r"Exception encountered when calling .*?\n\n|in user code:\n.*?\n {4}\w+: ", re.DOTALL)
+# what Keras, AutoGraph with the frames and all lines indented, and TensorFlow put before what an exception says
+WRAPPED = re.compile(
+    r"Exception encountered when calling .*?\n\n|in user code:\n.*?\n {4}\w+: "
+    r"|Graph execution error:\n(?:(?:Detected at node [^\n]*|  [^\n]*|)\n)*"
+    r"|\d+ root error\(s\) found\.\n\s*\(\d+\)\s*(?:[A-Z_]+:)?\s*",
+    re.DOTALL,
+)
 
 
 def one_line(error: BaseException) -> str:
@@ -14,7 +19,7 @@ def one_line(error: BaseException) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     while before := WRAPPED.match(text):
         text = re.sub(r"^ {4}", "", text[before.end() :], flags=re.MULTILINE)
-    text = re.sub(r"\{\{function_node .*?\}\} ?|\[Op:\w+\].*$", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{\{function_node .*?\}\} ?|\s*\[\[\{\{node .*$|\[Op:\w+\].*$", "", text, flags=re.DOTALL)
     text = text.strip().split("\n\n")[0].split("Arguments received by")[0]
     text = re.sub(r"\s+", " ", text).strip()
     return text or type(error).__name__

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dltool.data.facts import input_shapes, is_table
 from dltool.errors import Problem, RecipeError
 from dltool.library.layers._wiring import Composite
 from dltool.recipe import adaptation, feature_columns, wiring
@@ -83,17 +84,13 @@ class _Graph:
 
         self.builder, self.entries, self.layers, self.facts, self.batches = builder, entries, layers, facts, batches
         self.inputs: Any  # what the model takes: a tensor, or a dict by the names of arrays or columns
-        self.is_table = "features" in facts
+        self.is_table, shapes = is_table(facts), input_shapes(facts)
         if self.is_table:
             self._check_first()
             self.inputs = self._columns()
-        elif "inputs" in facts:
-            self.inputs = {
-                name: keras.Input(tuple(one["input_shape"]), name=layer_name)
-                for (name, one), layer_name in zip(
-                    facts["inputs"].items(), feature_columns.layer_names(facts["inputs"]).values(), strict=True
-                )
-            }
+        elif shapes:
+            names = feature_columns.layer_names(shapes)
+            self.inputs = {name: keras.Input(tuple(shapes[name]), name=names[name]) for name in shapes}
         else:
             shape, dtype = tuple(facts["input_shape"]), facts.get("input_dtype", "float32")
             self.inputs = keras.Input(shape, batch_size=facts.get("rows"), dtype=dtype)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dltool.data.facts import facts_of_targets
 from dltool.errors import DataError, UsageError, messages, one_line
 from dltool.recipe.data import Data, differing_fact, reading, selected
 from dltool.recipe.reading import Recipe
@@ -172,14 +173,12 @@ def _check_fits(run: OpenedRun, old: Mapping[str, Any], new: Mapping[str, Any]) 
     other_data.check_has_columns(run.directory, old, new)
     if (name := differing_fact(old, new, ("input_shape", "inputs"))) is not None:
         raise DataError(f"{run}: was trained on data of {name} {old.get(name)}, these have {new.get(name)}")
-    pairs = [("", old, new)]
-    if "targets" in old:
-        if old["targets"].keys() != new["targets"].keys():
-            words = " and ".join(", ".join(facts["targets"]) for facts in (old, new))
-            raise DataError(f"{run}: targets differ (the run's and the data's: {words})")
-        pairs = [(f" for '{name}'", old["targets"][name], new["targets"][name]) for name in old["targets"]]
-    for whose, of_run, of_data in pairs:
-        _check_target(f"{run}{whose}", of_run, of_data)
+    of_run, of_data = facts_of_targets(old), facts_of_targets(new)
+    if of_run.keys() != of_data.keys():
+        words = " and ".join(", ".join(names) for names in (of_run, of_data))
+        raise DataError(f"{run}: targets differ (the run's and the data's: {words})")
+    for name in of_run:
+        _check_target(f"{run} for '{name}'" if name else str(run), of_run[name], of_data[name])
     if (problem := task.problem_of_outputs(run.model, new)) is not None:
         raise DataError(f"{run.directory / directory.MODEL}: {problem}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from dltool.data.facts import is_table
 from dltool.errors import DataError, UsageError
 from dltool.recipe import build, catalogue, feature_columns
 from dltool.recipe import reading as recipe
@@ -14,6 +16,7 @@ from dltool.recipe.values import to_text
 from dltool.runs import resume
 from dltool.runs.directory import DATA, RunDirectory
 from dltool.tasks import base as tasks
+from dltool.tasks._readers import Source
 
 
 def facts_of(run: RunDirectory, one: Recipe, model: Any) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def facts_of(run: RunDirectory, one: Recipe, model: Any) -> dict[str, Any]:
         DataError: the run was made before runs kept what fills gaps, and its training file is gone.
     """
     facts = run.read_json(DATA)
-    if "features" not in facts:
+    if not is_table(facts):
         return facts
     facts["categories"] = feature_columns.categories(model)
     dataset = resume.dataset_arguments(one.section("data", "dataset"))
@@ -46,6 +49,40 @@ def other_dataset(text: str, one: Recipe, facts: Mapping[str, Any]) -> Any:
     Raises:
         UsageError, RecipeError: it names no dataset, or wrong arguments.
     """
+    name, other, _ = _named(text, one, facts)
+    return selected(one, other) if name == recipe.object_name(one.section("data", "dataset")) else other
+
+
+def source_of(text: str, one: Recipe, source: Source) -> Source:
+    """Return the new examples that --data names in place of inputs; its targets need not be there.
+
+    Args:
+        one: the run's recipe.
+        source: the run's own, of whose dataset come the arguments that --data leaves unsaid.
+    Raises:
+        UsageError, RecipeError: it names no dataset of new examples, or wrong arguments.
+    """
+    name = recipe.object_name(recipe.from_text(text, "--data"))
+    kind = None
+    if name is not None and catalogue.has("datasets", name):
+        kind = catalogue.find("datasets", name).new_examples
+        if kind is None:
+            known = [word for word in catalogue.known("datasets") if catalogue.find("datasets", word).new_examples]
+            raise UsageError(f"--data: {name} reads no new examples. Use {', '.join(known)}.")
+        tasks.of(source.facts).reader(replace(source, names=[], kind=kind))  # raises for another kind
+    _, other, given = _named(text, one, source.facts)
+    files = [argument for argument in given if argument != "path" and argument.endswith("_path")]
+    if files:
+        raise UsageError(f"--data: '{files[0]}' is not read, only 'path'. Leave it out.")
+    shape = other.facts_of_arguments(**given).get("input_shape")
+    wanted = source.facts.get("input_shape")
+    if shape is not None and wanted is not None and list(shape) != list(wanted):
+        raise UsageError(f"--data: {source.run} takes pictures of {list(wanted)}, not of {list(shape)}.")
+    return replace(source, names=[str(other.files()[0])], arguments={**source.arguments, **given}, kind=kind)
+
+
+def _named(text: str, one: Recipe, facts: Mapping[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+    """Return the name, the dataset and the arguments that --data gives, with those that it leaves unsaid."""
     value = recipe.from_text(text, "--data")
     name = recipe.object_name(value)
     if name is None:
@@ -55,17 +92,16 @@ def other_dataset(text: str, one: Recipe, facts: Mapping[str, Any]) -> Any:
     try:
         target = catalogue.find("datasets", name)
     except LookupError:
-        return build.dataset(value, "--data")  # says what is wrong
+        return name, build.dataset(value, "--data"), {}  # says what is wrong
     plain = resume.dataset_arguments(value)
     given = value.data[name] if value.is_mapping else None
     if given is not None and not given.is_mapping and isinstance(plain[name], dict):
         given = Value(dict.fromkeys(plain[name], given), given.place)
     if given is not None and not given.is_mapping:
-        return build.dataset(value, "--data")
+        return name, build.dataset(value, "--data"), {}
     added = recipe.from_text(to_text(_unsaid(name, build.parameters(target), one, facts)), "--data")
     body = Value({**added.data, **(given.data if given is not None else {})}, value.place)
-    other = build.dataset(Value({name: body}, value.place), "--data").as_trained(facts)
-    return selected(one, other) if name == recipe.object_name(one.section("data", "dataset")) else other
+    return name, build.dataset(Value({name: body}, value.place), "--data").as_trained(facts), body.plain()
 
 
 def _unsaid(name: str, parameters: Any, one: Recipe, facts: Mapping[str, Any]) -> dict[str, Any]:

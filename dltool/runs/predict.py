@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dltool.data.formats.table_file import Format
-from dltool.data.inputs import arrays, images, tables
-from dltool.data.inputs.base import STDIN, Reader
-from dltool.errors import DataError, UsageError, messages, one_line
+from dltool.errors import DataError, DltoolError, UsageError, one_line
 from dltool.recipe import catalogue, reading
 from dltool.recipe.data import differing_fact
-from dltool.runs import directory, opened, other_data
+from dltool.runs import directory, opened, other_data, resume
 from dltool.runs.opened import OpenedRun
+from dltool.runs.preparation import DEFAULT_BATCH_SIZE
 from dltool.tasks import base as tasks
-from dltool.tasks.base import Asked
+from dltool.tasks._readers import Source
+from dltool.tasks.base import Asked, Question
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH = 256  # examples at a time by default
-LINES = 128  # of text at a time
+BATCH = 256  # examples at a time by default where they are small
 SAME = ("input_shape", "num_classes", "class_names", "num_targets", "features", "inputs", "targets", "directions",
-        "zero_shot")  # fmt: skip  # facts
-DATASETS = ("Csv", "Npz", "ImageFolder")  # that --data may name
+        "zero_shot", "multi_label")  # fmt: skip  # facts
 
 
 @dataclass
@@ -102,114 +99,59 @@ class Predictor:
             UsageError: the inputs are of no kind that the runs answer.
             DataError: the model does not take them.
         """
-        if self.task.reads_lines:
-            if data is not None:
-                raise UsageError("--data: runs of text answer lines. Give files, or - for standard input.")
-            yield from self._of_lines(inputs, leave_out, stdin)
-            return
-        reader = self._reader(inputs, stdin) if data is None else self._reader_of(data)
-        self.models  # noqa: B018 - TensorFlow is configured before a reader imports it
-        for batch in reader.batches(self.batch_size or BATCH, leave_out):
-            try:
-                table = self.task.predict(self.models, batch.x, self.facts, self.asked, batch.places)
-            except (ValueError, TypeError) as error:
-                model = self.runs[0].directory / directory.MODEL
-                raise DataError(f"{model}: does not take these inputs: {one_line(error)}") from error
+        run = self.runs[0]
+        self.task.reader(self._source(inputs, data, stdin, run.facts))  # bad usage is reported before TensorFlow loads
+        reader = self.task.reader(self._source(inputs, data, stdin, self.facts))
+        try:
+            answer = self.task.answerer(Question(self.models, self.facts, self.asked, run.vocabulary))
+        except ValueError as error:
+            raise UsageError(f"{run.directory / directory.MODEL}: cannot answer: {one_line(error)}") from error
+        for batch in reader.batches(self.batch_size or self._usual_batch(), leave_out):
+            with self._explained():
+                table = answer(batch.x, batch.places)
             table.insert(0, reader.word, list(batch.places), allow_duplicates=True)
             yield table
 
+    def _usual_batch(self) -> int:
+        """Return the examples at a time: as in training where they are so large that they are read from files."""
+        run = self.runs[0]
+        if not getattr(self._dataset_class(), "is_streamed", False):
+            return BATCH
+        return min(run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE), BATCH)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Report in one line why the model does not take some inputs."""
+        import tensorflow as tf
+
+        model = self.runs[0].directory / directory.MODEL
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            raise DltoolError("out of memory: lower --batch-size") from error
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise DataError(f"{model}: does not take these inputs: {one_line(error)}") from error
+
     # -- inputs ----------------------------------------------------------------------------------------
 
-    def _reader(self, inputs: Sequence[str], stdin: BinaryIO | None, given: Mapping[str, Any] | None = None) -> Reader:
-        """Return the reader of inputs; `given` are arguments of the dataset that go before the run's own."""
-        facts, settings = self.runs[0].facts, {**self._dataset(), **(given or {})}
-        if "features" in facts:
-            form = Format(settings.get("separator"), settings.get("decimal", "."), settings.get("missing"))
-            return tables.TableRows(inputs, self.facts, form, stdin)
-        shape = facts.get("input_shape")
-        if "inputs" in facts:
-            return arrays.ArrayFiles(inputs, {name: own["input_shape"] for name, own in facts["inputs"].items()})
-        if shape is None:
-            raise UsageError(f"{self.runs[0]}: its kind of data cannot be read again. Use --data.")
-        if all(path.lower().endswith(arrays.SUFFIXES) for path in inputs):
-            return arrays.ArrayFiles(inputs, shape)
-        if STDIN in inputs:
-            raise UsageError("-: pictures and arrays are not read from standard input. Give files.")
-        low, high = self._range()
-        try:
-            return images.ImageFiles(
-                inputs,
-                shape,
-                low=low,
-                high=high,
-                interpolation=settings.get("interpolation", "bilinear"),
-                crop=settings.get("crop_to_aspect_ratio", False),
-            )
-        except ValueError as error:
-            raise UsageError(f"{self.runs[0]}: {error}. Give an .npy or .npz file.") from error
-
-    def _reader_of(self, data: str) -> Reader:
-        """Return the reader of what a dataset in a recipe's words names as its files."""
-        value = reading.from_text(data, "--data")
-        name = reading.object_name(value)
-        if name not in DATASETS:
-            raise UsageError(
-                f"--data '{data}': must be one of {', '.join(DATASETS)}, such as 'Csv: {{path: new.csv}}'."
-            )
-        body = value[name].plain() if value.is_mapping else None
-        given = body if isinstance(body, Mapping) else {"path": body}
-        path = given.get("path")
-        if not isinstance(path, str):
-            raise UsageError(f"--data '{data}': names no path, such as 'Csv: {{path: new.csv}}'.")
-        return self._reader([path], None, given)
-
-    def _dataset(self) -> dict[str, Any]:
-        """Return the arguments of the dataset of the first run's recipe."""
-        value = self.runs[0].recipe.section("data", "dataset")
-        name = reading.object_name(value)
-        body = value[name].plain() if value.is_mapping and name is not None else None
-        return body if isinstance(body, dict) else {}
-
-    def _range(self) -> tuple[float, float]:
-        """Return the values of black and white in the data that the first run was trained on.
-
-        Raises:
-            UsageError: they are not known.
-        """
+    def _source(self, inputs: Sequence[str], data: str | None, stdin: BinaryIO | None, facts: dict[str, Any]) -> Source:
+        """Return the new examples that inputs or --data name, and how they are written."""
         run = self.runs[0]
-        name = reading.object_name(run.recipe.section("data", "dataset"))
-        known = getattr(catalogue.find("datasets", name or ""), "pixel_range", None)
-        if known is None:
-            raise UsageError(
-                f"{run}: was trained on numbers whose black and white are unknown. Give an .npy or .npz file."
-            )
-        return known
+        arguments = resume.dataset_arguments(run.recipe.section("data", "dataset"))
+        own = next(iter(arguments.values())) if isinstance(arguments, dict) else None
+        source = Source(
+            str(run), inputs, facts, stdin, own if isinstance(own, dict) else {},
+            pixel_range=getattr(self._dataset_class(), "pixel_range", None),
+        )  # fmt: skip
+        return source if data is None else other_data.source_of(data, run.recipe, source)
 
-    # -- lines -----------------------------------------------------------------------------------------
-
-    def _of_lines(
-        self, inputs: Sequence[str], leave_out: Callable[[str], None], stdin: BinaryIO | None
-    ) -> Iterator[pd.DataFrame]:
-        from dltool.decoding import line_stream
-
-        run = self.runs[0]
+    def _dataset_class(self) -> Any:
+        """Return the class of the first run's dataset, None where it is not there."""
+        name = reading.object_name(self.runs[0].recipe.section("data", "dataset"))
         try:
-            answer = self.task.predict_lines(self.models, run.vocabulary, run.facts, self.asked)
-        except ValueError as error:
-            raise UsageError(f"{run}: {one_line(error)}") from error
-        for name in inputs:
-            shown = "standard input" if name == STDIN else name
-            stream = stdin if name == STDIN else _opened(name, leave_out)
-            if stream is None:
-                continue
-            for window in line_stream.windows(stream, shown, self.batch_size or LINES):
-                for line in window:
-                    if line.cut:
-                        messages.say(f"{shown}:{line.number}: is too long and was cut.")
-                table = answer([line.text for line in window])
-                places = [line.number if len(inputs) == 1 else f"{name}:{line.number}" for line in window]
-                table.insert(0, "line", places)
-                yield table
+            return catalogue.find("datasets", name or "")
+        except LookupError:
+            return None
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[OpenedRun], list[str]]:
@@ -228,11 +170,3 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[OpenedRun], list[str
 def _files(run: OpenedRun) -> dict[str, bytes]:
     """Return the files of a run's vocabulary, none where it has none."""
     return {} if run.vocabulary is None else run.vocabulary.files()
-
-
-def _opened(name: str, leave_out: Callable[[str], None]) -> BinaryIO | None:
-    try:
-        return Path(name).open("rb")
-    except OSError as error:
-        leave_out(f"{name}: {error.strerror}.")
-        return None

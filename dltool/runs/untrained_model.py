@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dltool.data.facts import is_table
 from dltool.errors import DltoolError, RecipeError, UsageError
 from dltool.recipe import absent_data, build, data, data_facts, reading
 from dltool.recipe.data import DEFAULT_BATCH_SIZE
@@ -32,7 +33,7 @@ def untrained_model(source: str, overrides: Sequence[str], given: dict[str, Any]
     path = str(Path(source) / RECIPE) if is_run else source
     one = reading.load(path, overrides) if given or _is_declared(path, overrides) else build.load(path, overrides)
     facts = given or _facts_of_data(one)
-    if "features" in facts:  # of a table: its encoding has no shape before it is adapted
+    if is_table(facts):  # of a table: its encoding has no shape before it is adapted
         prepared = Preparation.of(one)
         return prepared.model, prepared.batch_size
     backend.configure(dtype_policy=one.setting("dtype_policy"))

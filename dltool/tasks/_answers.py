@@ -1,133 +1,212 @@
-"""Answers of models as tables, with or without targets."""
+"""Answers of models as tables, with or without targets: the same columns for `eval --predictions` and `predict`."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool.tasks._outputs import Evaluated, mean_outputs
-from dltool.tasks.base import Asked
-from dltool.training.outputs import each, every_output
+from dltool.errors import UsageError
+from dltool.tasks import _outputs
+from dltool.tasks._outputs import Evaluated
+from dltool.tasks.base import Asked, Split
+from dltool.training.outputs import each
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dltool.tasks.base import Answer
 
-def unjudged(model: Any, x: Any, facts: Mapping[str, Any]) -> Evaluated:
-    """Return a model's outputs for new examples, as `Evaluated` without targets: zeros stand in their place."""
-    return _without_targets(np.asarray(_given(model, x, facts), np.float32), model, facts)
+HOLDS = 0.5  # a label holds from more than this on
+BETWEEN = ";"  # the labels that hold
+
+Ask = Callable[[Any], Evaluated]  # of examples
+AskEach = Callable[[Any], dict[str, Evaluated]]
 
 
-def unjudged_each(model: Any, x: Any, facts: Mapping[str, Any]) -> dict[str, Evaluated]:
-    """Return the same as `unjudged` for each output of a model with several, by name."""
-    given = _given(model, x, facts)
-    return {
-        name: _without_targets(np.asarray(given[name], np.float32), one, facts["targets"][name])
-        for name, one in each(model).items()
-    }
+# -- outputs without targets ---------------------------------------------------------------------------
+
+
+def unjudged(model: Any, facts: Mapping[str, Any]) -> Ask:
+    """Return a function of new examples that gives a model's outputs, with zeros in place of targets."""
+    forward = _forward(model, facts)
+    return lambda x: _without_targets(forward(x), model, facts)
+
+
+def unjudged_each(model: Any, facts: Mapping[str, Any]) -> AskEach:
+    """Return the same as `unjudged` of a model with several outputs: each by its name."""
+    forward, outputs = _forward(model, facts), each(model)
+
+    def ask(x: Any) -> dict[str, Evaluated]:
+        given = forward(x)
+        return {name: _without_targets(given[name], one, facts["targets"][name]) for name, one in outputs.items()}
+
+    return ask
 
 
 def together(members: Sequence[Evaluated]) -> Evaluated:
-    """Return the answer of several models: the mean of their probabilities, or else of their outputs."""
-    return replace(members[0], outputs=mean_outputs(members)) if len(members) > 1 else members[0]
+    """Return the answer of several models: the mean of their probabilities, or else of their outputs.
+
+    Raises:
+        UsageError: they have outputs of several kinds.
+    """
+    if len(members) == 1:
+        return members[0]
+    _outputs.check_together(members)
+    return replace(members[0], outputs=_outputs.mean_outputs(members))
 
 
-def _given(model: Any, x: Any, facts: Mapping[str, Any]) -> Any:
-    columns = facts.get("features")
-    return _forward(model)(x if columns is None else {name: x[name] for name in columns})
+def of_split(answer: Answer, split: Split) -> pd.DataFrame:
+    """Return a row an example of a split: its index, where it comes from, and the answer to its inputs."""
+    import pandas as pd
+
+    word, places = split.data.origins(split.name)
+    tables: list[pd.DataFrame] = []
+    first = 0
+    for x, _ in split.pipeline().batches():
+        table = answer(x, places[first:])
+        table.insert(0, word, places[first : first + len(table)])
+        tables.append(table)
+        first += len(table)
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "index", range(len(table)))
+    return table
 
 
-def _without_targets(outputs: np.ndarray, model: Any, facts: Mapping[str, Any]) -> Evaluated:
-    targets = np.zeros(len(outputs), np.int32)
-    classes, names = facts.get("num_classes"), facts.get("class_names")
-    return Evaluated("", "", targets, outputs, {}, model, classes, class_names=names)
+def _without_targets(outputs: Any, model: Any, facts: Mapping[str, Any]) -> Evaluated:
+    outputs = np.asarray(outputs, np.float32)
+    return Evaluated("", "", np.zeros(len(outputs), np.int32), outputs, {}, model, **_outputs.of_facts(facts))
 
 
-@functools.lru_cache(maxsize=16)
-def _forward(model: Any) -> Any:
+def _forward(model: Any, facts: Mapping[str, Any]) -> Any:
     """Return a model's main output at inference as one compiled function."""
     import tensorflow as tf
 
+    columns = facts.get("features")
+
     @tf.function(reduce_retracing=True, autograph=False)
     def forward(x: Any) -> Any:
-        every = every_output(model, x)
-        main = every[0] if isinstance(every, list) else every
+        main = _outputs.main_of(_outputs.outputs_of(model, x, columns))
         return tf.nest.map_structure(lambda one: tf.cast(one, tf.float32), main)
 
     return forward
 
 
-def answers(evaluated: Evaluated) -> pd.DataFrame:
-    """Return a row an example: where it comes from, target and prediction, and of a classifier a probability a class.
+# -- columns -------------------------------------------------------------------------------------------
+
+
+def answers(evaluated: Evaluated, asked: Asked) -> pd.DataFrame:
+    """Return a row an example: where it comes from, its target and the columns that are asked for.
 
     Columns: `index`, from 0 in the split; `file`, or `row`, from 0 in the file or the arrays that the split lies in;
-    `target` and `prediction`, by class names where the data have them; `probability_NAME` of each class, or
-    `score_NAME` where outputs are no probabilities. Of other outputs `target` and `prediction`, or `target_0`, ... of
-    several.
+    `target`, or `target_0`, ... of several numbers or steps; then those of `asked_columns`.
     """
     import pandas as pd
 
-    if evaluated.is_classification:
-        targets: dict[str, Any] = {"target": _named(evaluated.labels(), _all_names(evaluated))}
-    else:
-        flat = evaluated.targets.reshape(len(evaluated.targets), -1)
-        targets = {_numbered("target", i, flat): flat[:, i] for i in range(flat.shape[1])}
     word, places = evaluated.origin or ("row", range(len(evaluated.outputs)))
     columns = {"index": np.arange(len(evaluated.outputs)), word: list(places)}
-    return pd.DataFrame(columns | targets | predictions(evaluated))
-
-
-def predictions(evaluated: Evaluated) -> dict[str, Any]:
-    """Return the columns of `answers` that need no targets: predictions, and a probability or score a class."""
-    if not evaluated.is_classification or evaluated.scores is None:
-        outputs = evaluated.outputs.reshape(len(evaluated.outputs), -1)
-        return {_numbered("prediction", i, outputs): outputs[:, i] for i in range(outputs.shape[1])}
-    names, outputs = _all_names(evaluated), evaluated.scores
-    columns: dict[str, Any] = {"prediction": _named(evaluated.predicted(), names)}
-    return columns | {f"{word_of_scores(evaluated)}_{name}": outputs[:, i] for i, name in enumerate(names)}
+    return pd.DataFrame(columns | _targets(evaluated) | asked_columns(evaluated, asked))
 
 
 def asked_columns(evaluated: Evaluated, asked: Asked) -> dict[str, Any]:
-    """Return the columns that are asked of answers: a probability a class, or the likeliest classes."""
-    return predictions(evaluated) if asked.every else best(evaluated, asked.top)
+    """Return the columns that are asked of answers.
 
-
-def best(evaluated: Evaluated, top: int) -> dict[str, Any]:
-    """Return the likeliest classes and their probabilities or scores, as columns: prediction, probability, and of the
-    next ones prediction_2, probability_2, ...; other outputs as `predictions` gives them.
+    One class an example: `prediction` and `probability` of the likeliest, and of the next ones `prediction_2`, ...; or
+    `prediction` and `probability_NAME` of each class. Labels: `prediction`, those that hold, and `probability_NAME` of
+    each. Steps: `prediction_0`, ..., their classes, and `probability_0_NAME`, ... Other outputs: `prediction`, or
+    `prediction_0`, ... Where scores are no probabilities, `score` stands in place of `probability`.
     """
     scores = evaluated.scores
-    if not evaluated.is_classification or scores is None:
-        return predictions(evaluated)
-    names, word = np.array(_all_names(evaluated), dtype=object), word_of_scores(evaluated)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    columns: dict[str, Any] = {}
-    for rank in range(order.shape[1]):
-        end = f"_{rank + 1}" if rank else ""
-        columns[f"prediction{end}"] = names[order[:, rank]]
-        columns[f"{word}{end}"] = np.take_along_axis(scores, order[:, rank : rank + 1], 1)[:, 0]
-    return columns
+    if evaluated.label_scores is not None:
+        names = _names(evaluated, evaluated.label_scores.shape[1])
+        holds = evaluated.label_scores > HOLDS
+        return {"prediction": _joined(holds, names)} | _of_each(evaluated, evaluated.label_scores, names)
+    if scores is None:
+        return _flat("prediction", evaluated.outputs)
+    names = _names(evaluated, scores.shape[-1])
+    if not evaluated.is_classification:
+        columns = _flat("prediction", scores.argmax(axis=-1), names)
+        steps = scores.reshape(len(scores), -1, scores.shape[-1])
+        for step in range(steps.shape[1] if asked.every else 0):
+            columns |= _of_each(evaluated, steps[:, step], [f"{step}_{name}" for name in names])
+        return columns
+    if asked.every:
+        predicted = _named(evaluated.predicted(), names)
+        return {"prediction": predicted} | _of_each(evaluated, scores, names)
+    return _best(scores, names, asked.top, word_of_scores(evaluated))
+
+
+def check_asked(outputs: Sequence[Evaluated], asked: Asked) -> None:
+    """Raise `UsageError` if answers are asked for that none of some outputs has."""
+    if asked.top > 1 and not any(one.is_classification for one in outputs):
+        kind = "numbers"
+        if any(one.label_scores is not None for one in outputs):
+            kind = "labels of which several may hold"
+        elif any(one.scores is not None for one in outputs):
+            kind = "classes of many steps"
+        raise UsageError(f"--top: means nothing for {kind}. Leave it out.")
+    if asked.every and all(one.scores is None and one.label_scores is None for one in outputs):
+        raise UsageError("--probabilities: means nothing for numbers. Leave it out.")
 
 
 def word_of_scores(evaluated: Evaluated) -> str:
     """Return "probability", or "score" where the outputs of classes are no probabilities."""
-    return "score" if evaluated.probabilities is None else "probability"
+    return "probability" if evaluated.is_probable else "score"
 
 
-def _all_names(evaluated: Evaluated) -> list[str]:
-    """Return a name for each output of a classifier, numbers for those beyond the classes."""
-    assert evaluated.scores is not None
-    count = evaluated.scores.shape[1]
-    return [*evaluated.names[:count], *map(str, range(len(evaluated.names), count))]
+def _targets(evaluated: Evaluated) -> dict[str, Any]:
+    targets, scores = evaluated.targets, evaluated.scores
+    if evaluated.label_scores is not None and targets.shape == evaluated.outputs.shape:
+        return {"target": _joined(targets > HOLDS, _names(evaluated, targets.shape[1]))}
+    if evaluated.is_classification and scores is not None:
+        return {"target": _named(evaluated.labels(), _names(evaluated, scores.shape[1]))}
+    if scores is not None and scores.ndim > 2:
+        is_one_hot = targets.shape == scores.shape
+        labels = targets.argmax(axis=-1) if is_one_hot else targets
+        if labels.size == scores[..., 0].size:
+            return _flat("target", labels, _names(evaluated, scores.shape[-1]))
+    return _flat("target", targets)
 
 
-def _named(labels: Any, names: Sequence[str]) -> list[str]:
-    return [names[label] if 0 <= label < len(names) else str(label) for label in labels.tolist()]
+def _best(scores: np.ndarray, names: Sequence[str], top: int, word: str) -> dict[str, Any]:
+    """Return the likeliest classes and their scores, as columns."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    columns: dict[str, Any] = {}
+    for rank in range(order.shape[1]):
+        end = f"_{rank + 1}" if rank else ""
+        columns[f"prediction{end}"] = np.array(names, dtype=object)[order[:, rank]]
+        columns[f"{word}{end}"] = np.take_along_axis(scores, order[:, rank : rank + 1], 1)[:, 0]
+    return columns
 
 
-def _numbered(word: str, index: int, array: Any) -> str:
-    return f"{word}_{index}" if array.shape[1] > 1 else word
+def _of_each(evaluated: Evaluated, scores: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    word = word_of_scores(evaluated)
+    return {f"{word}_{name}": scores[:, number] for number, name in enumerate(names)}
+
+
+def _flat(word: str, values: np.ndarray, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return a column of values, or WORD_0, ... of several an example; by name where they are classes."""
+    flat = values.reshape(len(values), -1)
+    columns = [flat[:, number] if names is None else _named(flat[:, number], names) for number in range(flat.shape[1])]
+    return {f"{word}_{number}" if len(columns) > 1 else word: one for number, one in enumerate(columns)}
+
+
+def _joined(holds: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return the names of the labels of each example that hold, bool (examples, labels)."""
+    found = np.full(len(holds), "", dtype=object)
+    for number, name in enumerate(names):
+        one = holds[:, number]
+        found[one] = np.where(found[one] == "", name, found[one] + BETWEEN + name)
+    return found
+
+
+def _names(evaluated: Evaluated, count: int) -> list[str]:
+    """Return a name for each output, numbers for those beyond the classes and where classes have no names."""
+    names = [str(name) for name in evaluated.class_names or ()][:count]
+    return [*names, *map(str, range(len(names), count))]
+
+
+def _named(labels: np.ndarray, names: Sequence[str]) -> list[str]:
+    return [names[label] if 0 <= label < len(names) else str(label) for label in labels.astype(int).tolist()]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dltool.tasks import _answers, _figures, _outputs
 from dltool.tasks._outputs import Evaluated
-from dltool.tasks.base import Asked, Judgement, Split, Task
+from dltool.tasks.base import Asked, Judgement, Question, Split, Task
 from dltool.training.outputs import cross_entropy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.tasks.base import Answer
 
 
 class ArrayTask(Task):
@@ -24,26 +26,27 @@ class ArrayTask(Task):
     """
 
     def judge(self, model: Any, split: Split) -> Judgement:
-        columns, classes = split.trained.get("features"), split.trained.get("num_classes")
-        evaluated = _outputs.evaluate(model, split.pipeline(), split.run, split.shown, columns, classes)
+        evaluated = _outputs.evaluate(model, split.pipeline(), split.run, split.shown, split.trained)
         evaluated.origin = split.data.origins(split.name)
-        evaluated.class_names = split.trained.get("class_names")
         return self.judge_outputs(evaluated)
 
     def average(self, judgements: Sequence[Judgement]) -> Judgement | None:
         return self.judge_outputs(_outputs.average([judgement.outcome for judgement in judgements]))
 
-    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
-        return _answers.answers(judgement.outcome)
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
+        return _answers.answers(judgements[-1].outcome, asked)
 
-    def predict(
-        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
-    ) -> pd.DataFrame:
+    def answerer(self, question: Question) -> Answer:
         import pandas as pd
 
-        members = [_answers.unjudged(model, x, facts) for model in models]
-        evaluated = replace(members[0], outputs=_outputs.mean_outputs(members)) if len(members) > 1 else members[0]
-        return pd.DataFrame(_answers.predictions(evaluated) if asked.every else _answers.best(evaluated, asked.top))
+        asks = [_answers.unjudged(model, question.facts) for model in question.models]
+
+        def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:
+            evaluated = _answers.together([ask(x) for ask in asks])
+            _answers.check_asked([evaluated], question.asked)
+            return pd.DataFrame(_answers.asked_columns(evaluated, question.asked))
+
+        return answer
 
     def judge_outputs(self, evaluated: Evaluated) -> Judgement:
         """Return how outputs that are there do."""

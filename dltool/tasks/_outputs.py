@@ -35,6 +35,7 @@ class Evaluated:
         origin: "file" or "row", and which each example is, (examples,).
         mask: of sequences whether each token counts, bool (examples, tokens); None where all do.
         class_names: of the run's data, None where they have none.
+        multi_label: whether each class holds or does not, None where the run's data do not say.
     """
 
     run: str
@@ -47,6 +48,7 @@ class Evaluated:
     origin: tuple[str, Sequence[Any]] | None = None
     mask: np.ndarray | None = None
     class_names: Sequence[Any] | None = None
+    multi_label: bool | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray | None:
@@ -61,10 +63,31 @@ class Evaluated:
             return None
         if loss.targets == BINARY:
             if outputs.shape[-1] > 1:
-                return None  # several independent labels
+                return None  # several independent labels: `label_scores`
             positive = expit(outputs) if loss.from_logits else outputs
             return np.concatenate([1 - positive, positive], axis=-1)
         return softmax(outputs, axis=-1) if loss.from_logits else outputs
+
+    @cached_property
+    def label_scores(self) -> np.ndarray | None:
+        """A number a label, over 0.5 where it holds, (examples, labels); None where labels are no independent ones."""
+        from scipy.special import expit
+
+        if self.classes is None or self.outputs.ndim != 2 or self.outputs.shape[1] < 2:
+            return None
+        loss = cross_entropy(self.model)
+        if loss is None:
+            return self.outputs if self.multi_label else None
+        if loss.targets != BINARY:
+            return None
+        return expit(self.outputs) if loss.from_logits else self.outputs
+
+    @property
+    def is_probable(self) -> bool:
+        """Return whether scores of classes or of labels are probabilities."""
+        if self.label_scores is None:
+            return self.probabilities is not None
+        return cross_entropy(self.model) is not None or last_activation(self.model) in PROBABLE
 
     @property
     def scores(self) -> np.ndarray | None:
@@ -83,7 +106,7 @@ class Evaluated:
     @property
     def is_classification(self) -> bool:
         """Return whether each example has one class."""
-        return self.scores is not None and self.scores.ndim == 2
+        return self.label_scores is None and self.scores is not None and self.scores.ndim == 2
 
     def predicted(self) -> np.ndarray:
         """The class of each example of a classifier that its scores are highest for, (examples,)."""
@@ -104,28 +127,34 @@ class Evaluated:
         """
         if cross_entropy(self.model) is not None or self.outputs.ndim != 2 or self.outputs.shape[1] < 2:
             return False
+        if self.multi_label:
+            return False
         if self.targets.size == len(self.targets):
             return self.classes == self.outputs.shape[1]
         one_hot = np.isin(self.targets, (0, 1)).all() and (self.targets.sum(axis=-1) == 1).all()
         return self.targets.shape == self.outputs.shape and bool(one_hot)
 
 
-def evaluate(
-    model: Any,
-    pipeline: Pipeline,
-    run: str,
-    split: str,
-    columns: Sequence[str] | None = None,
-    classes: int | None = None,
-) -> Evaluated:
+def of_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `Evaluated` takes from facts of the data that a run was trained on, or of one of their targets."""
+    return {
+        "classes": facts.get("num_classes"),
+        "class_names": facts.get("class_names"),
+        "multi_label": facts.get("multi_label"),
+    }
+
+
+def evaluate(model: Any, pipeline: Pipeline, run: str, split: str, facts: Mapping[str, Any] | None = None) -> Evaluated:
     """One pass over a pipeline: outputs, and loss and metrics as `keras.Model.evaluate` gives them.
 
     Args:
-        classes: how many the data have, None where targets are numbers.
-        columns: of a table, those that the model takes: Keras would mix them up with others.
+        facts: of the data that the run was trained on. Defaults to none: targets are numbers.
     """
-    passed = pass_over(model, pipeline, columns)
-    return Evaluated(run, split, passed.targets, passed.outputs, passed.figures, model, classes, mask=passed.mask)
+    facts = facts or {}
+    passed = pass_over(model, pipeline, facts.get("features"))
+    return Evaluated(
+        run, split, passed.targets, passed.outputs, passed.figures, model, mask=passed.mask, **of_facts(facts)
+    )
 
 
 @dataclass
@@ -145,7 +174,7 @@ class Passed:
 
 
 def pass_over(model: Any, pipeline: Pipeline, columns: Sequence[str] | None = None) -> Passed:
-    """Return what a model gives for each example of a pipeline; `columns` as of `evaluate`."""
+    """Return what a model gives for each example of a pipeline; `columns` as of `outputs_of`."""
     given: list[Any] = []
     targets: list[Any] = []
     masks: list[np.ndarray] = []
@@ -175,17 +204,29 @@ def batches_of(
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(x: Any, y: Any) -> Any:
-        if columns is not None:
-            x = {name: x[name] for name in columns}
-        every = every_output(model, x)
+        every = outputs_of(model, x, columns)
         loss = model.compute_loss(x, y, every, None, training=False)
         keras_internals.loss_tracker(model).update_state(loss, sample_weight=tf.shape(tf.nest.flatten(y)[0])[0])
         model.compute_metrics(x, y, every, None)
-        return keep(every[0] if isinstance(every, list) else every, y)
+        return keep(main_of(every), y)
 
     model.reset_metrics()
     for x, y in pipeline.batches():
         yield y, step(x, y)
+
+
+def outputs_of(model: Any, x: Any, columns: Sequence[str] | None = None) -> Any:
+    """Return all outputs of a model at inference, in a graph: the one way of `eval` and of `predict`.
+
+    Args:
+        columns: of a table, those that the model takes: Keras would mix them up with others.
+    """
+    return every_output(model, x if columns is None else {name: x[name] for name in columns})
+
+
+def main_of(every: Any) -> Any:
+    """Return the output that answers, which comes first."""
+    return every[0] if isinstance(every, list) else every
 
 
 def _with_mask(outputs: Any, targets: Any) -> tuple[Any, Any | None]:
@@ -232,18 +273,20 @@ def check_together(members: Sequence[Evaluated]) -> None:
         if other.targets.shape != first.targets.shape or not (other.targets == first.targets).all():
             message = "have other examples: average runs of the same data and split"
             raise UsageError(f"{other.run} and {first.run} {message}")
-        classify = (other.probabilities is None, first.probabilities is None)
-        if other.outputs.shape != first.outputs.shape or classify[0] != classify[1]:
+        kinds = [(one.is_probable, one.label_scores is None, one.outputs.shape) for one in (other, first)]
+        if kinds[0] != kinds[1]:
             raise UsageError(f"{other.run} and {first.run} have other outputs: they can't be averaged")
 
 
 def mean_outputs(members: Sequence[Evaluated]) -> np.ndarray:
     """Return outputs that stand for the mean of several models' probabilities, or else of their outputs."""
-    read = cross_entropy(members[0].model)
-    probabilities = [member.probabilities for member in members if member.probabilities is not None]
-    if len(probabilities) < len(members):
+    first, read = members[0], cross_entropy(members[0].model)
+    if not all(member.is_probable for member in members):
         return np.mean([member.outputs for member in members], axis=0)
-    mean = np.mean(probabilities, axis=0)
+    if first.label_scores is not None:
+        mean = np.mean([one.label_scores for one in members if one.label_scores is not None], axis=0)
+        return mean if read is None or not read.from_logits else _logits(mean)
+    mean = np.mean([one.probabilities for one in members if one.probabilities is not None], axis=0)
     return mean if read is None else _as_outputs(mean, read)
 
 
@@ -282,11 +325,16 @@ def current_figures(model: Any) -> dict[str, float]:
 
 def _as_outputs(probabilities: np.ndarray, loss: CrossEntropy) -> np.ndarray:
     """Outputs of the loss's kind that stand for these probabilities: log p are logits, for softmax(log p) = p."""
-    from scipy.special import logit
-
     if loss.targets == BINARY:
         positive = probabilities[..., 1:]
         if not loss.from_logits:
             return positive
-        return logit(np.clip(positive, EPSILON, 1 - EPSILON))
+        return _logits(positive)
     return np.log(np.clip(probabilities, EPSILON, 1)) if loss.from_logits else probabilities
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    """Return ln(p / (1 - p))."""
+    from scipy.special import logit
+
+    return logit(np.clip(probabilities, EPSILON, 1 - EPSILON))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -40,33 +39,43 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def next_token(model: Any, tokens: np.ndarray) -> np.ndarray:
-    """Return the probability of each token to come after some, float32 (vocabulary,).
+class LineScorer:
+    """Reads short texts one by one: how probable each token is, and which could come next.
 
     Args:
         model: as in `nats`.
-        tokens: int (tokens,), at least one.
     Raises:
         ValueError: the model can't read a text in parts.
     """
-    reader, last = _reader(model)
-    recurrent_state.reset(reader)
-    tokens = np.asarray(tokens, np.int32)
-    for start in range(0, len(tokens), WINDOW):
-        probabilities = last(tf.constant(tokens[start : start + WINDOW]))
-    return np.asarray(probabilities)
 
+    def __init__(self, model: Any) -> None:
+        reader = _twin(model)
+        self._reader = reader
 
-@functools.lru_cache(maxsize=8)
-def _reader(model: Any) -> tuple[Any, Any]:
-    """Return a model's twin that carries its state, and its probabilities after the last of some tokens."""
-    reader = _twin(model)
+        @tf.function(reduce_retracing=True)
+        def read(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = tf.cast(reader(x[tf.newaxis], training=False)[0], tf.float32)
+            nats = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits[: tf.shape(y)[0]])
+            return tf.exp(-nats), tf.nn.softmax(logits[-1])
 
-    @tf.function(reduce_retracing=True)
-    def last(x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(tf.cast(reader(x[tf.newaxis], training=False)[0, -1], tf.float32))
+        self._read = read
 
-    return reader, last
+    def __call__(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probability of each token but the first given those before it, and of each one to come next.
+
+        Args:
+            tokens: int (tokens,), at least one.
+        Returns:
+            float32 (tokens - 1,) and (outputs,).
+        """
+        recurrent_state.reset(self._reader)
+        tokens = np.asarray(tokens, np.int32)
+        found = []
+        for start in range(0, len(tokens), WINDOW):
+            window = tf.constant(tokens[start : start + WINDOW])
+            given, following = self._read(window, tf.constant(tokens[start + 1 : start + 1 + WINDOW]))
+            found.append(given.numpy())
+        return np.concatenate(found), following.numpy()
 
 
 def _twin(model: Any) -> Any:

@@ -16,6 +16,11 @@ from dltool.errors import DataError, UsageError, suggest_or_list
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dltool.data.inputs.base import Reader
+    from dltool.tasks._readers import Source
+
+    Answer = Callable[[Any, Sequence[Any]], pd.DataFrame]  # of examples, as a `Reader` gives them, and their places
+
 FOLDER = Path(__file__).parent
 AVERAGE = "average"  # in place of a run's path: the mean of several models' outputs
 DEFAULT = "classification"  # of facts that no task recognises
@@ -94,6 +99,38 @@ class Split:
     def pipeline(self) -> Any:
         """Return the split's batches."""
         return self.data.pipeline(self.name, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model and the split that it was judged on, where answers are computed only if they are asked for.
+
+    Args:
+        model: compiled.
+        split: the split.
+        table: answers that are there already, None where there are none.
+    """
+
+    model: Any
+    split: Split
+    table: Any = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """Models that answer examples together, and how.
+
+    Args:
+        models: compiled.
+        facts: of the data that they were trained on.
+        asked: which answers.
+        vocabulary: of these data, None where they have none.
+    """
+
+    models: Sequence[Any]
+    facts: Mapping[str, Any]
+    asked: Asked = field(default_factory=Asked)
+    vocabulary: Any = None
 
 
 class Task(ABC):
@@ -199,11 +236,14 @@ class Task(ABC):
         """
         return None
 
-    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
         """Return a row an example of a judged split: where it comes from, target and answer.
 
+        Args:
+            judgements: of all runs, which answer together, and last of their mean where there is one.
+            asked: which answers.
         Raises:
-            UsageError: outputs are not kept.
+            UsageError: outputs are not kept, or do not go together.
         """
         raise UsageError(f"--predictions: outputs of {self.name} are not kept. Leave it away.")
 
@@ -219,30 +259,25 @@ class Task(ABC):
             raise UsageError("--top: --probabilities gives all classes. Leave one of them out.")
 
     takes: ClassVar[frozenset[str]] = frozenset()  # fields of `Asked` that mean something here
-    reads_lines = False  # whether new examples are lines of text, else arrays, pictures or rows
 
-    def predict(
-        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
-    ) -> pd.DataFrame:
-        """Return a row of answers for each of some new examples; several models answer together.
-
-        Args:
-            models: compiled models.
-            x: what they take: an array (examples, ...), or columns of a table by name.
-            facts: of the data that they were trained on.
-            places: file or row of each example.
-        """
-        raise UsageError(f"runs of {self.name} answer no new examples")
-
-    def predict_lines(
-        self, models: Sequence[Any], vocabulary: Any, facts: Mapping[str, Any], asked: Asked
-    ) -> Callable[[Sequence[str]], pd.DataFrame]:
-        """Return a function of some lines that gives a row of answers for each.
+    def reader(self, source: Source) -> Reader:
+        """Return the reader of new examples.
 
         Raises:
-            UsageError: the models answer no lines, or `asked` does not fit them.
+            UsageError: they are of no kind that the run answers.
         """
-        raise UsageError(f"runs of {self.name} answer no lines of text")
+        from dltool.tasks import _readers
+
+        return _readers.reader(source)
+
+    def answerer(self, question: Question) -> Answer:
+        """Return a function of some new examples and their places that gives a row of answers for each.
+
+        Raises:
+            UsageError: the models do not answer what is asked.
+            ValueError: they cannot answer at all.
+        """
+        raise UsageError(f"runs of {self.name} answer no new examples")
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return targets (examples, ...) in words, None where they have none."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dltool.errors import UsageError
-from dltool.tasks.base import Asked, Judgement, Split, Task
+from dltool.tasks.base import Asked, Judged, Judgement, Question, Split, Task
 from dltool.training.outputs import outputs_problem
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.data.inputs.base import Reader
+    from dltool.tasks._readers import Source
+    from dltool.tasks.base import Answer
 
 
 class Language(Task):
@@ -22,7 +28,6 @@ class Language(Task):
 
     targets = "tokens of a text"
     has_vocabulary = True
-    reads_lines = True
     takes = frozenset({"top"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
@@ -59,35 +64,87 @@ class Language(Task):
         from dltool.training.evaluation import Evaluation
 
         counted = {"tokens": split.data.facts[f"{split.name}_tokens"]}
-        return Judgement(split.run, split.shown, counted, Evaluation(model).run(split.pipeline()), self)
+        figures = Evaluation(model).run(split.pipeline())
+        return Judgement(split.run, split.shown, counted, figures, self, outcome=Judged(model, split))
 
-    def table_of_answers(self, judgement: Judgement) -> Any:
-        raise UsageError("--predictions: of text and sentences outputs for each token are not kept. Leave it away.")
-
-    def predict_lines(
-        self, models: Sequence[Any], vocabulary: Any, facts: Mapping[str, Any], asked: Asked
-    ) -> Callable[[Sequence[str]], pd.DataFrame]:
-        """Return a function that gives the tokens that could follow each line, the likeliest first."""
-        import numpy as np
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
+        """Return a row a line of the split's text, with the token that follows it as target."""
         import pandas as pd
 
-        from dltool.tasks import _scoring
+        split, question = question_of(judgements, asked)
+        lines = split.data.dataset.text(split.data.splits[split.name].part).split("\n")
+        ends = ["\n"] * (len(lines) - 1) + [""]
+        if not lines[-1]:
+            del lines[-1], ends[-1]
+        answer = self.answerer(question)
+        targets = [_following(question.vocabulary, line, end) for line, end in zip(lines, ends, strict=True)]
+        columns = {"index": range(len(lines)), "line": range(1, len(lines) + 1), "target": targets}
+        return pd.concat([pd.DataFrame(columns), answer(lines, columns["line"])], axis=1)
 
-        def answer(lines: Sequence[str]) -> pd.DataFrame:
-            rows = []
+    # -- new examples ------------------------------------------------------------------------------------
+
+    def reader(self, source: Source) -> Reader:
+        from dltool.tasks._lines import LineReader
+
+        if source.kind is not None:
+            raise UsageError("--data: runs of text answer lines. Give files, or - for standard input.")
+        return LineReader(source.names, source.stdin)
+
+    def answerer(self, question: Question) -> Answer:
+        """Return a function that gives the tokens that could follow each line, the likeliest first.
+
+        `log_probability` is that of the line's `tokens` after the first, in nats. Probabilities of several models are
+        averaged. Neither the unknown token nor outputs that stand for no token are given as answers.
+        """
+        import pandas as pd
+
+        from dltool.data.tokenizers.base import UNKNOWN
+        from dltool.tasks._scoring import LineScorer
+
+        vocabulary, scorers = question.vocabulary, [LineScorer(model) for model in question.models]
+        known = [token for token in range(vocabulary.size) if token != UNKNOWN]
+        top = min(question.asked.top, len(known))
+        ends = [f"_{rank}" if rank > 1 else "" for rank in range(1, top + 1)]
+        names = [f"{word}{end}" for end in ends for word in ("prediction", "probability")]
+
+        def answer(lines: Sequence[str], places: Sequence[Any]) -> pd.DataFrame:
+            rows: list[list[Any]] = []
             for line in lines:
                 tokens = np.asarray(vocabulary.encode(line), np.int32)
-                row: dict[str, Any] = {"prediction": None, "probability": None}
-                if len(tokens):
-                    chances = np.mean([_scoring.next_token(model, tokens) for model in models], axis=0)
-                    for rank, token in enumerate(np.argsort(-chances, kind="stable")[: asked.top]):
-                        end = f"_{rank + 1}" if rank else ""
-                        row[f"prediction{end}"] = vocabulary.decode([int(token)])
-                        row[f"probability{end}"] = float(chances[token])
-                rows.append(row)
-            return pd.DataFrame(rows)
+                if not len(tokens):
+                    rows.append([*[None] * len(names), 0.0, 0])
+                    continue
+                read = [scorer(tokens) for scorer in scorers]
+                given, following = (np.stack(parts).mean(axis=0, dtype=np.float64) for parts in zip(*read, strict=True))
+                row: list[Any] = []
+                for token in np.array(known)[np.argsort(-following[known], kind="stable")[:top]]:
+                    row += [vocabulary.decode([int(token)]), float(following[token])]
+                with np.errstate(divide="ignore"):
+                    rows.append([*row, float(np.log(given).sum()), len(tokens)])
+            return pd.DataFrame(rows, columns=[*names, "log_probability", "tokens"])
 
         return answer
+
+
+def question_of(judgements: Sequence[Judgement], asked: Asked) -> tuple[Split, Question]:
+    """Return the split that runs were judged on, and the question that they answer together on it.
+
+    Raises:
+        UsageError: they read text in other vocabularies.
+    """
+    judged: list[Judged] = [judgement.outcome for judgement in judgements]
+    split = judged[0].split
+    vocabulary = split.data.vocabulary
+    for other in judged[1:]:
+        if other.split.data.vocabulary.files() != vocabulary.files():
+            raise UsageError(f"--predictions: {other.split.run} has another vocabulary than {split.run}.")
+    return split, Question([one.model for one in judged], split.trained, asked, vocabulary)
+
+
+def _following(vocabulary: Any, line: str, end: str) -> str:
+    """Return the token that follows a line, "" where the text ends."""
+    count, whole = len(vocabulary.encode(line)), vocabulary.encode(line + end)
+    return vocabulary.decode([int(whole[count])]) if len(whole) > count else ""
 
 
 def check_size(facts: Mapping[str, Any], name: str, size: int) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 
 from dltool.data.reconstruction import scaled
 from dltool.tasks import _answers, _outputs
-from dltool.tasks.base import Asked, Judgement, Split, Task
+from dltool.tasks.base import Asked, Judged, Judgement, Question, Split, Task
 from dltool.training.outputs import BINARY, cross_entropy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.tasks.base import Answer
 
 
 class Reconstruction(Task):
@@ -46,25 +48,26 @@ class Reconstruction(Task):
         figures = _outputs.current_figures(model)
         values = int(np.prod(split.trained["input_shape"]))
         figures |= {"squared_error": float(each.mean()), "rmse": float(np.sqrt(each.mean() / values))}
-        kept = (each, split.data.origins(split.name))
-        return Judgement(split.run, split.shown, {"examples": len(each)}, figures, self, {}, kept)
+        return Judgement(split.run, split.shown, {"examples": len(each)}, figures, self, outcome=Judged(model, split))
 
-    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
         """Return a row an example: where it comes from and its squared error."""
+        split: Split = judgements[0].outcome.split
+        models = [judgement.outcome.model for judgement in judgements]
+        return _answers.of_split(self.answerer(Question(models, split.trained, asked)), split)
+
+    def answerer(self, question: Question) -> Answer:
+        """Return a function that gives a row an example: how far its reconstruction is, as a sum of squares."""
         import pandas as pd
 
-        each, (word, places) = judgement.outcome
-        return pd.DataFrame({"index": np.arange(len(each)), word: list(places), "squared_error": each})
+        asks = [_answers.unjudged(model, question.facts) for model in question.models]
+        errors, pixel_range = _Errors(question.models[0]), question.facts.get("pixel_range")
 
-    def predict(
-        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
-    ) -> pd.DataFrame:
-        """Return a row an example: how far its reconstruction lies from it, as a sum of squares."""
-        import pandas as pd
+        def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:
+            outputs = _answers.together([ask(x) for ask in asks]).outputs
+            return pd.DataFrame({"squared_error": np.asarray(errors(outputs, scaled(np.asarray(x), pixel_range)))})
 
-        outputs = _answers.together([_answers.unjudged(model, x, facts) for model in models]).outputs
-        errors = _Errors(models[0])(outputs, scaled(np.asarray(x), facts.get("pixel_range")))
-        return pd.DataFrame({"squared_error": np.asarray(errors)})
+        return answer
 
 
 class _Errors:

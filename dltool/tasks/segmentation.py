@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dltool.tasks import _answers, _outputs
 from dltool.tasks._mask_pictures import MaskPictures
-from dltool.tasks.base import Asked, Judgement, Split, Task
+from dltool.tasks.base import Asked, Judged, Judgement, Question, Split, Task
 from dltool.training.outputs import BINARY, SPARSE, cross_entropy, outputs_problem
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.tasks.base import Answer
 
 
 class Segmentation(Task):
@@ -79,45 +81,75 @@ class Segmentation(Task):
     def judge(self, model: Any, split: Split) -> Judgement:
         classes, names = split.trained["num_classes"], split.trained["class_names"]
         counter = _Confusion(classes, cross_entropy(model))
-        images = [np.asarray(one) for _, one in _outputs.batches_of(model, split.pipeline(), counter)]
-        each = np.concatenate(images).reshape(-1, classes, classes).astype(np.int64)  # images, truth, prediction
-        figures, table, matrix = figures_of(each.sum(axis=0), names)
-        counted = {"examples": len(each)}
+        counts, examples = np.zeros((classes, classes), np.int64), 0
+        for _, one in _outputs.batches_of(model, split.pipeline(), counter):
+            examples += len(one)
+            counts += np.asarray(one, np.int64).sum(axis=0).reshape(classes, classes)
+        figures, table, matrix = figures_of(counts, names)
         tables = {"classes": table, "confusion": matrix}
         figures = _outputs.current_figures(model) | figures
-        kept = (each, split.data.origins(split.name))
-        return Judgement(split.run, split.shown, counted, figures, self, tables, kept)
+        return Judgement(split.run, split.shown, {"examples": examples}, figures, self, tables, Judged(model, split))
 
-    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
-        """Return a row an image: where it comes from, the pixels that count, and its figures."""
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
+        """Return a row an image: where it comes from, the answer, the pixels that count, and their figures."""
         import pandas as pd
 
-        each, (word, places) = judgement.outcome
-        rows = []
-        for number, (place, counts) in enumerate(zip(places, each, strict=True)):
-            accuracy, iou = _shares(counts)[:2]
-            right = float(np.trace(counts) / max(counts.sum(), 1))
-            means = {"pixel_accuracy": right, "mean_accuracy": _mean(accuracy), "mean_iou": _mean(iou)}
-            rows.append({"index": number, word: place, "pixels": int(counts.sum()), **means})
-        return pd.DataFrame(rows)
+        split: Split = judgements[0].outcome.split
+        word, places = split.data.origins(split.name)
+        models = [judgement.outcome.model for judgement in judgements]
+        question = Question(models, split.trained, asked)
+        predict, describe = self._masks(question), self._description(question)
+        classes, first = split.trained["num_classes"], 0
+        tables: list[pd.DataFrame] = []
+        for x, y in split.pipeline().batches():
+            masks = predict(x)
+            some = places[first : first + len(masks)]
+            first += len(masks)
+            table = describe(x, some, masks)
+            table.insert(0, word, some)
+            counts = _count(np.asarray(y), masks, classes).numpy().reshape(-1, classes, classes)
+            accuracy, iou = zip(*(_shares(one)[:2] for one in counts), strict=True)
+            table["pixels"] = counts.sum(axis=(1, 2))
+            table["pixel_accuracy"] = np.trace(counts, axis1=1, axis2=2) / np.maximum(table["pixels"], 1)
+            table["mean_accuracy"], table["mean_iou"] = list(map(_mean, accuracy)), list(map(_mean, iou))
+            tables.append(table)
+        table = pd.concat(tables, ignore_index=True)
+        table.insert(0, "index", range(len(table)))
+        return table
 
     # -- new examples ------------------------------------------------------------------------------------
 
-    def predict(
-        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
-    ) -> pd.DataFrame:
-        """Return a row a picture: the class of most pixels, the share of each, and the mask's file with --out."""
+    def answerer(self, question: Question) -> Answer:
+        """Return a function that gives a row a picture: the class of most pixels, the share of each, the mask's file.
+
+        The file is there with --out.
+        """
+        predict, describe = self._masks(question), self._description(question)
+        return lambda x, places: describe(x, places, predict(x))
+
+    def _masks(self, question: Question) -> Callable[[Any], np.ndarray]:
+        """Return a function of pictures that gives their masks, int (batch, rows, columns)."""
+        asks = [_answers.unjudged(model, question.facts) for model in question.models]
+        confusion = _Confusion(question.facts["num_classes"], cross_entropy(question.models[0]))
+        return lambda x: np.asarray(confusion.predicted(_answers.together([ask(x) for ask in asks]).outputs))
+
+    def _description(self, question: Question) -> Callable[[Any, Sequence[Any], np.ndarray], pd.DataFrame]:
+        """Return a function of pictures, their places and masks that gives rows of answers and writes the masks."""
         import pandas as pd
 
-        outputs = _answers.together([_answers.unjudged(model, x, facts) for model in models]).outputs
-        masks = np.asarray(_Confusion(facts["num_classes"], cross_entropy(models[0])).predicted(outputs))
-        names = [str(name) for name in facts["class_names"]]
-        shares = np.stack([(masks == number).mean(axis=(1, 2)) for number in range(len(names))], axis=1)
-        columns: dict[str, Any] = {"prediction": [names[one] for one in shares.argmax(axis=1)]}
+        asked, names = question.asked, [str(name) for name in question.facts["class_names"]]
+        pictures = None
         if asked.folder is not None:
-            pictures = MaskPictures(asked.folder, asked.overwrite, facts, asked.written)
-            columns["mask"] = [pictures.write(*one) for one in zip(places, np.asarray(x), masks, strict=True)]
-        return pd.DataFrame(columns | {f"share_{name}": shares[:, number] for number, name in enumerate(names)})
+            pictures = MaskPictures(asked.folder, asked.overwrite, question.facts, asked.written)
+
+        def describe(x: Any, places: Sequence[Any], masks: np.ndarray) -> pd.DataFrame:
+            shares = np.stack([(masks == number).mean(axis=(1, 2)) for number in range(len(names))], axis=1)
+            columns: dict[str, Any] = {"prediction": [names[one] for one in shares.argmax(axis=1)]}
+            if pictures is not None:
+                columns["mask"] = [pictures.write(*one) for one in zip(places, np.asarray(x), masks, strict=True)]
+            return pd.DataFrame(columns | {f"share_{name}": shares[:, number] for number, name in enumerate(names)})
+
+        return describe
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return the class that most pixels of each mask have."""
@@ -170,14 +202,7 @@ class _Confusion:
         self.classes, self.loss = classes, loss
 
     def __call__(self, outputs: Any, targets: Any) -> Any:
-        import tensorflow as tf
-
-        k = self.classes
-        true = tf.reshape(tf.cast(targets, tf.int32), (tf.shape(targets)[0], -1))  # (batch, pixels)
-        predicted = tf.reshape(self.predicted(outputs), tf.shape(true))
-        counts = (true >= 0) & (true < k)  # not void
-        pairs = tf.where(counts, true * k + predicted, k * k)  # what does not count is beyond the last
-        return tf.math.bincount(pairs, minlength=k * k, maxlength=k * k, axis=-1)
+        return _count(targets, self.predicted(outputs), self.classes)
 
     def predicted(self, outputs: Any) -> Any:
         """Return the class of each pixel, int32 (batch, rows, columns); an output of void is never an answer."""
@@ -187,3 +212,14 @@ class _Confusion:
             binary = self.loss is not None and self.loss.targets == BINARY and self.loss.from_logits
             return tf.cast(outputs[..., 0] > (0.0 if binary else 0.5), tf.int32)
         return tf.argmax(outputs[..., : self.classes], axis=-1, output_type=tf.int32)
+
+
+def _count(targets: Any, predicted: Any, k: int) -> Any:
+    """Return the pixels of each image by true and predicted class, int (batch, k^2), in a graph."""
+    import tensorflow as tf
+
+    true = tf.reshape(tf.cast(targets, tf.int32), (tf.shape(targets)[0], -1))  # (batch, pixels)
+    predicted = tf.reshape(predicted, tf.shape(true))
+    counts = (true >= 0) & (true < k)  # not void
+    pairs = tf.where(counts, true * k + predicted, k * k)  # what does not count is beyond the last
+    return tf.math.bincount(pairs, minlength=k * k, maxlength=k * k, axis=-1)

@@ -10,11 +10,13 @@ from dltool.tasks import _answers, _outputs
 from dltool.tasks import base as tasks
 from dltool.tasks._arrays import ArrayTask
 from dltool.tasks._outputs import Evaluated
-from dltool.tasks.base import AVERAGE, Asked, Judgement, Split, Task
+from dltool.tasks.base import AVERAGE, Asked, Judgement, Question, Split, Task
 from dltool.training import outputs
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.tasks.base import Answer
 
 KEYS = ("index", "file", "row")  # columns of answers that say which example it is
 
@@ -78,7 +80,7 @@ class Several(Task):
             own[name] = _array_task(facts)
             each[name] = Evaluated(
                 split.run, split.shown, passed.targets[name], passed.outputs[name], {}, one,
-                facts.get("num_classes"), origin, class_names=facts.get("class_names"),
+                origin=origin, **_outputs.of_facts(facts),
             )  # fmt: skip
         return self._judged(Outcome(model, each, own), passed.figures)
 
@@ -92,28 +94,33 @@ class Several(Task):
         targets, given = ({name: getattr(one, part) for name, one in each.items()} for part in ("targets", "outputs"))
         return self._judged(replace(first, each=each), _outputs.figures_of(first.model, targets, given))
 
-    def table_of_answers(self, judgement: Judgement) -> pd.DataFrame:
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
         import pandas as pd
 
         parts: list[pd.DataFrame] = []
-        for name, one in judgement.outcome.each.items():
-            table = _answers.answers(one)
+        for name, one in judgements[-1].outcome.each.items():
+            table = _answers.answers(one, asked)
             if parts:
                 table = table.drop(columns=[column for column in KEYS if column in table])
             parts.append(table.rename(columns=lambda c, name=name: c if c in KEYS else f"{name}_{c}"))
         return pd.concat(parts, axis=1)
 
-    def predict(
-        self, models: Sequence[Any], x: Any, facts: Mapping[str, Any], asked: Asked, places: Sequence[Any] = ()
-    ) -> pd.DataFrame:
+    def answerer(self, question: Question) -> Answer:
         import pandas as pd
 
-        members = [_answers.unjudged_each(model, x, facts) for model in models]
-        columns: dict[str, Any] = {}
-        for name in members[0]:
-            own = _answers.asked_columns(_answers.together([member[name] for member in members]), asked)
-            columns |= {f"{name}_{word}": values for word, values in own.items()}
-        return pd.DataFrame(columns)
+        asks = [_answers.unjudged_each(model, question.facts) for model in question.models]
+
+        def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:
+            members = [ask(x) for ask in asks]
+            outputs = {name: _answers.together([member[name] for member in members]) for name in members[0]}
+            _answers.check_asked(list(outputs.values()), question.asked)
+            columns: dict[str, Any] = {}
+            for name, one in outputs.items():
+                own = _answers.asked_columns(one, question.asked)
+                columns |= {f"{name}_{word}": values for word, values in own.items()}
+            return pd.DataFrame(columns)
+
+        return answer
 
     def _judged(self, outcome: Outcome, figures: dict[str, float]) -> Judgement:
         import pandas as pd

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import UsageError
-from dltool.tasks.base import Asked, Judgement, Split
-from dltool.tasks.language import Language, check_size
+from dltool.tasks.base import Asked, Judged, Judgement, Question, Split
+from dltool.tasks.language import Language, check_size, question_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dltool.tasks.base import Answer
+
+BEAM = 5  # hypotheses kept
 
 
 class Translation(Language):
@@ -63,22 +67,20 @@ class Translation(Language):
         import pandas as pd
 
         from dltool.decoding import translation_scores
-        from dltool.decoding.sentence_translator import SentenceTranslator
         from dltool.training.evaluation import Evaluation
 
         data = split.data
         dataset, part = data.dataset, data.splits[split.name].part
-        batching, lines = data.batching(split.batch_size), dataset.lines(part)
+        batching = data.batching(split.batch_size)
         trained, unseen = data.facts["directions"], data.facts["zero_shot"]
         evaluation = Evaluation(model)  # one trace serves all directions
         figures = evaluation.run(split.pipeline())
-        translator = SentenceTranslator(model, data.vocabulary, longest_source=data.facts["max_length"])
+        answers = _answers_of_split(Question([model], split.trained, vocabulary=data.vocabulary), split)
         rows: list[dict[str, Any]] = []
         for direction in [*trained, *unseen]:
             pipeline = dataset.pipeline_of_direction(part, direction, batching)
-            source, target = direction.split("-")
-            texts = [best[0].text for best in translator(lines[source], dataset.told(target))[0]]
-            scores = translation_scores.scores(texts, lines[target])
+            own = answers[answers["direction"] == direction]
+            scores = translation_scores.scores(own["prediction"].tolist(), own["target"].tolist())
             of_tokens = evaluation.run(pipeline) if len(trained) + len(unseen) > 1 else {}
             row = {"direction": direction, "zero_shot": direction in unseen, "examples": pipeline.size}
             rows.append({**row, **of_tokens, **scores})
@@ -87,36 +89,64 @@ class Translation(Language):
                 figures[f"{kind}{figure}"] = fmean(row[figure] for row in rows if row["direction"] in directions)
         counted = {"examples": data.splits[split.name].size}
         tables = {"directions": pd.DataFrame(rows)} if len(rows) > 1 else {}
-        return Judgement(split.run, split.shown, counted, figures, self, tables)
+        return Judgement(split.run, split.shown, counted, figures, self, tables, Judged(model, split, answers))
 
-    def predict_lines(
-        self, models: Sequence[Any], vocabulary: Any, facts: Mapping[str, Any], asked: Asked
-    ) -> Callable[[Sequence[str]], pd.DataFrame]:
-        import pandas as pd
+    def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
+        """Return a row a sentence and direction, with the translation that is there as target."""
+        if len(judgements) == 1:
+            return judgements[0].outcome.table
+        split, question = question_of(judgements, asked)
+        return _answers_of_split(question, split)
 
-        from dltool.decoding.ensemble import Ensemble
-        from dltool.decoding.sentence_translator import SentenceTranslator
+    def answerer(self, question: Question) -> Answer:
+        language = language_to_name(question.facts, question.asked.to)
+        translate = _translator(question)
+        return lambda lines, places: _answers(translate, lines, language, question.asked.top)
 
-        told = language_to_name(facts, asked.to)
-        translator = SentenceTranslator(
-            models[0] if len(models) == 1 else Ensemble(list(models)),
-            vocabulary,
-            longest_source=int(facts["max_length"]),
-            beam_size=max(5, asked.top),
-            best=asked.top,
-        )
 
-        def answer(lines: Sequence[str]) -> pd.DataFrame:
-            columns: dict[str, list[Any]] = {}
-            found = translator(list(lines), told)[0]
-            for rank in range(asked.top):
-                end = f"_{rank + 1}" if rank else ""
-                ranked = [best[rank] if rank < len(best) else None for best in found]
-                columns[f"prediction{end}"] = [one.text if one else "" for one in ranked]
-                columns[f"score{end}"] = [one.score if one else None for one in ranked]
-            return pd.DataFrame(columns)
+def _translator(question: Question) -> Any:
+    """Return the search by which models translate together, whoever asks."""
+    from dltool.decoding.ensemble import Ensemble
+    from dltool.decoding.sentence_translator import SentenceTranslator
 
-        return answer
+    models, top = list(question.models), question.asked.top
+    return SentenceTranslator(
+        models[0] if len(models) == 1 else Ensemble(models),
+        question.vocabulary,
+        longest_source=int(question.facts["max_length"]),
+        beam_size=max(BEAM, top),
+        best=top,
+    )
+
+
+def _answers(translate: Any, lines: Sequence[str], language: str | None, top: int) -> pd.DataFrame:
+    """Return the `top` best translations of each line and their scores."""
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {}
+    translations = translate(list(lines), language)[0]
+    for rank in range(top):
+        end = f"_{rank + 1}" if rank else ""
+        ranked = [best[rank] if rank < len(best) else None for best in translations]
+        columns[f"prediction{end}"] = [one.text if one else "" for one in ranked]
+        columns[f"score{end}"] = [one.score if one else None for one in ranked]
+    return pd.DataFrame(columns)
+
+
+def _answers_of_split(question: Question, split: Split) -> pd.DataFrame:
+    """Return a row for each sentence of a split in each direction: its line, target and answers."""
+    import pandas as pd
+
+    data, translate, tables = split.data, _translator(question), []
+    lines = data.dataset.lines(data.splits[split.name].part)
+    for direction in [*data.facts["directions"], *data.facts["zero_shot"]]:
+        source, target = direction.split("-")
+        own = _answers(translate, lines[source], data.dataset.told(target), question.asked.top)
+        where = {"direction": direction, "line": range(1, len(own) + 1), "target": lines[target]}
+        tables.append(pd.concat([pd.DataFrame(where), own], axis=1))
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "index", range(len(table)))
+    return table
 
 
 def language_to_name(facts: Mapping[str, Any], to: str | None) -> str | None:

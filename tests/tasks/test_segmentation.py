@@ -295,7 +295,8 @@ def test_an_output_of_void_is_never_an_answer(tmp_path: Path) -> None:
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     facts = {"task": "segmentation", "num_classes": 3, "class_names": ["a", "b", "c"], "void": 3}
     asked = base.Asked(folder=tmp_path)
-    frame = base.find("segmentation").predict([model], images, facts, asked, ["0.png", "1.png", "2.png"])
+    answer = base.find("segmentation").answerer(base.Question([model], facts, asked))
+    frame = answer(images, ["0.png", "1.png", "2.png"])
     outputs = model.predict(images, verbose=0)
     expected = outputs[..., :3].argmax(axis=-1)
     found = np.stack([np.asarray(Image.open(path)) for path in frame["mask"]])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 STDIN = "-"  # in place of a file's name
+ROWS, ARRAYS, PICTURES = "rows of a table", "arrays", "pictures"  # kinds of new examples
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from dltool.data.formats import image_decoding, image_headers, members
 from dltool.data.formats.members import ARCHIVES, is_junk
 from dltool.data.inputs.base import Batch
+from dltool.errors import one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 COLOURS = {channels: mode for mode, channels in image_decoding.CHANNELS.items()}
@@ -71,19 +72,21 @@ class ImageFiles:
         for text in self.paths:
             path = Path(text)
             if path.is_dir():
-                yield from _below(path, path)
+                yield from _below(path, path, leave_out)
             elif path.is_file() and path.name.lower().endswith(ARCHIVES):
                 try:
                     root = members.extracted(path)
                 except (ValueError, OSError) as error:
                     leave_out(str(error))
                     continue
-                yield from _below(root, path)
+                yield from _below(root, path, leave_out)
             elif path.exists():
                 yield text, path
             elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207 - takes absolute patterns
-                for match in matches:
-                    yield from _below(Path(match), Path(match)) if os.path.isdir(match) else [(match, Path(match))]  # noqa: PTH112
+                # among several matches, folders without pictures are no mistake
+                said = leave_out if len(matches) == 1 else _ignore
+                for match in map(Path, matches):
+                    yield from _below(match, match, said) if match.is_dir() else [(str(match), match)]
             else:
                 leave_out(f"{text}: there is no such file or folder.")
 
@@ -101,7 +104,7 @@ class ImageFiles:
         except OSError as error:
             return f"cannot be read ({error.strerror})."
         except Exception as error:  # TensorFlow and Pillow raise many kinds of damaged files
-            return f"is no readable image ({_reason(error)}). Replace it, or leave it out."
+            return f"is no readable image ({one_line(error).rstrip('.')[:120]}). Replace it, or leave it out."
 
     @cached_property
     def _decode(self) -> Any:
@@ -124,17 +127,18 @@ class ImageFiles:
         return (self.low + pixels.astype(np.float32) * ((self.high - self.low) / 255)).astype(np.float32)
 
 
-def _below(folder: Path, shown: Path) -> Iterator[tuple[str, Path]]:
+def _below(folder: Path, shown: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
     """Yield the pictures in a folder and those below it, sorted by name, without hidden files."""
+    is_empty = True
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_junk(name))
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES) and not name.startswith(".") and not is_junk(name):
-                path = Path(root, name)
+                path, is_empty = Path(root, name), False
                 yield str(shown / path.relative_to(folder)), path
+    if is_empty:
+        leave_out(f"{shown}: holds no pictures ({', '.join(suffix[1:] for suffix in SUFFIXES)}).")
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of an error without TensorFlow's notes on its graph."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0].split(" [Op:")[0].split("{{node")[0].strip().rstrip(".")[:120]
+def _ignore(line: str) -> None:
+    """Drop a line."""

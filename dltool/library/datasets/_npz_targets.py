@@ -45,9 +45,10 @@ class NpzTargets:
         return CLASSES if dtype.kind != "f" or (len(shape) > 1 and self._columns) else NUMBERS
 
     def facts(self) -> dict[str, Any]:
-        """Return the number of classes, or of numbers."""
+        """Return the number of classes, and whether several may hold; or the number of numbers."""
         if self.task == CLASSES:
-            return {"num_classes": self._num_classes}
+            several = self._columns is not None and not _is_one_hot(self._train)
+            return {"num_classes": self._num_classes} | ({"multi_label": True} if several else {})
         return {"num_targets": math.prod(self.arrays.headers[self._key("train")][0][1:])}
 
     def read(self, part: str) -> np.ndarray:

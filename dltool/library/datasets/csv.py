@@ -14,6 +14,7 @@ import numpy as np
 from dltool.data import arguments
 from dltool.data.base import Dataset, Examples, trained_classes
 from dltool.data.formats import table_columns, table_file, table_hints
+from dltool.data.inputs.base import ROWS
 from dltool.errors import suggest_or_list
 
 MOST_CLASSES = 20  # a target of more distinct integers is taken for a quantity
@@ -53,6 +54,8 @@ class Csv(Dataset):
         ValueError: if an argument is out of its range; later, with file and line, if the files do not fit it.
     Limits: files are read into memory whole; dates and nested columns must be converted first.
     """
+
+    new_examples = ROWS
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from dltool.data import arguments
 from dltool.data.base import Examples, StreamedDataset, trained_classes
 from dltool.data.formats import class_folders, image_decoding, image_headers, members
 from dltool.data.formats.members import ARCHIVES
+from dltool.data.inputs.base import PICTURES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -53,6 +54,8 @@ class ImageFolder(StreamedDataset):
         16 bits a channel the upper 8 are kept; resizing to a smaller size does not blur first (as in Keras), so fine
         patterns alias, except with "area"; BMP with a palette and GIF with transparency are decoded by Pillow, slowly.
     """
+
+    new_examples = PICTURES
 
     pixel_range = (0, 255)
 

@@ -13,6 +13,7 @@ import numpy as np
 from dltool.data import arguments
 from dltool.data.base import SEVERAL, Dataset, Examples
 from dltool.data.formats import npy_headers
+from dltool.data.inputs.base import ARRAYS
 from dltool.library.datasets._npz_arrays import NpzArrays
 from dltool.library.datasets._npz_targets import NpzTargets
 
@@ -41,6 +42,8 @@ class Npz(Dataset):
     Limits: a part is read into memory whole; arrays of Python objects are refused since unpickling them
         could run code. Parts that are drawn keep no shares of classes where there are several targets.
     """
+
+    new_examples = ARRAYS
 
     def __init__(
         self, path: str | os.PathLike, inputs: str | Sequence[str] = "x", targets: str | Sequence[str] = "y"
