@@ -47,9 +47,10 @@ def draw(runs: Sequence[OpenedRun], options: Options, file: BinaryIO, form: str)
 
 def _classes(run: OpenedRun, points: np.ndarray, names: list[str] | None, classes: Sequence[str]) -> np.ndarray:
     """Return the class of each point, as its index."""
-    from dltool.tasks.base import Asked
+    from dltool.tasks.base import Question
 
-    found = run.data.task.predict([run.model], _examples.as_inputs(points, names), run.facts, Asked())["prediction"]
+    ask = run.data.task.answerer(Question([run.model], run.facts))
+    found = ask(_examples.as_inputs(points, names), range(len(points)))["prediction"]
     if found.dtype.kind == "f":
         raise UsageError(f"{run}: --what boundary: the model's answers are numbers, no classes.")
     return np.array([classes.index(str(word)) if str(word) in classes else -1 for word in found])

@@ -12,6 +12,7 @@ from dltool.runs.plots import Options, _examples, titles
 
 if TYPE_CHECKING:
     from dltool.runs.opened import OpenedRun
+    from dltool.tasks.base import Answer
 
 TAKES = ()
 PLACES = 500
@@ -21,7 +22,7 @@ SPLITS = ("train", "test")
 def draw(runs: Sequence[OpenedRun], options: Options, file: BinaryIO, form: str) -> list[dict[str, Any]]:
     """Draw each run's curve; return its errors on the points that are drawn."""
     from dltool.output.plots.curve import Fit, plot_curves
-    from dltool.tasks.base import Asked
+    from dltool.tasks.base import Question
 
     fits: list[Fit] = []
     table: list[dict[str, Any]] = []
@@ -37,9 +38,10 @@ def draw(runs: Sequence[OpenedRun], options: Options, file: BinaryIO, form: str)
         data = {split: (x, y[:, 0]) for split, (x, y) in data.items()}
         places = np.linspace(*_examples.limits(np.concatenate([x for x, _ in data.values()]), 0.05), PLACES)
 
-        def answer(x: np.ndarray, run: OpenedRun = run, names: list[str] | None = names) -> np.ndarray:
-            found = run.data.task.predict([run.model], _examples.as_inputs(x[:, None], names), run.facts, Asked())
-            return found["prediction"].to_numpy(np.float64)
+        ask = run.data.task.answerer(Question([run.model], run.facts))
+
+        def answer(x: np.ndarray, ask: Answer = ask, names: list[str] | None = names) -> np.ndarray:
+            return ask(_examples.as_inputs(x[:, None], names), range(len(x)))["prediction"].to_numpy(np.float64)
 
         for split, (x, y) in data.items():
             row |= {f"{split}_points": len(x), f"{split}_rmse": float(np.sqrt(np.mean((answer(x) - y) ** 2)))}
