@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,14 +175,30 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(pages) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
+def hooks() -> Any:
+    """Return the module that the book is built with."""
+    spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_the_lecture_holds_every_recipe_of_a_slide_with_its_figure() -> None:
+    rows = [row.strip("| ").split(" | ") for row in hooks().write_systems().splitlines()[2:]]
+    assert all(len(row) == 4 for row in rows)
+    texts = {name: (reading.bundled() / f"{name}.yaml").read_text(encoding="utf-8") for name in reading.bundled_names()}
+    named = {row[1].strip("`"): row for row in rows}
+    assert named.keys() == {name for name, text in texts.items() if re.search(r"^# Slide: +\d", text, re.MULTILINE)}
+    assert named["cnn/lenet5"][0] == "97" and named["cnn/lenet5"][3].startswith("test accuracy 0.99")
+    slides = [int(re.split(r"\D", row[0])[0]) for row in rows]
+    assert slides == sorted(slides)
+
+
 @functools.cache
 def help_of(command: str) -> str:
     """Return what a command's --help prints, by the function that builds the book."""
-    spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
-    assert spec and spec.loader
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
-    return str(hooks.write_help(command))
+    return str(hooks().write_help(command))
 
 
 def test_every_command_has_a_page_that_shows_its_help() -> None:
