@@ -102,8 +102,9 @@ class Predictor:
         run = self.runs[0]
         self.task.reader(self._source(inputs, data, stdin, run.facts))  # bad usage is reported before TensorFlow loads
         reader = self.task.reader(self._source(inputs, data, stdin, self.facts))
+        question = Question(self.models, self.facts, self.asked, run.vocabulary, [str(one) for one in self.runs])
         try:
-            answer = self.task.answerer(Question(self.models, self.facts, self.asked, run.vocabulary))
+            answer = self.task.answerer(question)
         except ValueError as error:
             raise UsageError(f"{run.directory / directory.MODEL}: cannot answer: {one_line(error)}") from error
         for batch in reader.batches(self.batch_size or self._usual_batch(), leave_out):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from dltool.errors import UsageError
 from dltool.tasks import _outputs
 from dltool.tasks._outputs import Evaluated
-from dltool.tasks.base import Asked, Split
+from dltool.tasks.base import Asked, Question, Split
 from dltool.training.outputs import each
 
 if TYPE_CHECKING:
@@ -29,21 +29,38 @@ AskEach = Callable[[Any], dict[str, Evaluated]]
 # -- outputs without targets ---------------------------------------------------------------------------
 
 
-def unjudged(model: Any, facts: Mapping[str, Any]) -> Ask:
-    """Return a function of new examples that gives a model's outputs, with zeros in place of targets."""
-    forward = _forward(model, facts)
-    return lambda x: _without_targets(forward(x), model, facts)
+def asks(question: Question) -> list[Ask]:
+    """Return for each model a function of examples that gives its outputs, with zeros in place of targets."""
+    facts = question.facts
+
+    def ask(model: Any, run: str) -> Ask:
+        forward = _forward(model, facts)
+        return lambda x: _without_targets(forward(x), model, facts, run)
+
+    return [ask(model, run) for model, run in _named_models(question)]
 
 
-def unjudged_each(model: Any, facts: Mapping[str, Any]) -> AskEach:
-    """Return the same as `unjudged` of a model with several outputs: each by its name."""
-    forward, outputs = _forward(model, facts), each(model)
+def asks_of_several(question: Question) -> list[AskEach]:
+    """Return the same as `asks` of models with several outputs: each by its name."""
+    facts = question.facts
 
-    def ask(x: Any) -> dict[str, Evaluated]:
-        given = forward(x)
-        return {name: _without_targets(given[name], one, facts["targets"][name]) for name, one in outputs.items()}
+    def ask(model: Any, run: str) -> AskEach:
+        forward, outputs = _forward(model, facts), each(model)
 
-    return ask
+        def ask_each(x: Any) -> dict[str, Evaluated]:
+            given = forward(x)
+            return {
+                name: _without_targets(given[name], one, facts["targets"][name], run) for name, one in outputs.items()
+            }
+
+        return ask_each
+
+    return [ask(model, run) for model, run in _named_models(question)]
+
+
+def _named_models(question: Question) -> Iterator[tuple[Any, str]]:
+    runs = question.runs or [f"model {number}" for number in range(1, len(question.models) + 1)]
+    yield from zip(question.models, runs, strict=True)
 
 
 def together(members: Sequence[Evaluated]) -> Evaluated:
@@ -75,9 +92,9 @@ def of_split(answer: Answer, split: Split) -> pd.DataFrame:
     return table
 
 
-def _without_targets(outputs: Any, model: Any, facts: Mapping[str, Any]) -> Evaluated:
+def _without_targets(outputs: Any, model: Any, facts: Mapping[str, Any], run: str) -> Evaluated:
     outputs = np.asarray(outputs, np.float32)
-    return Evaluated("", "", np.zeros(len(outputs), np.int32), outputs, {}, model, **_outputs.of_facts(facts))
+    return Evaluated(run, "", np.zeros(len(outputs), np.int32), outputs, {}, model, **_outputs.of_facts(facts))
 
 
 def _forward(model: Any, facts: Mapping[str, Any]) -> Any:

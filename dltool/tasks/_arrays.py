@@ -39,7 +39,7 @@ class ArrayTask(Task):
     def answerer(self, question: Question) -> Answer:
         import pandas as pd
 
-        asks = [_answers.unjudged(model, question.facts) for model in question.models]
+        asks = _answers.asks(question)
 
         def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:
             evaluated = _answers.together([ask(x) for ask in asks])

@@ -125,12 +125,14 @@ class Question:
         facts: of the data that they were trained on.
         asked: which answers.
         vocabulary: of these data, None where they have none.
+        runs: what messages call the models.
     """
 
     models: Sequence[Any]
     facts: Mapping[str, Any]
     asked: Asked = field(default_factory=Asked)
     vocabulary: Any = None
+    runs: Sequence[str] = ()
 
 
 class Task(ABC):

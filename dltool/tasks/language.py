@@ -115,7 +115,8 @@ class Language(Task):
                     rows.append([*[None] * len(names), 0.0, 0])
                     continue
                 read = [scorer(tokens) for scorer in scorers]
-                given, following = (np.stack(parts).mean(axis=0, dtype=np.float64) for parts in zip(*read, strict=True))
+                given = np.mean([one for one, _ in read], axis=0, dtype=np.float64)
+                following = np.stack([one[: vocabulary.size] for _, one in read]).mean(axis=0, dtype=np.float64)
                 row: list[Any] = []
                 for token in np.array(known)[np.argsort(-following[known], kind="stable")[:top]]:
                     row += [vocabulary.decode([int(token)]), float(following[token])]

@@ -54,13 +54,14 @@ class Reconstruction(Task):
         """Return a row an example: where it comes from and its squared error."""
         split: Split = judgements[0].outcome.split
         models = [judgement.outcome.model for judgement in judgements]
-        return _answers.of_split(self.answerer(Question(models, split.trained, asked)), split)
+        question = Question(models, split.trained, asked, runs=[judgement.run for judgement in judgements])
+        return _answers.of_split(self.answerer(question), split)
 
     def answerer(self, question: Question) -> Answer:
         """Return a function that gives a row an example: how far its reconstruction is, as a sum of squares."""
         import pandas as pd
 
-        asks = [_answers.unjudged(model, question.facts) for model in question.models]
+        asks = _answers.asks(question)
         errors, pixel_range = _Errors(question.models[0]), question.facts.get("pixel_range")
 
         def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:

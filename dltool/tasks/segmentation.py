@@ -97,7 +97,7 @@ class Segmentation(Task):
         split: Split = judgements[0].outcome.split
         word, places = split.data.origins(split.name)
         models = [judgement.outcome.model for judgement in judgements]
-        question = Question(models, split.trained, asked)
+        question = Question(models, split.trained, asked, runs=[judgement.run for judgement in judgements])
         predict, describe = self._masks(question), self._description(question)
         classes, first = split.trained["num_classes"], 0
         tables: list[pd.DataFrame] = []
@@ -129,7 +129,7 @@ class Segmentation(Task):
 
     def _masks(self, question: Question) -> Callable[[Any], np.ndarray]:
         """Return a function of pictures that gives their masks, int (batch, rows, columns)."""
-        asks = [_answers.unjudged(model, question.facts) for model in question.models]
+        asks = _answers.asks(question)
         confusion = _Confusion(question.facts["num_classes"], cross_entropy(question.models[0]))
         return lambda x: np.asarray(confusion.predicted(_answers.together([ask(x) for ask in asks]).outputs))
 

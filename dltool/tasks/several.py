@@ -108,7 +108,7 @@ class Several(Task):
     def answerer(self, question: Question) -> Answer:
         import pandas as pd
 
-        asks = [_answers.unjudged_each(model, question.facts) for model in question.models]
+        asks = _answers.asks_of_several(question)
 
         def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:
             members = [ask(x) for ask in asks]

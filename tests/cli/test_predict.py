@@ -21,7 +21,7 @@ from tests.command_line import run
 EARLIER = Path(__file__).parents[1] / "runs/earlier"  # runs of digits and of translations
 TABLE = """\
 data:
-  dataset: {{Csv: {{path: {path}, target: price, fill: {{size: mean}}}}}}
+  dataset: {{Csv: {{path: {path}, target: price, missing: [], fill: {{size: mean}}}}}}
   test_split: 0.25
 model:
   - FeatureSpace: {{features: {{size: float_normalized, colour: string_categorical}}, output_mode: concat}}
@@ -121,6 +121,20 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, capsys: pytest.C
     assert done.err.endswith("dltool: 2 of 4 inputs could not be read and were left out\n")
 
 
+def test_what_holds_no_pictures_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("empty", "notes", "pictures"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes/a.txt").write_text("x")
+    Image.new("L", (8, 8), 200).save(tmp_path / "pictures/a.png")
+    for name in ("empty", "notes"):
+        done = run(capsys, "predict", EARLIER / "digits", tmp_path / name)
+        assert done.status == 5 and f"dltool: {tmp_path / name}: holds no pictures" in done.err
+    done = run(capsys, "predict", EARLIER / "digits", tmp_path / "empty", tmp_path / "pictures")
+    assert done.status == 5 and len(rows(done.out)) == 1
+    pattern = run(capsys, "predict", EARLIER / "digits", f"{tmp_path}/*")  # files beside folders without pictures
+    assert len(rows(pattern.out)) == 1 and pattern.status == 0, pattern.err
+
+
 def test_several_runs_answer_with_the_mean_of_their_probabilities(
     test_images: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +158,7 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("table")
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"size": rng.normal(size=80).round(3), "colour": rng.choice(["red", "blue"], 80)})
+    frame = pd.DataFrame({"size": rng.normal(size=80).round(3), "colour": rng.choice(["red", "NA"], 80)})
     frame["price"] = (frame["size"] * 2 + (frame["colour"] == "red")).round(3)
     frame.to_csv(folder / "train.csv", index=False)
     (folder / "table.yaml").write_text(TABLE.format(path=folder / "train.csv"))
@@ -154,7 +168,7 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_without_a_target_get_the_answers_of_eval(
     table_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "note,colour,size,price\nx,red,0.5,1\ny,blue,,2\nz,red,-1e0,3\n"
+    text = "note,colour,size,price\nx,red,0.5,1\ny,NA,,2\nz,red,-1e0,3\n"
     (tmp_path / "with.csv").write_text(text)
     done = run(capsys, "eval", table_run, "--data", f"Csv: {{path: {tmp_path / 'with.csv'}}}",
                "--predictions", tmp_path / "p.csv")  # fmt: skip
@@ -173,6 +187,33 @@ def test_rows_without_a_target_get_the_answers_of_eval(
     stream: Any = io.TextIOWrapper(io.BytesIO(new.encode()))
     monkeypatch.setattr(sys, "stdin", stream)
     assert run(capsys, "predict", table_run).out == named.out
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ("Csv: {path: FILE, seperator: ';', tarrget: q}", ["'seperator'. Did you mean 'separator'?", "'tarrget'. Did"]),
+        ("ImageFolder: {path: FILE}", ["answers rows of a table, these are pictures."]),
+        ("Digits", ["Digits reads no new examples. Use Csv, ImageFolder, Npz."]),
+        ("Csv: {path: FILE, test_path: FILE}", ["'test_path' is not read, only 'path'."]),
+        ("Csv: none.csv", ["No file none.csv: check the 'path' parameter of Csv."]),
+    ],
+)
+def test_data_in_a_recipes_words_are_checked_as_a_recipe_is(
+    data: str, lines: list[str], table_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.csv").write_text("size,colour\n1,red\n")
+    done = run(capsys, "predict", table_run, "--data", data.replace("FILE", str(tmp_path / "new.csv")))
+    assert (done.status, done.out) == (2, "")
+    assert all(line in done.err for line in lines) and done.err.count("\n") == len(lines), done.err
+
+
+def test_json_keeps_small_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    from dltool.cli import predict
+
+    predict._write(iter([pd.DataFrame({"probability": [1.5e-11, 0.1, 2.5e-20]})]), predict.Format.json)
+    found = [json.loads(line)["probability"] for line in capsys.readouterr().out.splitlines()]
+    assert found == [pytest.approx(1.5e-11, abs=1e-15), 0.1, pytest.approx(2.5e-20, abs=1e-15)]
 
 
 def test_a_row_that_cannot_be_read_is_left_out(
@@ -208,25 +249,54 @@ def test_lines_are_translated_in_their_order(tmp_path: Path, capsys: pytest.Capt
     assert unclear.status == 2 and "--to" in unclear.err
 
 
-def test_the_next_token_of_a_line_is_the_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Against the model applied to the whole line."""
-    import keras
-
+def test_a_translation_is_that_of_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the same sentences, alone and in other company, by one run and by two."""
     from dltool.runs.opened import OpenedRun
 
-    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 20)
+    for runs in ([EARLIER / "words"], [EARLIER / "words"] * 2):
+        done = run(capsys, "eval", *runs, "--predictions", tmp_path / "p.csv", "--overwrite")
+        assert done.status == 0, done.err
+        judged = rows((tmp_path / "p.csv").read_text())
+        assert [*judged] == ["index", "direction", "line", "target", "prediction", "score"]
+        data = OpenedRun(EARLIER / "words").data
+        lines = data.dataset.lines(data.splits["test"].part)  # type: ignore[attr-defined]
+        assert judged["direction"].unique().tolist() == [*data.facts["directions"], *data.facts["zero_shot"]]
+        direction = judged["direction"][0]
+        source, target = direction.split("-")
+        own = judged[judged["direction"] == direction].reset_index(drop=True)
+        assert own["target"].tolist() == lines[target]
+        (tmp_path / "lines.txt").write_text("\n".join(lines[source]) + "\n")
+        new = rows(run(capsys, "predict", *runs, tmp_path / "lines.txt", "--to", target, "--batch-size", 7).out)
+        assert new["prediction"].tolist() == own["prediction"].tolist()
+        np.testing.assert_allclose(new["score"], own["score"], rtol=1e-4)
+
+
+def test_a_line_that_is_no_utf8_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lines.txt").write_bytes(b"twelve\nthirty\xff\nfour\n")
+    done = run(capsys, "predict", EARLIER / "words", tmp_path / "lines.txt", "--to", "fr")
+    assert done.status == 5 and rows(done.out)["line"].tolist() == [1, 3]
+    assert f"{tmp_path}/lines.txt:2: is no UTF-8" in done.err and "1 of 3 inputs" in done.err
+
+
+def test_the_next_tokens_of_lines_are_those_of_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the lines of the test split; the target is the line's end."""
+    from dltool.runs.opened import OpenedRun
+
+    (tmp_path / "text.txt").write_text("the cat sat on the mat.\nthe dog sat too.\n" * 20)
     (tmp_path / "language.yaml").write_text(LANGUAGE.format(path=tmp_path / "text.txt"))
     assert run(capsys, "train", tmp_path / "language.yaml", "--out", tmp_path / "run", "-q").status == 0
-    (tmp_path / "lines.txt").write_text("the c\n")
-    done = run(capsys, "predict", tmp_path / "run", tmp_path / "lines.txt", "--top", 2, "--format", "json")
+    done = run(capsys, "eval", tmp_path / "run", "--predictions", tmp_path / "p.csv")
     assert done.status == 0, done.err
-    answer = json.loads(done.out)
-    opened = OpenedRun(tmp_path / "run")
-    tokens = opened.vocabulary.encode("the c")
-    chances = keras.ops.softmax(opened.model(tokens[None])[0, -1]).numpy()
-    likeliest = np.argsort(-chances)[:2]
-    assert [answer["prediction"], answer["prediction_2"]] == [opened.vocabulary.decode([t]) for t in likeliest]
-    np.testing.assert_allclose([answer["probability"], answer["probability_2"]], chances[likeliest], rtol=1e-4)
+    judged = rows((tmp_path / "p.csv").read_text())
+    data = OpenedRun(tmp_path / "run").data
+    text = data.dataset.text(data.splits["test"].part)  # type: ignore[attr-defined]
+    (tmp_path / "lines.txt").write_text(text)
+    new = rows(run(capsys, "predict", tmp_path / "run", tmp_path / "lines.txt").out)
+    assert new["line"].tolist() == judged["line"].tolist() == list(range(1, len(text.splitlines()) + 1))
+    assert [*judged] == ["index", "line", "target", *[*new][1:]]
+    assert judged["target"].tolist() == ["\n"] * text.count("\n") + [""] * (not text.endswith("\n"))
+    for name in ("prediction", "probability", "log_probability", "tokens"):
+        assert new[name].tolist() == judged[name].tolist()
 
 
 @pytest.mark.parametrize(
@@ -262,3 +332,23 @@ def test_a_long_table_takes_no_more_memory_than_a_short_one(table_run: Path, tmp
         assert done.stdout.count("\n") == count + 1
         peaks.append(int(done.stderr.split()[-1]))
     assert peaks[1] < 1.15 * peaks[0]
+
+
+@pytest.mark.slow
+def test_ten_thousand_images_take_no_more_memory_than_a_thousand(tmp_path: Path) -> None:
+    """In processes of their own."""
+    peaks = []
+    for count in (1_000, 10_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            Image.new("L", (16, 16), number % 256).save(folder / f"{number:05}.png")
+        code = (
+            "import resource, sys\nfrom dltool.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
+            "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+        )
+        command = [sys.executable, "-c", code, "predict", str(EARLIER / "digits"), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.count("\n") == count + 1
+        peaks.append(int(done.stderr.split()[-1]))
+    assert peaks[1] < 1.1 * peaks[0], peaks

@@ -39,6 +39,16 @@ def test_the_message_of_an_error_inside_a_compiled_function_is_its_cause() -> No
         assert said.startswith("Dimensions must be equal, but are 3 and 5 for") and said.endswith("[2,3], [5,4].")
 
 
+def test_the_message_of_a_kernel_is_its_cause() -> None:
+    layer = keras.layers.Embedding(10, 4)
+    for function in (layer, tf.function(layer)):
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            function(tf.constant([[38]]))
+        assert one_line(caught.value) == "indices[0,0] = 38 is not in [0, 10)"
+    several = "2 root error(s) found.\n  (0) INVALID_ARGUMENT:  bad index\n\t [[{{node a}}]]\n  (1) CANCELLED: other"
+    assert one_line(ValueError(f"Graph execution error:\n\nDetected at node a\n  File b\n\n{several}")) == "bad index"
+
+
 @pytest.mark.parametrize(
     ("name", "known", "sentence"),
     [

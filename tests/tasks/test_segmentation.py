@@ -333,6 +333,22 @@ def test_every_picture_has_a_mask_of_its_own(trained: Path, capsys: pytest.Captu
     np.testing.assert_array_equal(found, expected)
 
 
+def test_masks_of_eval_and_of_predict_are_the_same_files(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for runs in (["run"], ["run", "run"]):
+        done = run(capsys, "eval", *runs, "--predictions", "e.csv", "--out", "judged", "--overwrite")
+        assert done.status == 0, done.err
+        judged = pd.read_csv("e.csv")
+        done = run(capsys, "predict", *runs, *judged["file"], "--out", "new", "--overwrite", "--batch-size", 3)
+        assert done.status == 0, done.err
+        new = pd.read_csv(io.StringIO(done.out))
+        assert new["prediction"].tolist() == judged["prediction"].tolist()
+        np.testing.assert_array_equal(new.filter(like="share_"), judged.filter(like="share_"))
+        for one, other in zip(new["mask"], judged["mask"], strict=True):
+            assert Path(one).read_bytes() == Path(other).read_bytes()
+    refused = run(capsys, "eval", "run", "--out", "judged")
+    assert refused.status == 2 and "--out: the masks go with --predictions FILE" in refused.err
+
+
 def test_pictures_are_not_replaced_unless_asked(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(Path("one"), *shapes(1, seed=3))
     asked = ("predict", "run", "one/images/000.png", "--out", "kept")

@@ -70,20 +70,20 @@ class ArrayStream:
 
     Args:
         file: open, at the array's header.
-        room: bytes that the array can take at most.
+        room: bytes that the array can take at most, checked where it is read whole.
     Raises:
-        ValueError: the header is damaged, promises more than there is room for, or is of Python objects.
+        ValueError: the header is damaged, or is of Python objects.
     Limits: an array in Fortran's order is read whole.
     """
 
     def __init__(self, file: IO[bytes], room: int) -> None:
         self.shape, self.dtype, is_by_columns = _header(file)
-        _check_room(self.shape, self.dtype, room)
         if self.dtype.hasobject:
             raise ValueError("it holds Python objects")
         self._file, self._left = file, self.shape[0] if self.shape else 0
         self._whole = None
         if is_by_columns and len(self.shape) > 1:
+            _check_room(self.shape, self.dtype, room)
             self._whole = np.frombuffer(_bytes(file, math.prod(self.shape) * self.dtype.itemsize), self.dtype)
             self._whole = self._whole.reshape(self.shape, order="F")
 
