@@ -27,7 +27,9 @@ def plot_rows(rows: Sequence[tuple[str, np.ndarray]], file: BinaryIO, form: str 
         for panel, image in zip(panels, shades, strict=True):
             panel.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             panel.axis("off")
-        panels[0].set_title(plain_label(title), fontsize="medium", loc="left")
+        label = panels[0].text(0, 1.05, plain_label(title), fontsize="medium", transform=panels[0].transAxes)
+        label.set_in_layout(False)  # longer than the first image is wide
+    figure.get_layout_engine().set(hspace=0.2)
     _canvas.save(figure, file, form)
 
 
