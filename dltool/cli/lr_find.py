@@ -106,10 +106,9 @@ def lr_find(
 def _files(source: str) -> list[Path]:
     """Return the files of the recipe that is read, those that it extends included."""
     from dltool.recipe import reading
-    from dltool.runs import directory, opened
+    from dltool.runs import opened
 
-    own = Path(source) / directory.RECIPE
-    return reading.chain(reading.find(own if opened.is_run(source) else source))
+    return reading.chain(opened.recipe_file(source))
 
 
 def _check(start: float, stop: float, steps: int, smoothing: float) -> None:
@@ -137,12 +136,10 @@ def _write_patch(path: Path, source: str, prepared: Preparation, test: RangeTest
     """Write the fragment, once the recipe that it makes is built and its rate is the one suggested."""
     from dltool.lr_schedule.range_tests import peak
     from dltool.runs.preparation import Preparation
-    from dltool.training import backend
 
     seeds = f"{len(test.seeds)} seeds" if len(test.seeds) > 1 else "1 seed"
     comment = f"{prepared.recipe.name} with the learning rate {rate:g} of a range test ({rule}, {seeds})."
     changed, text = _fragment(path, source, prepared, test, rate, comment)
-    backend.begin_anew(prepared.seed, changed.setting("dtype_policy"))
     measured = peak(Preparation(changed, prepared.data, prepared.seed))
     if abs(measured - rate) > 1e-3 * rate:
         raise UsageError(

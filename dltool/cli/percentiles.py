@@ -14,9 +14,8 @@ from dltool.cli.options import Format, FormatOption, OverwriteOption
 from dltool.errors import DataError, messages
 from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
-from dltool.recipe import reading
 from dltool.runs import directory
-from dltool.runs.directory import RunDirectory
+from dltool.runs.opened import OpenedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +45,7 @@ def percentiles(
 ) -> None:
     """Show how a layer's activations moved during training, as ActivationPercentiles recorded it; runs side by side."""
     check_target("--plot", plot, overwrite, PICTURES)
-    series = [(str(path), recorded(RunDirectory(path), file)) for path in runs]
+    series = [(str(path), recorded(OpenedRun(path), file)) for path in runs]
     if plot is not None:
         _draw(plot, runs, series, file)
     report = sections(series)
@@ -55,15 +54,14 @@ def percentiles(
     messages.write(tables.render(report, form, "percentiles"))
 
 
-def recorded(run: RunDirectory, file: str = FILE) -> Rows:
+def recorded(run: OpenedRun, file: str = FILE) -> Rows:
     """Return the rows that the callback wrote: step, then percentiles."""
-    run.check_is_run()
-    path = run / file
+    path = run.directory / file
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is no file of ActivationPercentiles.")
     absent = " Add ActivationPercentiles to the recipe's fit.callbacks and train again."
-    with run.reading(file, absent), path.open(newline="", encoding="utf-8") as opened:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(opened)]
+    with run.directory.reading(file, absent), path.open(newline="", encoding="utf-8") as written:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(written)]
         for row in rows:
             if "step" in row and not row["step"].is_integer():
                 raise ValueError(f"step {row['step']} is no whole number")
@@ -96,16 +94,16 @@ def sections(series: Sequence[tuple[str, Rows]]) -> dict[str, pd.DataFrame]:
 def _draw(plot: Path, paths: Sequence[Path], series: Sequence[tuple[str, Rows]], file: str) -> None:
     from dltool.output.percentiles import plot_percentiles
 
-    measured = {_measured(RunDirectory(path), file) for path in paths}
+    measured = {_measured(OpenedRun(path), file) for path in paths}
     titles = [path.absolute().name for path in paths]
     panels = [(title, rows) for title, (_, rows) in zip(titles, series, strict=True)]
     with output(plot) as drawn:
         plot_percentiles(panels, drawn, measured.pop() if len(measured) == 1 else "", plot.suffix.lower().lstrip("."))
 
 
-def _measured(run: RunDirectory, file: str) -> str:
+def _measured(run: OpenedRun, file: str) -> str:
     """Return in words which signal a run's callback recorded into the file."""
-    callbacks: Value | None = reading.load(run / directory.RECIPE).get("fit", "callbacks")
+    callbacks: Value | None = run.recipe.get("fit", "callbacks")
     for callback in callbacks.plain() or () if callbacks is not None else ():
         body = callback.get("ActivationPercentiles") if isinstance(callback, Mapping) else None
         body = body if isinstance(body, Mapping) else {"layer": body}

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dltool.recipe.reading import Recipe
-    from dltool.runs.directory import RunDirectory
     from dltool.runs.train import TrainedRun
 
 
@@ -38,7 +37,7 @@ def train(
 ) -> None:
     """Train a recipe's model into a run directory, and print its figures."""
     from dltool.output import tables
-    from dltool.runs import directory, opened
+    from dltool.runs import opened
     from dltool.runs.train import train as train_run
     from dltool.training.progress import TrainingProgress
 
@@ -51,11 +50,11 @@ def train(
             raise UsageError("--accept-changes goes with --resume")
     folder, name = Path(recipe), None
     if opened.is_run(folder):
-        recipe, name = str(folder / directory.RECIPE), folder.absolute().name
+        recipe, name = str(opened.recipe_file(folder)), folder.absolute().name
         if out is None and (resume or overwrite):
             out = folder
     with mistakes:
-        loaded = _load(recipe, overrides or [], None if name is None else directory.RunDirectory(folder))
+        loaded = _load(recipe, overrides or [], None if name is None else folder)
     mistakes.finish()
     trained = train_run(
         loaded,
@@ -73,17 +72,18 @@ def train(
         messages.write(f"{trained.run}\n")
 
 
-def _load(source: str, overrides: Sequence[str], run_: RunDirectory | None) -> Recipe:
+def _load(source: str, overrides: Sequence[str], run: Path | None) -> Recipe:
     """Return the recipe; of a run whose data are gone, that is the only mistake."""
     from dltool.recipe import build, reading
     from dltool.runs import resume
+    from dltool.runs.opened import OpenedRun
 
     try:
         return build.load(source, overrides)
     except RecipeError:
-        if run_ is not None:
+        if run is not None:
             with suppress(RecipeError):
-                resume.own_dataset(reading.load(source, overrides), run_)
+                resume.own_dataset(reading.load(source, overrides), OpenedRun(run).directory)
         raise
 
 

@@ -21,7 +21,7 @@ from dltool.output import tables
 if TYPE_CHECKING:
     from dltool.decoding.line_stream import Line
     from dltool.decoding.sentence_translator import Translation
-    from dltool.runs.directory import RunDirectory
+    from dltool.runs.opened import OpenedRun
 
 STDIN = "standard input"
 GROUP = 8  # batches that are read before they are sorted by length
@@ -103,7 +103,7 @@ def translate(
     from dltool.decoding import alignment_folder, line_stream
 
     _check_together(search, judgement, attention, overwrite)
-    directories, text = split_arguments(runs)
+    opened, text = split_arguments(runs)
     mistakes, references = Mistakes(), None
     with mistakes:
         if text is not None and input_ is not None:
@@ -120,7 +120,7 @@ def translate(
     from dltool.runs.translator import Translator
 
     aligned = attention is not None or show_attention
-    translator = Translator(directories, to, device, **search.arguments(), attention=aligned)
+    translator = Translator(opened, to, device, **search.arguments(), attention=aligned)
     name = str(input_) if input_ is not None else "the text" if text is not None else STDIN
     sources: list[str] = []
     translations: list[str] = []
@@ -145,7 +145,7 @@ def translate(
                 f"{judgement.reference}: has {len(references)} lines, {name} has {len(translations)}. "
                 "Give a reference for each line."
             )
-        report = judge(directories, sources, translations, references, judgement.by_length)
+        report = judge(opened, sources, translations, references, judgement.by_length)
         messages.tell(tables.render(report, judgement.form or Format.table, stream=sys.stderr))
 
 
@@ -166,27 +166,24 @@ def _check_together(search: Search, judgement: Judgement, attention: Path | None
     mistakes.finish()
 
 
-def split_arguments(arguments: Sequence[str]) -> tuple[list[RunDirectory], str | None]:
-    """Return run directories, and the text after them if there is one: the last argument, unless a path is there.
+def split_arguments(arguments: Sequence[str]) -> tuple[list[OpenedRun], str | None]:
+    """Return the runs, and the text after them if there is one: the last argument, unless a path is there.
 
     An empty one is a text: Path("") would be the working directory.
     """
     from dltool.recipe import reading
-    from dltool.runs.directory import RunDirectory
+    from dltool.runs.opened import OpenedRun
 
-    runs, text = [RunDirectory(Path(one)) for one in arguments], None
+    paths, text = list(arguments), None
     if len(arguments) > 1 and (not arguments[-1] or not reading.holds(Path(arguments[-1]).exists)):
-        text = arguments[-1]
-        runs.pop()
+        text = paths.pop()
         if text.endswith("/") or ("/" in text and not any(letter.isspace() for letter in text)):
             raise UsageError(f"{text}: there is no such run. If it is the text, give it on standard input.")
-    for run in runs:
-        run.check_is_run()
-    return runs, text
+    return [OpenedRun(path) for path in paths], text
 
 
 def judge(
-    directories: Sequence[RunDirectory],
+    runs: Sequence[OpenedRun],
     sources: Sequence[str],
     translations: Sequence[str],
     references: Sequence[str],
@@ -195,7 +192,7 @@ def judge(
     """Return BLEU and chrF, how they were computed and, if asked for, figures of sentences by length."""
     from dltool.decoding import translation_scores
 
-    named = " + ".join(map(str, directories))
+    named = " + ".join(map(str, runs))
     row = {"run": named, "lines": len(references), **translation_scores.scores(translations, references)}
     signatures = translation_scores.signatures()
     report = {"scores": tables.Rows.of([row])}

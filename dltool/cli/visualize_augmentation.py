@@ -36,16 +36,15 @@ def visualize_augmentation(
     from dltool.output.files import check_target, output
     from dltool.recipe import build
     from dltool.recipe import overrides as overriding
-    from dltool.runs import directory, opened
+    from dltool.runs import opened
 
     check_target("--out", out, overwrite, (".png",))
     grouped = overriding.grouped(sources)
     mistakes = Mistakes()
     recipes = []
     for source, overrides in grouped:
-        path = str(Path(source) / directory.RECIPE) if opened.is_run(source) else source
         with mistakes:
-            recipes.append(build.load(path, overrides))
+            recipes.append(build.load(opened.recipe_file(source), overrides))
     mistakes.finish()
     import pandas as pd
 

@@ -97,17 +97,16 @@ def visualize_filters(
     from dltool.filters.source import Source
     from dltool.output import picture_folder
     from dltool.runs import directory
-    from dltool.runs.directory import RunDirectory
+    from dltool.runs.opened import OpenedRun
 
     options = replace(options, images=[*(options.images or ()), *(more_images or ())])
     if terminal and form != Format.table:
         raise UsageError("--terminal goes with --format table")
     options.check_taken(mode, _taken())
-    opened = RunDirectory(run)
-    opened.check_is_run()
-    out = out or opened / directory.FILTERS / mode
+    opened = OpenedRun(run)
+    out = out or opened.directory / directory.FILTERS / mode
     picture_folder.check_free(out, overwrite)
-    source = Source(run, device, options.seed, batch_size)
+    source = Source(opened, device, options.seed, batch_size)
     pictures, rows = _module(mode).show(source, options)
     report = {title: _frame(table) for title, table in rows.items()}
     _save(out, source, mode, options, pictures, report)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DataError, UsageError
@@ -29,18 +28,18 @@ class Source:
     """A finished run.
 
     Args:
-        path: the run directory.
+        run: a finished run.
         device: "auto", "cpu" or "gpu".
         seed: of everything that is drawn.
         batch_size: examples at a time; by default as `eval`.
     Raises:
-        DataError: it is no run, or its model cannot be read.
+        DataError: its model cannot be read.
         UsageError: the model's graph is not known.
     """
 
-    def __init__(self, path: Path, device: str, seed: int, batch_size: int | None) -> None:
-        self.run = OpenedRun(path)
-        self.directory, self.recipe, self.facts = self.run.directory, self.run.recipe, self.run.facts
+    def __init__(self, run: OpenedRun, device: str, seed: int, batch_size: int | None) -> None:
+        self.run = run
+        self.directory, self.recipe, self.facts = run.directory, run.recipe, run.facts
         self.seed, self._batch_size = seed, batch_size
         opened.configure([self.run], device)
         backend.make_gpu_deterministic(seed)

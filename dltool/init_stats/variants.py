@@ -8,7 +8,6 @@ from dltool.errors import UsageError
 from dltool.recipe import build, variations
 from dltool.runs import opened
 from dltool.runs.preparation import Preparation, prepare
-from dltool.training import backend
 
 
 def variants(
@@ -34,5 +33,4 @@ def variants(
     for _, one in checked:
         build.check(one)
     for name, one in checked:
-        backend.begin_anew(first.seed, one.setting("dtype_policy"))
         yield name, Preparation(one, first.data, first.seed)

@@ -11,8 +11,7 @@ from dltool.errors import UsageError
 from dltool.recipe import build, catalogue, reading
 from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.values import object_name, to_text
-from dltool.runs import directory, opened
-from dltool.runs.directory import RunDirectory
+from dltool.runs import opened
 
 SCHEDULES_WITHIN = ("schedule", "schedules")  # arguments of a schedule that are schedules or rates themselves
 RATES_OF_SCHEDULES = ("warmup_target", "values", "value")  # beside those that have learning_rate in their name
@@ -47,8 +46,7 @@ def fragment(source: str, changed: Recipe, path: Path, comment: str) -> str:
     Raises:
         UsageError: extending cannot express the change, for example if an object loses an argument.
     """
-    run = RunDirectory(Path(source))
-    file = run / directory.RECIPE if opened.is_run(source) else reading.find(source)
+    file = opened.recipe_file(source)
     base = reading.load(file)
     text = to_text({"extends": _reference(file, path), **(difference(base.root, changed.root) or {})})
     again = reading.merge(base.root, reading.from_text(to_text(difference(base.root, changed.root) or {}), str(path)))

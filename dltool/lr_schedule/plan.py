@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dltool.errors import DataError, Problem, RecipeError, UsageError
@@ -14,15 +13,15 @@ from dltool.library.schedules import _ranges as ranges
 from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.constant import Constant
 from dltool.lr_schedule import plateau
-from dltool.recipe import build, catalogue, data_facts, declarations, kept_plugins, module_outlines, overrides, reading
+from dltool.recipe import build, catalogue, data_facts, declarations, module_outlines, overrides, reading
 from dltool.recipe import stages as stage_list
 from dltool.recipe.absent_data import stand_in
 from dltool.recipe.builder import EPOCHS, UNKNOWN, Builder
 from dltool.recipe.data import DEFAULT_BATCH_SIZE
 from dltool.recipe.reading import Recipe, Value
 from dltool.recipe.signatures import UNREADABLE, Outlined
-from dltool.runs import directory, opened, resume
-from dltool.runs.directory import RunDirectory
+from dltool.runs import directory, opened
+from dltool.runs.opened import OpenedRun
 from dltool.training.stage_plan import Stage, rate_of_all, stages_of
 
 ENDLESS = 10_000  # steps shown of a schedule without an end of its own
@@ -47,7 +46,7 @@ class Plan:
     steps_per_epoch: int | None
     schedules: dict[str, Schedule]
     plateaus: tuple[dict[str, Any], ...] = ()
-    run: RunDirectory | None = None
+    run: OpenedRun | None = None
 
     def epoch(self, step: float) -> float | None:
         """Epochs done before a step."""
@@ -61,11 +60,8 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
         RecipeError: something is wrong with the dataset, the optimizer, or its schedules.
         UsageError, DataError: the recipe does not exist, or its data cannot be read.
     """
-    run = None
-    if opened.is_run(source):
-        kept_plugins.check(Path(source))
-        run = RunDirectory(Path(source))
-    recipe, problems = reading.read(run / directory.RECIPE if run else source, changed)
+    run = OpenedRun(source) if opened.is_run(source) else None
+    recipe, problems = reading.read(opened.recipe_file(source), changed)
     recorded = _recorded(recipe, run)
     dataset = _checked(recipe, problems, recorded is None)
     if not declarations.uses_optimizer(recipe.procedure):
@@ -153,15 +149,14 @@ def check(argument: str, schedule: Schedule, steps: int) -> None:
         ranges.check(argument, schedule(np.arange(first, min(first + WINDOW, steps))), first)
 
 
-def _recorded(recipe: Recipe, run: RunDirectory | None) -> dict[str, Any] | None:
+def _recorded(recipe: Recipe, run: OpenedRun | None) -> dict[str, Any] | None:
     """Return the facts of a run's data if the recipe still names the same data and splits.
 
     The data may be gone since.
     """
-    if run is None or not (run / directory.DATA).is_file() or recipe.get("data") is None:
+    if run is None or not (run.directory / directory.DATA).is_file() or recipe.get("data") is None:
         return None
-    same = resume.own_recipe(run).section("data").plain() == recipe.section("data").plain()
-    return run.read_json(directory.DATA) if same else None
+    return run.facts if run.recipe.section("data").plain() == recipe.section("data").plain() else None
 
 
 def _checked(recipe: Recipe, problems: list[Problem], needs_data: bool) -> Any:

@@ -9,7 +9,6 @@ from dltool.errors import DltoolError, UsageError, messages
 from dltool.output.files import output
 from dltool.runs import opened
 from dltool.runs.preparation import Preparation
-from dltool.training import backend
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +86,6 @@ class RangeTest:
             return first
         seed = first.seed + number
         weights = first.model.get_weights()
-        backend.begin_anew(seed, first.recipe.setting("dtype_policy"))
         prepared = Preparation(first.recipe, first.data, seed)
         if self._trained:
             prepared.model.set_weights(weights)

@@ -62,7 +62,7 @@ def _is_spec(source: str) -> bool:
 
 def with_history(plan: Plan, metrics: str | None, found: Mapping[str, list[Any]]) -> Plan:
     """Return the plan, under a plateau shaped by its metric; add what a run has logged to `found`."""
-    logged = run_plans.history(plan.run) if plan.run is not None else []
+    logged = run_plans.history(plan.run.directory) if plan.run is not None else []
     if len(plan.plateaus) > 1:
         count = len(plan.plateaus)
         if metrics is not None:
@@ -87,7 +87,7 @@ def with_history(plan: Plan, metrics: str | None, found: Mapping[str, list[Any]]
             found["plateau"] += rows
     if plan.run is not None:
         found["planned and logged"] += run_plans.compared(plan, logged)
-        at = saved_state.read_position(plan.run)
+        at = saved_state.read_position(plan.run.directory)
         if at is not None:
             rest = run_plans.to_come(plan, at)
             found["after --resume"] += rest

@@ -7,11 +7,10 @@ from typing import Any
 
 from dltool.errors import UsageError
 from dltool.recipe import build
-from dltool.recipe.data import Data
+from dltool.recipe.data import DEFAULT_BATCH_SIZE
 from dltool.recipe.reading import Recipe
-from dltool.runs.preparation import DEFAULT_BATCH_SIZE, DEFAULT_SEED
+from dltool.runs import preparation
 from dltool.tasks import base as tasks
-from dltool.training import backend
 
 NAMED = 0.005  # the least share of a target that is named
 
@@ -28,12 +27,8 @@ def augmentation_sheet(
     Raises:
         UsageError: there is nothing to augment, or the data are no images.
     """
-    dataset = build.dataset(one.section("data", "dataset"))
-    seed = one.setting("seed", default=DEFAULT_SEED)
-    backend.configure(device=device, seed=seed)
-    build.check(one)
-    data = Data.of(one, dataset)
-    backend.begin_anew(seed, one.setting("dtype_policy"))
+    data = preparation.read_data(one, device)
+    seed = preparation.begin(one)
     train = data.pipeline("train", max(examples, one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)))
     with data.explained():
         augment = build.augmentation(one, data.facts, train.inputs)

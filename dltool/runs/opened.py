@@ -75,6 +75,15 @@ def configure(runs: Sequence[OpenedRun], device: str) -> None:
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
 
 
+def recipe_file(source: str | Path) -> Path:
+    """Return the file of a recipe that a command names by its file, its bundled name, or a run directory.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    return Path(source) / directory.RECIPE if is_run(source) else reading.find(source)
+
+
 def is_run(source: str | Path) -> bool:
     """Return whether a command's argument names a run directory rather than a recipe."""
     return reading.holds((Path(source) / directory.RECIPE).is_file)

@@ -49,19 +49,66 @@ def prepare(source: str, overrides: Sequence[str] = (), *, device: str = "auto")
     return prepared
 
 
-class Preparation:
-    """A model compiled and built for its data, ready for its first step.
+def configure(recipe: Recipe, device: str = "auto") -> None:
+    """Configure TensorFlow as a recipe says, and check what only Keras can tell of it.
 
     Args:
-        recipe: checked by `build.check`.
+        device: "auto", "cpu" or "gpu".
+    Raises:
+        RecipeError: something is wrong with the recipe.
+        UsageError: the device is "gpu" and there is none.
+    """
+    deterministic = recipe.setting("deterministic", default=False)
+    backend.configure(device=device, deterministic=deterministic, seed=seed_of(recipe))
+    build.check(recipe)
+
+
+def read_data(
+    recipe: Recipe, device: str = "auto", vocabulary: Vocabulary | None = None, dataset: Dataset | None = None
+) -> Data:
+    """Return a recipe's data in splits, once TensorFlow is configured and the recipe checked.
+
+    Args:
+        vocabulary: a run's own, for its text.
+        dataset: the recipe's, if it is there already.
+    Raises:
+        RecipeError, UsageError, DataError: as `configure` and `Data.of`.
+    """
+    dataset = dataset or build.dataset(recipe.section("data", "dataset"))
+    configure(recipe, device)
+    return Data.of(recipe, dataset, vocabulary)
+
+
+def begin(recipe: Recipe, seed: int | None = None) -> int:
+    """Begin anew with a recipe's dtype policy and seed, before a model is built; return the seed.
+
+    Args:
+        seed: in place of the recipe's.
+    """
+    seed = seed_of(recipe) if seed is None else seed
+    backend.begin_anew(seed, recipe.setting("dtype_policy"))
+    return seed
+
+
+def seed_of(recipe: Recipe) -> int:
+    """Return a recipe's seed."""
+    seed: int = recipe.setting("seed", default=DEFAULT_SEED)
+    return seed
+
+
+class Preparation:
+    """A model compiled and built for its data, ready for its first step: the same whatever was built before.
+
+    Args:
+        recipe: checked by `configure`.
         data: the recipe's.
-        seed: of the order of examples.
+        seed: of weights and the order of examples; by default the recipe's.
     Raises:
         RecipeError: model, loss, metrics or settings do not fit the data or each other.
     """
 
-    def __init__(self, recipe: Recipe, data: Data, seed: int) -> None:
-        self.recipe, self.data, self.seed = recipe, data, seed
+    def __init__(self, recipe: Recipe, data: Data, seed: int | None = None) -> None:
+        self.recipe, self.data, self.seed = recipe, data, begin(recipe, seed)
         self.batch_size: int = recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         self.epochs = recipe.epochs
         self.has_optimizer = declarations.uses_optimizer(recipe.procedure)
@@ -93,19 +140,8 @@ class Preparation:
         vocabulary: Vocabulary | None = None,
         dataset: Dataset | None = None,
     ) -> Preparation:
-        """Configure TensorFlow as the recipe says, check the recipe, read its data and prepare its model.
-
-        Args:
-            vocabulary: a run's own, for its text.
-            dataset: the recipe's, if it is there already.
-        """
-        dataset = dataset or build.dataset(recipe.section("data", "dataset"))
-        seed = recipe.setting("seed", default=DEFAULT_SEED)
-        backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
-        build.check(recipe)
-        data = Data.of(recipe, dataset, vocabulary)
-        backend.begin_anew(seed, recipe.setting("dtype_policy"))
-        return cls(recipe, data, seed)
+        """Read a recipe's data and prepare its model; arguments as of `read_data`."""
+        return cls(recipe, read_data(recipe, device, vocabulary, dataset))
 
     def fit_arguments(self) -> dict[str, Any]:
         """Return the arguments of `procedure.fit` except model and observers: data, epochs and execution."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +14,12 @@ from dltool.errors import (
     DivergedError,
     DltoolError,
     InterruptedRun,
-    Place,
     Problem,
     RecipeError,
     Terminated,
     UsageError,
     messages,
     one_line,
-    suggest,
 )
 from dltool.recipe import build, callback_paths, data_facts, kept_plugins
 from dltool.recipe.data import Data
@@ -30,15 +27,17 @@ from dltool.recipe.reading import Recipe
 from dltool.runs import bases, directory, environment, saved_state
 from dltool.runs import place as run_place
 from dltool.runs import resume as changes
+from dltool.runs.callback_checks import CallbackChecks
 from dltool.runs.directory import RunDirectory
 from dltool.runs.epoch_choice import EpochChoice, check_averaging
 from dltool.runs.interruption import Interruption
 from dltool.runs.keeper import Keeper
-from dltool.runs.preparation import DEFAULT_SEED, Preparation
+from dltool.runs.preparation import DEFAULT_SEED, Preparation, read_data
 from dltool.training import backend
 from dltool.training.progress import TrainingProgress
 
 if TYPE_CHECKING:
+    from dltool.data.base import Dataset
     from dltool.training.training_state import TrainingState
 
 FEW_WEIGHTS = 16  # models this small have their weights listed among the results
@@ -83,86 +82,153 @@ def train(
     """
     progress = progress or TrainingProgress(quiet=True)
     dataset = build.dataset(recipe.section("data", "dataset"))
-    resolved = changes.resolved(recipe, DEFAULT_SEED)
     name = name or recipe.name
+    if out is None and resume:
+        raise UsageError("--resume needs the run: give --out RUN, or the run directory in place of the recipe")
     if out is None and overwrite:
         out = run_place.HOME / name
     run = RunDirectory(out) if out is not None else RunDirectory.fresh(name)
-    goes_on = False  # whether training goes on although a callback had ended it
-    if resume:
-        if out is None:
-            raise UsageError("--resume needs the run: give --out RUN, or the run directory in place of the recipe")
-        for line in changes.check_resumable(run, resolved, accept_changes):
-            progress.say(f"changed since: {line}")
-            goes_on |= not line.startswith("fit.epochs:")  # more epochs alone would have ended at the same one
-        dataset = changes.as_trained(dataset, recipe, run)
-    else:
-        run.check_free(overwrite)
-        changes.check_edited(run, resolved)
-    bases.check_outlive(run, recipe)
-    seed = recipe.setting("seed", default=DEFAULT_SEED)
-    backend.configure(device=device, deterministic=recipe.setting("deterministic", default=False), seed=seed)
-    build.check(recipe)
-    kept = None if resume or dataset.is_streamed else data_facts.entry_of(recipe, dataset)
-    data_facts.remember(kept, dataset)
-    data = Data.of(recipe, dataset, changes.own_vocabulary(run) if resume else None)
-    for hint in () if resume else data.hints():
-        progress.say(f"{hint}.")
+    session = _Session(recipe, run, resume, overwrite, accept_changes, device, progress)
+    session.check()
+    data = session.read_data(dataset)
     if out is None:
-        run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
-    with run.locked():
-        if resume:
-            changes.check_same_data(run, data)
-            if not accept_changes:
-                bases.check_same(run, resolved)
+        session.run = RunDirectory.claimed(name)  # another training may have taken the name meanwhile
+    with session.run.locked():
+        session.check_again(data)
+        return session.fit(data)
+
+
+@dataclass
+class _Session:
+    """A session of training in a run directory, from the beginning or going on.
+
+    Args:
+        recipe: with its overrides; in `resolved` as it runs again from any folder.
+        run: the run directory.
+        resume, overwrite, accept_changes, device: as of `train`.
+    """
+
+    recipe: Recipe
+    run: RunDirectory
+    resume: bool
+    overwrite: bool
+    accept_changes: bool
+    device: str
+    progress: TrainingProgress
+
+    def __post_init__(self) -> None:
+        self.resolved = changes.resolved(self.recipe, DEFAULT_SEED)
+        self.goes_on = False  # whether training goes on although a callback had ended it
+        self.keep_facts: Callable[[Data], None] = lambda data: None
+
+    def check(self) -> None:
+        """Raise if the run may not be trained into; say what has changed since it was.
+
+        Raises:
+            UsageError, DataError: nothing was touched.
+        """
+        if self.resume:
+            for line in changes.check_resumable(self.run, self.resolved, self.accept_changes):
+                self.progress.say(f"changed since: {line}")
+                self.goes_on |= not line.startswith("fit.epochs:")  # more epochs alone would end at the same one
         else:
-            run.check_free(overwrite)
-        policy = recipe.setting("dtype_policy")
-        backend.begin_anew(seed, policy)
+            self.run.check_free(self.overwrite)
+            changes.check_edited(self.run, self.resolved)
+        bases.check_outlive(self.run, self.recipe)
+
+    def read_data(self, dataset: Dataset) -> Data:
+        """Return the recipe's data, of a run that goes on as it was trained on them."""
+        vocabulary = None
+        if self.resume:
+            dataset = changes.as_trained(dataset, self.recipe, self.run)
+            vocabulary = changes.own_vocabulary(self.run)
+        elif not dataset.is_streamed:
+            kept = data_facts.entry_of(self.recipe, dataset)
+            data_facts.remember(kept, dataset)
+            self.keep_facts = lambda data: data_facts.keep(kept, data, dataset)
+        data = read_data(self.recipe, self.device, vocabulary, dataset)
+        for hint in () if self.resume else data.hints():
+            self.progress.say(f"{hint}.")
+        return data
+
+    def check_again(self, data: Data) -> None:
+        """Raise if what was there before the data were read is there no more, or the data are others.
+
+        Raises:
+            UsageError, DataError: nothing was touched.
+        """
+        if not self.resume:
+            self.run.check_free(self.overwrite)
+            return
+        changes.check_same_data(self.run, data)
+        if not self.accept_changes:
+            bases.check_same(self.run, self.resolved)
+
+    def fit(self, data: Data) -> TrainedRun:
+        """Train the model into the run."""
+        policy = self.recipe.setting("dtype_policy")
         if backend.computes_slowly_in(policy):
-            progress.say(f"{policy} is slow on this processor, which has no instructions for it: dtype_policy=float32")
-        work = _Training(recipe, data, seed, run)
-
-        def begin() -> None:
-            if resume:
-                run.forget_results()
-            else:
-                run.start(callback_paths.existing(run.path, work.callbacks))
-            if any(getattr(one, "filename", None) == str(run / directory.PERCENTILES[0]) for one in work.callbacks):
-                run.note(*directory.PERCENTILES)
-            run.write_recipe(resolved.to_yaml())
-            if data.vocabulary is not None:
-                run.write_vocabulary(data.vocabulary.files())
-            run.write_plugins(own_python)
-            run.write_json(directory.DATA, data.facts)
-            data_facts.keep(kept, data, dataset)
-            if found:
-                run.write_json(directory.BASES, {"bases": found})
-            run.write_json(directory.ENVIRONMENT, {"sessions": [*sessions, environment.describe(device, seed)]})
-
-        sessions = run.sessions() if resume else []
-        found = bases.records(resolved)
-        own_python = kept_plugins.files_of(kept_plugins.used_by(recipe.root, data.dataset.task))
-        state = work.load_state(goes_on) if resume and saved_state.exists(run) else None
+            slow = f"{policy} is slow on this processor, which has no instructions for it"
+            self.progress.say(f"{slow}: dtype_policy=float32")
+        work = _Training(self.recipe, data, self.run)
+        files = self._files(work)
+        state = work.load_state(self.goes_on) if self.resume and saved_state.exists(self.run) else None
         if state is not None and state.stopped and state.position.epoch < work.prepared.epochs:
             ended = f"a callback had ended training after epoch {state.position.epoch}, whatever fit.epochs is"
-            progress.say(f"{ended}. To go on, change or remove it in fit.callbacks.")
-        return TrainedRun(run, work.fit(state, begin, progress))
+            self.progress.say(f"{ended}. To go on, change or remove it in fit.callbacks.")
+        return TrainedRun(self.run, work.fit(state, lambda: self._begin(work, files), self.progress))
+
+    def _files(self, work: _Training) -> _Files:
+        """Return what the run keeps of how it was trained, as it is before the first step."""
+        sessions = self.run.sessions() if self.resume else []
+        own_python = kept_plugins.used_by(self.recipe.root, work.data.dataset.task)
+        return _Files(
+            bases.records(self.resolved),
+            kept_plugins.files_of(own_python),
+            [*sessions, environment.describe(self.device, work.prepared.seed)],
+        )
+
+    def _begin(self, work: _Training, files: _Files) -> None:
+        """Write down how the run is trained; what it replaces goes."""
+        run, data = self.run, work.data
+        if self.resume:
+            run.forget_results()
+        else:
+            run.start(callback_paths.existing(run.path, work.callbacks))
+        if any(getattr(one, "filename", None) == str(run / directory.PERCENTILES[0]) for one in work.callbacks):
+            run.note(*directory.PERCENTILES)
+        run.write_recipe(self.resolved.to_yaml())
+        if data.vocabulary is not None:
+            run.write_vocabulary(data.vocabulary.files())
+        run.write_plugins(files.own_python)
+        run.write_json(directory.DATA, data.facts)
+        self.keep_facts(data)
+        if files.bases:
+            run.write_json(directory.BASES, {"bases": files.bases})
+        run.write_json(directory.ENVIRONMENT, {"sessions": files.sessions})
+
+
+class _Files(NamedTuple):
+    """The content of files of a run: records of its bases, its own Python, a record of each session."""
+
+    bases: list[Any]
+    own_python: dict[str, bytes]
+    sessions: list[dict[str, Any]]
 
 
 class _Training:
     """A model compiled for its data, ready to fit into a run directory."""
 
-    def __init__(self, recipe: Recipe, data: Data, seed: int, run: RunDirectory) -> None:
+    def __init__(self, recipe: Recipe, data: Data, run: RunDirectory) -> None:
         from dltool.training.evaluation import Evaluation
 
-        self.prepared = Preparation(recipe, data, seed)
+        self.prepared = Preparation(recipe, data)
         self.recipe, self.data, self.run, self.model = recipe, data, run, self.prepared.model
         self.evaluation = Evaluation(self.model)
         self.callbacks = build.callbacks(recipe, run.path, changes.recipe_before(run))
-        self._check_callbacks(self.callbacks)
-        validated = self.prepared.validation is not None
-        choice = EpochChoice(recipe, self.model, self.callbacks, validated, self._check_monitor)
+        checks = CallbackChecks(self.prepared)
+        checks.check(self.callbacks)
+        choice = EpochChoice(recipe, self.model, self.callbacks, checks.has_validation, checks.check_monitor)
         self.selector = choice.selector
         self.notes = [*self.prepared.notes, *choice.notes]
         check_averaging(recipe, self.model, self.callbacks, self.selector)
@@ -225,67 +291,6 @@ class _Training:
             return UsageError(f"{self.run}: can't go on: {line}. Train again with another --out.")
         message = f"the first step fails: {line}. Check the values under compile and fit; --traceback shows where."
         return RecipeError([Problem(self.recipe.section("compile").place, "compile", message)])
-
-    def _check_callbacks(self, callbacks: Sequence[Any]) -> None:
-        from dltool.library.callbacks._periodic import PeriodicCallback
-
-        for index, callback in enumerate(callbacks):
-            if fault := callback_paths.fault_of_names(getattr(callback, "filepath", ""), self._names_in(callback)):
-                place = self.recipe.section("fit", "callbacks").data[index].place
-                raise RecipeError([Problem(place, f"fit.callbacks[{index}].{type(callback).__name__}", fault)])
-            if isinstance(callback, PeriodicCallback):
-                try:
-                    callback.set_model(self.model)
-                except ValueError as error:
-                    place = self.recipe.section("fit", "callbacks").data[index].place
-                    path = f"fit.callbacks[{index}].{type(callback).__name__}"
-                    raise RecipeError([Problem(place, path, str(error))]) from error
-            if type(callback).__name__ == "TensorBoard" and importlib.util.find_spec("tensorboard") is None:
-                place = self.recipe.section("fit", "callbacks").data[index].place
-                message = "needs the package tensorboard: pip install tensorboard, or remove it."
-                raise RecipeError([Problem(place, f"fit.callbacks[{index}].TensorBoard", message)])
-            if type(callback).__name__ == "ReduceLROnPlateau" and not self._rate_is_a_number():
-                place = self.recipe.section("fit", "callbacks").data[index].place
-                message = "changes a learning rate that is a number; this recipe's is a schedule. Remove one of them."
-                raise RecipeError([Problem(place, f"fit.callbacks[{index}].ReduceLROnPlateau", message)])
-            monitor = getattr(callback, "monitor", None)
-            if isinstance(monitor, str) and getattr(callback, "save_freq", "epoch") == "epoch":
-                if type(callback).__name__ == "ModelCheckpoint" and not callback.save_best_only:
-                    continue
-                value = self.recipe.section("fit", "callbacks").data[index]
-                self._check_monitor(monitor, value.place, f"fit.callbacks[{index}]")
-
-    def _names_in(self, callback: Any) -> dict[str, float]:
-        """A number for each name that a path of the callback may hold."""
-        names = {"epoch": 1, **dict.fromkeys(self.prepared.logs, 0.5)}
-        names |= {metric.name: 0.5 for metric in self.prepared.procedure.metrics}
-        if getattr(callback, "save_freq", "epoch") != "epoch":
-            return names | {"batch": 1}
-        every_epoch = self.prepared.validation is not None and self.recipe.setting("fit", "validation_freq") in (
-            None,
-            1,
-        )
-        return names | {f"val_{name}": 0.5 for name in self.prepared.logs if every_epoch}
-
-    def _rate_is_a_number(self) -> bool:
-        import keras
-
-        from dltool.graph import keras_internals
-
-        rate = keras_internals.learning_rate(keras_internals.inner_optimizer(self.model.optimizer))
-        return not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
-
-    def _check_monitor(self, monitor: str, place: Place, path: str) -> None:
-        known = list(self.prepared.logs)
-        if self.prepared.validation is not None:
-            known += [f"val_{name}" for name in known]
-        known += [metric.name for metric in self.prepared.procedure.metrics]
-        if monitor not in known:
-            why = ""
-            if monitor.startswith("val_") and self.prepared.validation is None:
-                why = " The data have no validation split: set data.validation_split."
-            message = f"monitors '{monitor}', which is not measured.{why or suggest(monitor, known)}"
-            raise RecipeError([Problem(place, path, f"{message} Measured: {', '.join(known)}.")])
 
     # -- state and results -------------------------------------------------------------------------------
 

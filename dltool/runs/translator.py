@@ -7,9 +7,7 @@ from typing import Any
 
 from dltool.data.vocabularies import Vocabularies
 from dltool.errors import DataError, UsageError, one_line
-from dltool.runs import directory as runs
-from dltool.runs import opened, resume
-from dltool.runs.directory import RunDirectory
+from dltool.runs import directory, opened
 from dltool.runs.opened import OpenedRun
 from dltool.tasks.translation import language_to_name
 
@@ -20,7 +18,7 @@ class Translator:
     """An ensemble of finished runs that translates sentences.
 
     Args:
-        directories: of the runs.
+        runs: finished runs.
         to: the language to translate into, None where the runs know one.
         device: "auto", "cpu" or "gpu".
         search: arguments of `SentenceTranslator`.
@@ -29,11 +27,10 @@ class Translator:
         UsageError: the runs do not fit each other, or the language or the search does not fit them.
     """
 
-    def __init__(self, directories: Sequence[RunDirectory], to: str | None, device: str, **search: Any) -> None:
-        vocabularies, self._language, longest = _common(directories, to)
-        opened_runs = [OpenedRun(directory.path) for directory in directories]
-        opened.configure(opened_runs, device)
-        models = [run.model for run in opened_runs]
+    def __init__(self, runs: Sequence[OpenedRun], to: str | None, device: str, **search: Any) -> None:
+        vocabularies, self._language, longest = _common(runs, to)
+        opened.configure(runs, device)
+        models = [run.model for run in runs]
         from dltool.decoding.ensemble import Ensemble
         from dltool.decoding.sentence_translator import SentenceTranslator
 
@@ -41,40 +38,35 @@ class Translator:
         try:
             self._translate = SentenceTranslator(model, vocabularies, longest_source=longest, **search)
         except ValueError as error:
-            raise UsageError(f"{directories[0]}: {one_line(error)}") from error
+            raise UsageError(f"{runs[0]}: {one_line(error)}") from error
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Translations, Sequence[int]]:
         """Return the best translations of each sentence, and the numbers of sentences that were cut."""
         return self._translate(sentences, self._language)
 
 
-def _common(directories: Sequence[RunDirectory], to: str | None) -> tuple[Vocabularies, str | None, int]:
+def _common(runs: Sequence[OpenedRun], to: str | None) -> tuple[Vocabularies, str | None, int]:
     """Return what runs have in common: vocabularies, the language that a sentence has to name, tokens at most.
 
     Raises:
         DataError: a run was not trained to translate.
         UsageError: runs do not fit each other, or the language does not fit them.
     """
-    kept, facts, spoken, longest = [], [], [], []  # a run each: vocabularies, facts of the data, directions, tokens
-    for directory in directories:
-        vocabulary = resume.own_vocabulary(directory)
-        if not isinstance(vocabulary, Vocabularies):
+    kept, spoken, longest = [], [], []  # a run each: vocabularies, directions, tokens
+    for run in runs:
+        if not isinstance(run.vocabulary, Vocabularies):
             known = "ParallelText and NumberWords are such data"
-            raise DataError(f"{directory}: was not trained to translate ({known})")
-        kept.append(vocabulary)
-        with directory.reading(runs.DATA):
-            one = directory.read_json(runs.DATA)
-            facts.append(one)
-            longest.append(int(one["max_length"]))
-            directions = {*one["directions"], *one["zero_shot"]}
-        spoken.append(directions)
-    first, *others = spoken
-    for directory, vocabulary, directions in zip(directories[1:], kept[1:], others, strict=True):
-        if vocabulary.files() != kept[0].files() or directions != first:
+            raise DataError(f"{run}: was not trained to translate ({known})")
+        kept.append(run.vocabulary)
+        with run.directory.reading(directory.DATA):
+            longest.append(int(run.facts["max_length"]))
+            spoken.append({*run.facts["directions"], *run.facts["zero_shot"]})
+    for run, vocabulary, directions in zip(runs[1:], kept[1:], spoken[1:], strict=True):
+        if vocabulary.files() != kept[0].files() or directions != spoken[0]:
             raise UsageError(
-                f"{directory}: has another vocabulary or other directions than {directories[0]}. "
+                f"{run}: has another vocabulary or other directions than {runs[0]}. "
                 "Only runs of the same data decode together."
             )
-    with directories[0].reading(runs.DATA):
-        language = language_to_name(facts[0], to)
+    with runs[0].directory.reading(directory.DATA):
+        language = language_to_name(runs[0].facts, to)
     return kept[0], language, min(longest)

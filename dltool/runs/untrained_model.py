@@ -11,12 +11,10 @@ from dltool.errors import DltoolError, RecipeError, UsageError
 from dltool.recipe import absent_data, build, data, data_facts, reading
 from dltool.recipe.data import DEFAULT_BATCH_SIZE
 from dltool.recipe.reading import Recipe
-from dltool.runs import opened
-from dltool.runs.directory import RECIPE
+from dltool.runs import opened, preparation
 from dltool.runs.opened import OpenedRun
-from dltool.runs.preparation import DEFAULT_SEED, Preparation
+from dltool.runs.preparation import Preparation
 from dltool.tasks import base as tasks
-from dltool.training import backend
 
 
 def untrained_model(source: str, overrides: Sequence[str], given: dict[str, Any]) -> tuple[Any, int]:
@@ -30,15 +28,14 @@ def untrained_model(source: str, overrides: Sequence[str], given: dict[str, Any]
         run = OpenedRun(source)
         opened.configure([run], "auto")
         return run.model, run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
-    path = str(Path(source) / RECIPE) if is_run else source
+    path = opened.recipe_file(source)
     one = reading.load(path, overrides) if given or _is_declared(path, overrides) else build.load(path, overrides)
     facts = given or _facts_of_data(one)
     if is_table(facts):  # of a table: its encoding has no shape before it is adapted
         prepared = Preparation.of(one)
         return prepared.model, prepared.batch_size
-    backend.configure(dtype_policy=one.setting("dtype_policy"))
-    build.check(one)
-    backend.begin_anew(one.setting("seed", default=DEFAULT_SEED), one.setting("dtype_policy"))
+    preparation.configure(one)
+    preparation.begin(one)
     try:
         return _outline(one, facts), one.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
     except RecipeError as error:
@@ -48,7 +45,7 @@ def untrained_model(source: str, overrides: Sequence[str], given: dict[str, Any]
         raise UsageError(f"{error} To have it, {remedy}.") from error
 
 
-def _is_declared(path: str, overrides: Sequence[str]) -> bool:
+def _is_declared(path: Path, overrides: Sequence[str]) -> bool:
     """Return whether the recipe declares facts of its data, which then need not be there."""
     return reading.read(path, overrides)[0].setting("data", "declared") is not None
 

@@ -190,6 +190,7 @@ def test_every_callback_of_keras_is_found_by_name_and_trains(capsys: pytest.Capt
         "ActivationPercentiles": "{layer: dense}",
         "CSVLogger": "{filename: log.csv}",
         "ModelCheckpoint": "{filepath: best.keras, monitor: val_loss, save_best_only: true}",
+        "WeightTrajectory": "{weights: 'dense/kernel[0,3]'}",
         "SwapEMAWeights": None,  # needs an optimizer with use_ema
         "RemoteMonitor": None,  # sends over a network
         "OrbaxCheckpoint": None,  # needs a package
