@@ -32,6 +32,11 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+def legend_below(axes: Any, entries: int) -> None:
+    """Put a panel's legend below it, in one row if it has few entries, so that it hides no data."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=min(entries, 4), frameon=False, fontsize="small")
+
+
 def save(figure: Any, file: BinaryIO, form: str) -> None:
     """Write a figure as "png" or "svg"."""
     figure.savefig(file, format=form, dpi=110)

@@ -47,7 +47,7 @@ def plot_regions(runs: Sequence[Regions], file: BinaryIO, form: str = "png") -> 
     from matplotlib.colors import ListedColormap
 
     for run, panel in zip(runs, axes[0], strict=True):
-        count = len(run.classes)
+        count, size = len(run.classes), 18 if len(run.points) > 20 else 60
         shades = ListedColormap([_canvas.colour(index) for index in range(count)])
         panel.pcolormesh(run.across, run.up, run.answers, cmap=shades, vmin=-0.5, vmax=count - 0.5, alpha=0.22,
                          linewidth=0, rasterized=True)  # fmt: skip
@@ -56,13 +56,13 @@ def plot_regions(runs: Sequence[Regions], file: BinaryIO, form: str = "png") -> 
             if 0 < inside.mean() < 1:
                 panel.contour(run.across, run.up, inside, levels=[0.5], colors="0.2", linewidths=1.0)
             own = run.points[run.labels == index]
-            panel.scatter(*own.T, 18, color=_canvas.colour(index), marker=MARKERS[index % len(MARKERS)],
+            panel.scatter(*own.T, size, color=_canvas.colour(index), marker=MARKERS[index % len(MARKERS)],
                           edgecolors="white", linewidths=0.4, label=plain_label(run.classes[index]))  # fmt: skip
         wrong = run.points[run.labels != run.predicted]
         if len(wrong):
-            panel.scatter(*wrong.T, 75, facecolors="none", edgecolors="black", linewidths=1.0, label="wrong")
+            panel.scatter(*wrong.T, 4 * size, facecolors="none", edgecolors="black", linewidths=1.0, label="wrong")
         panel.set(xlabel=plain_label(run.axes[0]), ylabel=plain_label(run.axes[1]))
         panel.set(xlim=(run.across[0], run.across[-1]), ylim=(run.up[0], run.up[-1]))
         panel.set_title(plain_label(f"{run.title}: {run.missed}"), fontsize="medium")
-        panel.legend(frameon=True, framealpha=0.8, fontsize="small", loc="upper right")
+        _canvas.legend_below(panel, count + bool(len(wrong)))
     _canvas.save(figure, file, form)

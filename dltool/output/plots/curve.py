@@ -45,6 +45,6 @@ def plot_curves(runs: Sequence[Fit], file: BinaryIO, form: str = "png") -> None:
         panel.set(xlabel="input", ylim=(targets.min() - margin, targets.max() + margin))
         panel.set_title(plain_label(run.title))
         panel.grid(color="0.92")
-        panel.legend(frameon=True, framealpha=0.8, fontsize="small", loc="upper left")
+        _canvas.legend_below(panel, len(run.data) + 1)
     axes[0, 0].set_ylabel("target")
     _canvas.save(figure, file, form)

@@ -10,6 +10,7 @@ import numpy as np
 from dltool.output.matplotlib_settings import plain_label
 from dltool.output.plots import _canvas
 
+LABEL = 0.25  # inches above the first row
 SPREAD = 3.0  # standard deviations about the mean that the shades span, where values have both signs
 
 
@@ -29,7 +30,8 @@ def plot_rows(rows: Sequence[tuple[str, np.ndarray]], file: BinaryIO, form: str 
             panel.axis("off")
         label = panels[0].text(0, 1.05, plain_label(title), fontsize="medium", transform=panels[0].transAxes)
         label.set_in_layout(False)  # longer than the first image is wide
-    figure.get_layout_engine().set(hspace=0.2)
+    above = LABEL / figure.get_size_inches()[1]
+    figure.get_layout_engine().set(hspace=0.2, rect=(0, 0, 1, 1 - above))
     _canvas.save(figure, file, form)
 
 
