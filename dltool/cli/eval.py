@@ -109,7 +109,7 @@ def eval(
     if section not in report:
         raise UsageError(f"--{'per-class' if per_class else section}: the runs are no classifiers")
     if predictions is not None:
-        table = judgements[0].task.table_of_answers(judgements, asked)
+        table = evaluate.table_of_answers(judgements, asked)
         with output(predictions) as file:
             file.write(table.to_csv(index=False, lineterminator="\n").encode())
     matrices = [] if form != Format.table else _matrices(report.pop("confusion", None))

@@ -18,7 +18,7 @@ from dltool.runs.opened import OpenedRun
 from dltool.runs.other_data import other_dataset
 from dltool.runs.preparation import DEFAULT_BATCH_SIZE
 from dltool.tasks import base as tasks
-from dltool.tasks.base import Judgement, Split
+from dltool.tasks.base import Asked, Judgement, Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +117,22 @@ def report(judgements: Sequence[Judgement], wanted: Sequence[str] = ()) -> dict[
                 tables.setdefault(name, []).append(named)
     ordered = sorted(tables, key=ON_REQUEST.__contains__)  # large ones last
     return {"scores": pd.DataFrame(rows)} | {name: pd.concat(tables[name], ignore_index=True) for name in ordered}
+
+
+def table_of_answers(judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
+    """Return a row an example of the split that runs were judged on: where it comes from, target, their answer.
+
+    Args:
+        judgements: all that `Evaluation.judge` returned.
+    Raises:
+        UsageError: the runs do not answer together, or not at all.
+    """
+    first = judgements[0]
+    for other in judgements[1:]:
+        if other.task is not first.task:
+            raise UsageError(f"--predictions: {other.run} and {first.run} are of different tasks. Give one of them.")
+    with opened.answering(first.run):
+        return first.task.table_of_answers(judgements, asked)
 
 
 def _finished(runs: Sequence[OpenedRun]) -> list[OpenedRun]:

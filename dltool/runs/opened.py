@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dltool.errors import DataError, DltoolError, one_line
 from dltool.recipe import reading
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
@@ -82,6 +84,26 @@ def recipe_file(source: str | Path) -> Path:
         UsageError: there is no such file.
     """
     return Path(source) / directory.RECIPE if is_run(source) else reading.find(source)
+
+
+@contextmanager
+def answering(model: str) -> Iterator[None]:
+    """Report in one line why a model does not take some inputs.
+
+    Raises:
+        DataError: the block raised what Keras or TensorFlow raise.
+        DltoolError: memory is short.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise DltoolError("out of memory: lower --batch-size") from error
+    except DltoolError:
+        raise
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise DataError(f"{model}: cannot answer these examples: {one_line(error)}") from error
 
 
 def is_run(source: str | Path) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dltool.errors import DataError, DltoolError, UsageError, one_line
+from dltool.errors import DataError, UsageError, one_line
 from dltool.recipe import catalogue, reading
 from dltool.recipe.data import differing_fact
 from dltool.runs import directory, opened, other_data, resume
@@ -108,7 +107,7 @@ class Predictor:
         except ValueError as error:
             raise UsageError(f"{run.directory / directory.MODEL}: cannot answer: {one_line(error)}") from error
         for batch in reader.batches(self.batch_size or self._usual_batch(), leave_out):
-            with self._explained():
+            with opened.answering(str(run.directory / directory.MODEL)):
                 table = answer(batch.x, batch.places)
             table.insert(0, reader.word, list(batch.places), allow_duplicates=True)
             yield table
@@ -119,19 +118,6 @@ class Predictor:
         if not getattr(self._dataset_class(), "is_streamed", False):
             return BATCH
         return min(run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE), BATCH)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Report in one line why the model does not take some inputs."""
-        import tensorflow as tf
-
-        model = self.runs[0].directory / directory.MODEL
-        try:
-            yield
-        except tf.errors.ResourceExhaustedError as error:
-            raise DltoolError("out of memory: lower --batch-size") from error
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise DataError(f"{model}: does not take these inputs: {one_line(error)}") from error
 
     # -- inputs ----------------------------------------------------------------------------------------
 

@@ -317,6 +317,12 @@ def test_a_mistake_is_one_line(arguments: list[Any], line: str, capsys: pytest.C
     assert line in done.err and done.err.count("\n") == 1
 
 
+def test_runs_of_different_tasks_give_no_table_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "eval", EARLIER / "digits", EARLIER / "words", "--predictions", tmp_path / "p.csv")
+    assert done.status == 2 and not (tmp_path / "p.csv").exists()
+    assert f"--predictions: {EARLIER / 'words'} and {EARLIER / 'digits'} are of different tasks." in done.err
+
+
 @pytest.mark.slow
 def test_a_long_table_takes_no_more_memory_than_a_short_one(table_run: Path, tmp_path: Path) -> None:
     """20,000 rows against 500,000, in processes of their own."""
