@@ -15,7 +15,8 @@ from dltool.training.counting import count, parts_of
 
 VALUES_AT_ONCE = 2**24  # outputs of layers that a batch computes: 64 MiB in float32, a few times that with gradients
 MOST_EXAMPLES = 4096  # at once: more gain nothing
-COLUMNS = 16  # of a Hessian at once
+COLUMNS = 64  # of a Hessian at once, on as much smaller batches: what does not depend on weights is computed rarely
+GROUPS = 32  # of examples, whose gradients are squared
 Weigh = Callable[[Any], Any]  # targets of a batch -> weights of its examples in the loss
 
 
@@ -58,9 +59,12 @@ class Objective:
         self._shares = tf.Variable(tf.zeros([parts], tf.float64), trainable=False)
         self._sum = tf.Variable(tf.zeros([self.size], tf.float64), trainable=False)
         self._direction = tf.Variable(tf.zeros([self.size], tf.float64), trainable=False)
+        self._signs = tf.Variable([0, 0], dtype=tf.int32, trainable=False)  # seed, and groups signed so far
         self._block: Any = None
         self._counted: tuple[bytes | None, np.ndarray] | None = None  # examples, and their shares
-        self._steps = {name: getattr(self, f"_{name}_step") for name in ("value", "gradient", "hessian", "newton")}
+        self._steps = {
+            name: getattr(self, f"_{name}_step") for name in ("value", "gradient", "hessian", "newton", "squares")
+        }
         self._penalty_of = tf.function(self._penalties)
 
     @property
@@ -128,7 +132,7 @@ class Objective:
     def hessian(self, weights: np.ndarray | None = None, examples: np.ndarray | None = None) -> np.ndarray:
         """Return the Hessian of J, float64 (weights, weights), made symmetric; arguments as of `value`.
 
-        Limits: takes weights / 16 passes over the data, each of 16 products with the Hessian at once.
+        Limits: takes weights / 64 passes over the data, each of 64 products with the Hessian at once.
         """
         self._put(weights)
         self._prepare(examples)
@@ -144,12 +148,28 @@ class Objective:
             directions[:wide, start : start + wide] = identity[:wide, :wide]
             self._directions.assign(directions)
             self._block.assign(tf.zeros_like(self._block))
-            self._run(self._columns, examples, max(1, self.pipeline.batch_size // 4))
+            self._run(self._columns, examples, max(1, self.pipeline.batch_size // 16))
             columns[start : start + wide] = self._block.numpy()[:wide]
             for row in range(wide if self._penalised else 0):
                 self._direction.assign(directions[row])
                 columns[start + row] += self._penalty_of()[2].numpy()
         return (columns + columns.T) / 2
+
+    def squared_gradients(self, examples: np.ndarray, seed: int) -> np.ndarray:
+        """Return an estimate of the mean over examples of their squared gradients, float64 (weights,).
+
+        The gradients of groups of examples with random signs are squared and added up: their mixed terms vanish in
+        the mean. Penalties are left out.
+
+        Args:
+            examples: positions in the pipeline, int (n,).
+            seed: of the signs.
+        """
+        self._prepare(examples)
+        self._signs.assign([seed, 0])
+        self._run(self._steps["squares"], examples, max(1, len(examples) // GROUPS))
+        mean: np.ndarray = self._sum.numpy() * len(examples)
+        return mean
 
     def outputs_and_targets(self, examples: np.ndarray) -> tuple[Any, Any]:
         """Return the net's outputs and the targets of some examples, as NumPy arrays of one batch."""
@@ -217,11 +237,18 @@ class Objective:
         penalty = tf.add_n([tf.cast(loss, tf.float64) for loss in activities]) if activities else None
         return outputs, penalty
 
-    def _loss_parts(self, x: Any, y: Any, outputs: Any = None, penalty: Any = None) -> tuple[Any, Any]:
+    def _loss_parts(
+        self, x: Any, y: Any, outputs: Any = None, penalty: Any = None, signs: Any = None
+    ) -> tuple[Any, Any]:
         """Return the totals (parts,) of a batch, and what each counts, float64."""
         if outputs is None:
             outputs, penalty = self._outputs(x)
-        keras_internals.compiled_loss(self.model)(y, outputs, None if self.weigh is None else self.weigh(y))
+        weights = None if self.weigh is None else self.weigh(y)
+        if signs is not None:
+            axes = len(tf.nest.flatten(outputs)[0].shape) - 2  # of a loss's values beside the examples
+            signs = tf.reshape(signs, [-1] + [1] * axes)
+            weights = signs if weights is None else weights * tf.cast(signs, weights.dtype)
+        keras_internals.compiled_loss(self.model)(y, outputs, weights)
         parts = parts_of(self.model)
         examples = tf.cast(tf.shape(tf.nest.flatten(x)[0])[0], tf.float64)
         activity = tf.constant(0.0, tf.float64) if penalty is None else penalty * examples
@@ -250,6 +277,16 @@ class Objective:
             loss, gradients = self._gradients(x, y)
         vectors = self._like_weights(self._direction)
         self._sum.assign_add(self._flat(self._derivatives(outer, gradients, vectors)))
+        return tf.cast(loss, tf.float32)
+
+    def _squares_step(self, x: Any, y: Any) -> Any:
+        examples = tf.shape(tf.nest.flatten(x)[0])[0]
+        signs = tf.sign(tf.random.stateless_uniform([examples], self._signs, -1.0, 1.0))
+        self._signs.assign_add([0, 1])
+        with tf.GradientTape() as tape:
+            totals, _ = self._loss_parts(x, y, signs=signs)
+            loss = tf.reduce_sum(self._shares * totals)
+        self._sum.assign_add(tf.square(self._flat(self._derivatives(tape, loss, None))))
         return tf.cast(loss, tf.float32)
 
     def _columns_step(self, x: Any, y: Any) -> Any:

@@ -162,3 +162,11 @@ def test_layers_that_make_the_loss_random_or_depend_on_the_batch_are_named() -> 
     normalised = problem(keras.layers.BatchNormalization(name="bn"))
     assert normalised == "layer 'bn' (BatchNormalization) normalises by the batch"
     assert problem(keras.layers.BatchNormalization(trainable=False)) is None
+
+
+def test_squared_gradients_are_estimated_by_random_signs(net: Objective) -> None:
+    w, examples = GENERATOR.normal(size=net.size), np.arange(EXAMPLES)
+    net.weights = w
+    exact = np.mean([net.value_and_gradient(w, np.array([i]))[1] ** 2 for i in examples], axis=0)
+    # groups of one example (there are fewer than 32): no mixed terms, so the estimate is exact
+    np.testing.assert_allclose(net.squared_gradients(examples, 1), exact, rtol=1e-9)

@@ -33,7 +33,7 @@ class Newton(EigenSteps):
         ValueError: an argument is out of range; on preparation, dropout, batch normalisation or another layer whose
             training loss is no function of the weights.
     Limits: do not train nets with it: it climbs to saddle points, which is its use here. An iteration costs
-        weights / 16 passes over the data, or `rank` of them. Small gradients need dtype_policy: float64.
+        weights / 64 passes over the data, or `rank` of them. Small gradients need dtype_policy: float64.
     Reference: lecture slide 81; Dauphin et al., 2014, Identifying and attacking the saddle point problem.
     """
 

@@ -29,7 +29,7 @@ class SaddleFreeNewton(EigenSteps):
     Raises:
         ValueError: an argument is out of range; on preparation, dropout, batch normalisation or another layer whose
             training loss is no function of the weights.
-    Limits: an iteration costs weights / 16 passes over the data and an eigendecomposition, or `rank` passes.
+    Limits: an iteration costs weights / 64 passes over the data and an eigendecomposition, or `rank` passes.
     Reference: lecture slide 82; Dauphin et al., 2014, Identifying and attacking the saddle point problem, algorithm 1.
     """
 

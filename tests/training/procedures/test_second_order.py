@@ -15,8 +15,10 @@ from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.training.counting import count
 from dltool.training.procedures._eigen_steps import lanczos
 from dltool.training.procedures._procedure import Procedure
+from dltool.training.procedures._truncated_cg import minimize_quadratic
 from dltool.training.procedures.bfgs import BFGS
 from dltool.training.procedures.conjugate_gradient import ConjugateGradient
+from dltool.training.procedures.hessian_free import HessianFree
 from dltool.training.procedures.lbfgs import LBFGS
 from dltool.training.procedures.newton import Newton
 from dltool.training.procedures.saddle_free_newton import SaddleFreeNewton
@@ -136,6 +138,29 @@ def test_lanczos_finds_the_ends_of_a_spectrum() -> None:
     np.testing.assert_allclose(np.linalg.eigvalsh(small)[[0, -1]], [-5, 9], atol=1e-10)
 
 
+def test_truncated_conjugate_gradients_reach_the_minimum_and_end_where_progress_slows() -> None:
+    root = GENERATOR.normal(size=(30, 30))
+    matrix, linear = root @ root.T + np.eye(30), GENERATOR.normal(size=30)
+    points = minimize_quadratic(lambda v: matrix @ v, linear, np.zeros(30), np.diag(matrix), 100)
+    best = np.linalg.solve(matrix, linear)
+    assert points[-1].value == pytest.approx(-0.5 * linear @ best, rel=1e-2) and points[-1].iteration < 100
+    for point in points:
+        exact = 0.5 * point.point @ matrix @ point.point - linear @ point.point
+        assert point.value == pytest.approx(exact)
+    again = minimize_quadratic(lambda v: matrix @ v, linear, best + 1e-3, np.diag(matrix), 100)
+    assert again[0].value == pytest.approx(-0.5 * linear @ best, rel=1e-3)
+
+
+def test_hessian_free_solves_a_least_squares_problem_as_its_damping_falls() -> None:
+    model = compiled([keras.layers.Dense(1)], "mse")
+    history = fit(HessianFree(damping=1e-3, curvature_examples=EXAMPLES), model, X, Y, epochs=15)
+    exact = np.linalg.lstsq(np.c_[X, np.ones(EXAMPLES)], Y, rcond=None)
+    assert history[-1]["loss"] == pytest.approx(float(exact[1][0]) / EXAMPLES, rel=1e-6)
+    first, second = history[:2]
+    assert first["reduction_ratio"] == pytest.approx(1, abs=0.02)  # a quadratic keeps its promise
+    assert second["damping"] == pytest.approx(first["damping"] * 2 / 3)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -144,6 +169,7 @@ def test_lanczos_finds_the_ends_of_a_spectrum() -> None:
         pytest.param(BFGS, marks=pytest.mark.slow),
         pytest.param(Newton, marks=pytest.mark.slow),
         pytest.param(SaddleFreeNewton, marks=pytest.mark.slow),
+        pytest.param(HessianFree, marks=pytest.mark.slow),
     ],
 )
 def test_training_goes_on_from_a_state_to_the_same_bits(make: Any) -> None:
