@@ -132,6 +132,24 @@ def test_runs_load_before_tensorflow_is_set_up() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("call", "homes"),
+    [
+        ("begin_anew", {"runs/preparation.py"}),  # one preparation of a recipe for work
+        ("RunDirectory", {"runs/opened.py", "runs/directory.py", "runs/train.py", "runs/start.py"}),  # one opened run
+    ],
+)
+def test_each_step_exists_once(call: str, homes: set[str]) -> None:
+    """A recipe is prepared and a run opened by one module; two others write runs."""
+    assert {name for name, path in FILES.items() if call in _called(path.read_text(encoding="utf-8"))} == homes
+
+
+def _called(text: str) -> set[str]:
+    """Return the names of the functions and methods that a file calls."""
+    calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    return {getattr(call, "attr", None) or getattr(call, "id", "") for call in calls}
+
+
 def test_the_house_is_small() -> None:
     names = [path.name for path in PACKAGE.iterdir() if not path.name.startswith("_")]
     assert len(names) <= MOST_NAMES

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import ast
 
 LARGEST = 2**22  # bytes of the kept outlines; all of Keras's have a tenth of it
+LONGEST_LITERAL = 8  # items of a constant that is shown as a default
 MOST = 10  # files of outlines: a file for each installation of Keras
 SOURCES: dict[str, Path] = {}  # module -> file, of modules that are not on Python's path
 
@@ -106,7 +107,7 @@ def find_source(module: str) -> Path | None:
         return None
     if specification is None:
         return None
-    if not rest and specification.origin is not None and specification.origin.endswith(".py"):
+    if module == package and specification.origin is not None and specification.origin.endswith(".py"):
         return Path(specification.origin)
     for folder in specification.submodule_search_locations or ():
         stem = Path(folder, *rest.split("."))
@@ -250,7 +251,7 @@ def outline(source: bytes, module: str, is_package: bool = False) -> Module:
     constants = {
         ast.unparse(node.targets[0]): ast.unparse(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Assign) and _is_literal(node.value)
     }
     definitions = {}
     for node in tree.body:
@@ -260,6 +261,17 @@ def outline(source: bytes, module: str, is_package: bool = False) -> Module:
             arguments = tuple(_arguments(node.args, constants))
             definitions[node.name] = Definition(first_sentence(ast.get_docstring(node)), arguments)
     return Module(imports, definitions, *_words(tree))
+
+
+def _is_literal(node: ast.expr) -> bool:
+    """Return whether an expression is a number or text, or a short tuple or list of some."""
+    import ast
+
+    if isinstance(node, ast.UnaryOp):
+        return _is_literal(node.operand)
+    if isinstance(node, ast.Tuple | ast.List):
+        return len(node.elts) <= LONGEST_LITERAL and all(map(_is_literal, node.elts))
+    return isinstance(node, ast.Constant)
 
 
 def first_sentence(docstring: str | None) -> str:

@@ -90,6 +90,12 @@ def test_an_outline_says_what_the_source_says() -> None:
     ]
 
 
+def test_a_default_that_is_a_constant_is_shown_by_its_value() -> None:
+    source = b"A = ((-2.0, 0.0), (2, 0))\nB = 'b'\nC = [x, 1]\nD = tuple(A)\ndef f(a=A, b=B, c=C, d=D): ...\n"
+    arguments = module_outlines.outline(source, "words").definitions["f"].arguments or ()
+    assert [one.default for one in arguments] == ["((-2.0, 0.0), (2, 0))", "'b'", "C", "D"]
+
+
 def test_relative_imports_of_a_package_count_from_itself() -> None:
     found = module_outlines.outline(b"from .near import x", "house.room", is_package=True)
     assert found.imports == {"x": ("house.room.near", "x")}
