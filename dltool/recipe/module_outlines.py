@@ -105,9 +105,9 @@ def find_source(module: str) -> Path | None:
         specification = importlib.util.find_spec(package) if package else None
     except (ImportError, ValueError):
         return None
-    if specification is None:
+    if specification is None or module.endswith("."):
         return None
-    if module == package and specification.origin is not None and specification.origin.endswith(".py"):
+    if not rest and specification.origin is not None and specification.origin.endswith(".py"):
         return Path(specification.origin)
     for folder in specification.submodule_search_locations or ():
         stem = Path(folder, *rest.split("."))
