@@ -124,6 +124,7 @@ def keras_state() -> Iterator[None]:
         return
     keras = sys.modules["keras"]
     keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
     keras.utils.clear_session(free_memory=False)
 
 

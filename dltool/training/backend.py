@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from dltool.errors import UsageError, messages
 
@@ -63,7 +64,7 @@ def configure(
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     try:
-        keras.config.set_dtype_policy(dtype_policy or "float32")
+        _set_dtype_policy(dtype_policy or "float32")
     except ValueError as error:
         raise UsageError(f"dtype_policy '{dtype_policy}': {str(error).splitlines()[0]}") from error
     if seed is not None:
@@ -128,8 +129,17 @@ def begin_anew(seed: int, dtype_policy: str | None = None) -> None:
 
     policy = dtype_policy or keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(policy)  # clear_session forgets it
+    _set_dtype_policy(policy)  # clear_session forgets it
     keras.utils.set_random_seed(seed)
+
+
+def _set_dtype_policy(policy: Any) -> None:
+    """Set Keras's global dtype policy; under float64 losses and metrics compute in float64 too."""
+    import keras
+
+    keras.config.set_dtype_policy(policy)
+    name = policy if isinstance(policy, str) else policy.name
+    keras.config.set_floatx("float64" if name == "float64" else "float32")
 
 
 class _Hidden(MetaPathFinder):
