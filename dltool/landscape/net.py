@@ -1,0 +1,119 @@
+"""A net's loss as a function of its weights, in float64, on some examples of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dltool.errors import UsageError, messages
+from dltool.landscape.spectrum import FULL, Spectrum, estimate_density, find_ends
+from dltool.runs.preparation import prepare
+
+if TYPE_CHECKING:
+    from dltool.training.objective import Objective
+
+POLICY = "dtype_policy"
+
+
+class Net:
+    """The loss J(w) of a recipe's or a run's model on some examples.
+
+    Args:
+        source: a recipe's file or bundled name, or a run directory.
+        overrides: `key=value` texts; the dtype policy is float64 unless they name another.
+        device: "auto", "cpu" or "gpu".
+        split: "train", "validation" or "test".
+        limit: examples, drawn at random; 0: all.
+        seed: of the draw.
+    Attributes:
+        start: the weights as prepared, (weights,).
+        examples: number of examples.
+    Raises:
+        UsageError: the recipe has no such split, or its loss is no function of its weights alone.
+    Limits: dropout is off, and batch normalisation uses its moving statistics.
+    """
+
+    def __init__(
+        self, source: str, overrides: Sequence[str], *, device: str, split: str, limit: int, seed: int
+    ) -> None:
+        if not any(override.startswith(f"{POLICY}=") for override in overrides):
+            overrides = [*overrides, f"{POLICY}=float64"]
+        self.source = source
+        self.prepared = prepare(source, overrides, device=device)
+        from dltool.training.objective import Objective, problem_of_model
+
+        data, model = self.prepared.data, self.prepared.model
+        if split not in data.splits:
+            raise UsageError(f"--split {split}: {source} has the splits {', '.join(data.splits)}. Name one of these.")
+        if not model.trainable_variables:
+            raise UsageError(f"{source}: the model has no trainable weights")
+        problem = problem_of_model(model)
+        if problem is not None:
+            messages.say(f"{source}: {problem} in training; the loss is measured as the net predicts")
+        pipeline = data.pipeline(split, data.evaluation_batch(self.prepared.batch_size))
+        count = len(pipeline.order())
+        self.chosen: np.ndarray | None = None
+        if 0 < limit < count:
+            self.chosen = np.sort(np.random.default_rng(seed).permutation(count)[:limit])
+        self.examples = count if self.chosen is None else limit
+        weigh = self.prepared.class_weight if split == "train" else None
+        with data.explained():
+            try:
+                self.objective: Objective = Objective(model, pipeline, weigh=weigh)
+            except ValueError as error:
+                raise UsageError(f"{source}: {error}, so it is no function of the weights to measure") from error
+        self.start = self.objective.weights
+
+    @property
+    def size(self) -> int:
+        return self.objective.size
+
+    def value(self, weights: np.ndarray) -> float:
+        """Return the loss J(w)."""
+        return self.objective.value(weights, self.chosen)
+
+    def value_and_gradient(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss and its gradient (weights,)."""
+        return self.objective.value_and_gradient(weights, self.chosen)
+
+    def hessian(self, weights: np.ndarray) -> np.ndarray:
+        """Return the Hessian (weights, weights)."""
+        return self.objective.hessian(weights, self.chosen)
+
+    def spectrum(self, weights: np.ndarray, kind: str, ends: int, seed: int) -> Spectrum:
+        """Return the Hessian's spectrum.
+
+        Args:
+            kind: "full", "ends", "density" (both), or "auto": full up to `FULL` weights, else density.
+            ends: eigenvalues at either end.
+        """
+        if kind == "auto":
+            kind = "full" if self.size <= FULL else "density"
+        if kind == "full" or self.size <= 2 * ends + 1:
+            messages.status(f"Hessian of {self.size:,} weights ...")
+            return Spectrum(self.size, np.linalg.eigvalsh(self.hessian(weights)), True)
+        self.value(weights)
+
+        def product(vector: np.ndarray) -> np.ndarray:
+            return self.objective.hessian_product(vector, None, self.chosen)
+
+        found = Spectrum(self.size, find_ends(product, self.size, ends, seed), False)
+        if kind == "density":
+            found.density = estimate_density(product, self.size, seed=seed)
+        return found
+
+    def weights_of(self, run: Any) -> np.ndarray:
+        """Return the trainable weights of another run's model, in the order of this one's.
+
+        Args:
+            run: the `OpenedRun`.
+        Raises:
+            UsageError: its weights have other shapes.
+        """
+        other = list(run.model.trainable_variables)
+        mine = [tuple(variable.shape) for variable in self.objective.variables]
+        if [tuple(variable.shape) for variable in other] != mine:
+            raise UsageError(f"{run}: its weights do not have the shapes of {self.source}'s. Name runs of one model.")
+        return np.concatenate([np.asarray(variable, np.float64).ravel() for variable in other])

@@ -1,0 +1,70 @@
+"""The options of landscape that measure nets, each stated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Split(StrEnum):
+    """The split whose loss is measured."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+class Eigenvalues(StrEnum):
+    """How much of the spectrum is computed."""
+
+    auto = "auto"
+    full = "full"
+    ends = "ends"
+    density = "density"
+
+
+class Slice(StrEnum):
+    """The dimensions of a slice."""
+
+    line = "1d"
+    plane = "2d"
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """Where and how the loss of a net is measured."""
+
+    split: Annotated[Split, typer.Option("--split", help="Whose loss.")] = Split.train
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="Examples, drawn at random; 0: the whole split.")
+    ] = 1000
+    spectrum: Annotated[
+        Eigenvalues,
+        typer.Option(
+            "--spectrum",
+            help="full: all eigenvalues. ends: the extreme ones (Lanczos). density: these, and the density (stochastic "
+            "Lanczos quadrature). auto: full up to 3,000 weights, else density.",
+        ),
+    ] = Eigenvalues.auto
+    ends: Annotated[int, typer.Option("--ends", min=1, help="Eigenvalues at either end.")] = 10
+    slice_: Annotated[
+        Slice | None, typer.Option("--slice", help="The loss along random directions that are scaled by filter.")
+    ] = None
+    between: Annotated[
+        tuple[Path, Path] | None, typer.Option("--between", help="The loss on the line from one run to another.")
+    ] = None
+    points: Annotated[
+        int | None, typer.Option("--points", min=3, help="Points of a slice along each axis. Default: 51; 2d: 21.")
+    ] = None
+    critical_points: Annotated[
+        int,
+        typer.Option("--critical-points", min=0, help="Search from this many starts along a training (Newton)."),
+    ] = 0
+    noise: Annotated[
+        str, typer.Option("--noise", help="Standard deviations of what is added to the weights of the starts.")
+    ] = "0,0.1,0.3,1"
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of examples, directions and noise.")] = 0
