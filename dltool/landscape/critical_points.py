@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from dltool.errors import UsageError, messages
+from dltool.errors import DivergedError, messages
 from dltool.landscape.net import Net
 from dltool.landscape.verdict import Verdict, judge
 from dltool.output.tables import Rows
 
-STEPS = 60  # of Newton, each with a Hessian
-TRIALS = 15  # dampings that a step tries
-PATIENCE, STUCK = 10, 0.7  # a search ends if so many steps leave more than this share of the gradient's norm
-CHECKS = 120  # of the gradient's norm along a training
+STEPS, RADIUS = 60, 1.0  # of Newton: most of them, each with a Hessian, and the length of the longest
+SNAPSHOTS = 8  # points of a training: its start, and others up to its end, their steps in equal ratios
+FIRST = 5  # steps before the second of them
 SAME = 1e-6  # relative difference of the losses of points that count as one
 
 
@@ -25,117 +24,89 @@ class Search:
     """The end of a search for a critical point.
 
     Args:
+        newton_steps: made.
+        loss: at the end. start_norm: of the gradient at the start.
+        verdict: of the end; "not critical" if the search did not get there.
+        eigenvalues: all at the end, ascending.
+        weights: at the end.
         step: training steps before the start. noise: standard deviation of what was added to its weights.
-        newton_steps: of the search.
-        loss: at its end. start_norm: of the gradient at its start.
-        verdict: of its end; "not critical" if the search did not get there.
-        eigenvalues: all, ascending.
     """
 
-    step: int
-    noise: float
     newton_steps: int
     loss: float
     start_norm: float
     verdict: Verdict
     eigenvalues: np.ndarray
+    weights: np.ndarray
+    step: int = 0
+    noise: float = 0.0
 
     @property
     def is_critical(self) -> bool:
         return self.verdict.kind != "not critical"
 
 
-def parse_noise(text: str) -> list[float]:
-    """Return '0,0.1' as numbers.
-
-    Raises:
-        UsageError: it is no list of finite numbers of at least 0.
-    """
-    try:
-        levels = [float(part) for part in text.split(",")]
-        if not all(0 <= level < float("inf") for level in levels):
-            raise ValueError
-    except ValueError:
-        raise UsageError(f"--noise '{text}': write standard deviations of at least 0, such as 0,0.1,1") from None
-    return levels
-
-
 def search_from(
     net: Net, weights: np.ndarray, gradient_tolerance: float, zero_tolerance: float, most: int = STEPS
-) -> tuple[np.ndarray, int, float, float, Verdict, np.ndarray]:
-    """Go from weights to a critical point of any kind near by.
+) -> Search:
+    """Go from weights to a critical point of any kind by Newton's steps of limited length.
 
-    Newton's step -H^-1 g goes to minima, maxima and saddles alike. It is damped so that the gradient's norm falls at
-    each step (Levenberg and Marquardt on |g|^2 / 2, whose Jacobian is H): in the eigenvectors of H the step is
-    -lambda c / (lambda^2 + mu^2), c the gradient there; mu rises until |g| falls, and then shrinks towards 0.
+    Newton's step -H^-1 g climbs along eigenvectors of negative curvature and descends along the others, so it goes to
+    minima, maxima and saddles alike. In the eigenvectors of H, with c the gradient there, the step is
+    -c / (lambda + sign(lambda) mu); the smallest mu >= 0 is taken that keeps it within `RADIUS`.
 
-    Returns:
-        weights, steps made, loss, norm of the gradient at the start, verdict, eigenvalues.
-    Limits: it ends without a critical point where |g| has a minimum that is not 0 (H g = 0), or after `most` steps.
-    Reference: Dauphin et al., 2014 (Newton finds saddles); Frye et al., 2021, Neural Computation 33 (minima of |g|);
-        lecture slide 81.
+    Limits: it may wander for `most` steps without a critical point.
+    Reference: Dauphin et al., 2014 (Newton finds saddles); lecture slide 81.
     """
     loss, gradient = net.value_and_gradient(weights)
-    start_norm = norm = float(np.linalg.norm(gradient))
-    norms = [norm]
-    damping, step = None, 0
+    start_norm, step = float(np.linalg.norm(gradient)), 0
     while True:
         eigenvalues, vectors = np.linalg.eigh(net.hessian(weights))
-        largest = float(np.abs(eigenvalues).max())
-        damping = 1e-3 * largest if damping is None else damping
-        better = None
-        is_stuck = step >= PATIENCE and norm > STUCK * norms[-PATIENCE]
-        if norm > gradient_tolerance * 1e-2 and step < most and not is_stuck:  # two digits more than asked for
-            slopes = vectors.T @ gradient
-            for _ in range(TRIALS):
-                move = -vectors @ (eigenvalues * slopes / (eigenvalues**2 + damping**2 + 1e-300))
-                value, new = net.value_and_gradient(weights + move)
-                if np.linalg.norm(new) < norm:
-                    better = weights + move, value, new
-                    break
-                damping *= 4
-        if better is None:
+        norm = float(np.linalg.norm(gradient))
+        if norm <= 1e-2 * gradient_tolerance or step >= most:  # two digits more than asked for
             verdict = judge(norm, eigenvalues, gradient_tolerance, zero_tolerance)
-            return weights, step, loss, start_norm, verdict, eigenvalues
-        weights, loss, gradient = better
-        ratio = float(np.linalg.norm(gradient)) / norm
-        norm *= ratio
-        norms.append(norm)
-        damping = max(damping / (10 if ratio < 0.5 else 3 if ratio < 0.9 else 1.5), 1e-12 * largest)
+            return Search(step, loss, start_norm, verdict, eigenvalues, weights)
+        weights = weights + vectors @ limit_step(vectors.T @ gradient, eigenvalues, RADIUS)
+        loss, gradient = net.value_and_gradient(weights)
         step += 1
 
 
-def find_plateaus(net: Net, start: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Return (steps made, weights) where a training is slowest, for it passes near saddles there, and its end.
+def limit_step(slopes: np.ndarray, eigenvalues: np.ndarray, radius: float) -> np.ndarray:
+    """Return -slopes / (eigenvalues + sign(eigenvalues) mu) with the smallest mu >= 0 that keeps it within a radius."""
 
-    These are the local minima of the gradient's norm at `CHECKS` moments of the recipe's training, their steps in equal
-    ratios.
+    def step(mu: float) -> np.ndarray:
+        return -np.sign(eigenvalues) * slopes / np.maximum(np.abs(eigenvalues) + mu, 1e-300)
 
-    Args:
-        start: the weights before the first step.
-    Reference: Saxe et al., 2014 (plateaus of training are saddles).
-    """
+    low, high = 0.0, float(np.linalg.norm(slopes)) / radius
+    if np.linalg.norm(step(low)) <= radius:
+        return step(low)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.linalg.norm(step(middle)) <= radius else (middle, high)
+    return step(high)
+
+
+def take_snapshots(net: Net, is_trained: bool) -> list[tuple[int, np.ndarray]]:
+    """Return (steps made, weights) along a training of the recipe from its start; of a run its weights alone."""
     from dltool.data.pipelines.repeated import Repeated
     from dltool.training.procedures.gradient_descent import training_step
 
-    prepared = net.prepared
+    prepared, found = net.prepared, [(0, net.start)]
     last = prepared.steps * prepared.epochs
-    net.objective.weights = start
+    if is_trained:
+        return found
+    net.objective.weights = net.start
     step = training_step(prepared.model, prepared.augment, prepared.class_weight, False)
     batches, done = Repeated(prepared.train, prepared.seed), 0
-    passed, norms = [(0, start)], [np.inf]
-    for stop in np.unique(np.geomspace(1, last, CHECKS).astype(int)):
+    for stop in np.unique(np.geomspace(min(FIRST, last), last, SNAPSHOTS - 1).astype(int)):
         messages.status(f"training: step {stop:,} of {last:,} ...")
         while done < stop:
             made, loss = batches.advance(step, done, int(stop) - done)
             if not np.isfinite(loss):
-                raise UsageError(f"{net.source}: training diverges at step {done:,}. Lower the learning rate.")
+                raise DivergedError(f"{net.source}: training diverges at step {done:,}. Lower the learning rate.")
             done += made
-        weights = net.objective.weights
-        passed.append((done, weights))
-        norms.append(float(np.linalg.norm(net.value_and_gradient(weights)[1])))
-    norms.append(np.inf)
-    return [one for n, one in enumerate(passed) if 0 < n and norms[n] < min(norms[n - 1], norms[n + 1])]
+        found.append((done, net.objective.weights))
+    return found
 
 
 def search(
@@ -161,8 +132,9 @@ def search(
         step, start = snapshots[number % len(snapshots)]
         level = noise[number // len(snapshots) % len(noise)]
         messages.status(f"search {number + 1} of {count} ...")
-        _, *figures = search_from(net, start + level * rng.normal(size=net.size), gradient_tolerance, zero_tolerance)
-        found.append(Search(step, level, *figures))
+        shifted = start + level * rng.normal(size=net.size)
+        found.append(search_from(net, shifted, gradient_tolerance, zero_tolerance))
+        found[-1].step, found[-1].noise = step, level
     return found
 
 
@@ -188,7 +160,9 @@ def report(searches: Sequence[Search]) -> dict[str, Rows]:
         "searches": len(searches),
         "critical": sum(one.is_critical for one in searches),
         "distinct": len(distinct),
-        **{f"{name}s" if name != "degenerate" else name: kinds.count(name) for name in ("minimum", "saddle", "degenerate")},
+        "minima": kinds.count("minimum"),
+        "saddles": kinds.count("saddle"),
+        "degenerate": kinds.count("degenerate"),
         "rank_correlation": correlate(distinct),
     }
     return {"critical points": Rows.of(rows), "correlation": Rows.of([summary])}

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from dltool.errors import UsageError
+
 
 class Split(StrEnum):
     """The split whose loss is measured."""
@@ -39,9 +41,7 @@ class NetOptions:
     """Where and how the loss of a net is measured."""
 
     split: Annotated[Split, typer.Option("--split", help="Whose loss.")] = Split.train
-    limit: Annotated[
-        int, typer.Option("--limit", min=0, help="Examples, drawn at random; 0: the whole split.")
-    ] = 1000
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Examples, drawn at random; 0: the whole split.")] = 1000
     spectrum: Annotated[
         Eigenvalues,
         typer.Option(
@@ -68,3 +68,30 @@ class NetOptions:
         str, typer.Option("--noise", help="Standard deviations of what is added to the weights of the starts.")
     ] = "0,0.1,0.3,1"
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of examples, directions and noise.")] = 0
+
+    def check(self) -> None:
+        """Raise if options exclude each other.
+
+        Raises:
+            UsageError: two subjects at once, or noise that is no list of numbers.
+        """
+        subjects = {"--slice": self.slice_, "--between": self.between, "--critical-points": self.critical_points}
+        asked = [name for name, value in subjects.items() if value]
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)}: one at a time. Run the command once for each.")
+        self.noise_levels()
+
+    def noise_levels(self) -> list[float]:
+        """Return '0,0.1' of --noise as numbers.
+
+        Raises:
+            UsageError: it is no list of finite numbers of at least 0.
+        """
+        try:
+            levels = [float(part) for part in self.noise.split(",")]
+            if not all(0 <= level < float("inf") for level in levels):
+                raise ValueError
+        except ValueError:
+            message = f"--noise '{self.noise}': write standard deviations of at least 0, such as 0,0.1,1"
+            raise UsageError(message) from None
+        return levels

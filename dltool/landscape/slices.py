@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from dltool.errors import messages
-from dltool.graph import keras_internals
-from dltool.graph.kernel_axes import LINEAR, kernels
 
 
 def draw_direction(model: Any, variables: list[Any], seed: int) -> np.ndarray:
@@ -23,6 +21,9 @@ def draw_direction(model: Any, variables: list[Any], seed: int) -> np.ndarray:
         variables: the trainable weights; units are on the last axis if the layer says nothing else.
     Reference: Li et al., 2018, Visualizing the Loss Landscape of Neural Nets, section 4.
     """
+    from dltool.graph import keras_internals
+    from dltool.graph.kernel_axes import LINEAR, kernels
+
     rng = np.random.default_rng(seed)
     inputs = {
         id(kernel): axes

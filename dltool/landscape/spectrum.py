@@ -92,9 +92,7 @@ def find_ends(product: Product, size: int, count: int, seed: int = 0, tolerance:
     return np.concatenate(ends)
 
 
-def estimate_density(
-    product: Product, size: int, steps: int = STEPS, probes: int = PROBES, seed: int = 0
-) -> Density:
+def estimate_density(product: Product, size: int, steps: int = STEPS, probes: int = PROBES, seed: int = 0) -> Density:
     """Return the spectrum's density by stochastic Lanczos quadrature.
 
     For each probe v, a random vector of signs over sqrt(n), `steps` of Lanczos give a tridiagonal T with eigenpairs

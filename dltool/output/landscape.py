@@ -50,6 +50,146 @@ def plot_surfaces(surfaces: Sequence[Surface], file: BinaryIO, form: str = "png"
     save(figure, file, form)
 
 
+def plot_spectrum(
+    eigenvalues: np.ndarray,
+    density: tuple[np.ndarray, np.ndarray] | None,
+    file: BinaryIO,
+    title: str,
+    form: str = "png",
+) -> None:
+    """Draw how eigenvalues are distributed, on a logarithmic axis, the negative ones in red.
+
+    Args:
+        eigenvalues: all, or the extreme ones, ascending.
+        density: eigenvalues and the density there; None: a histogram of `eigenvalues` is drawn.
+    """
+    figure = make_figure(7.5, 4.4)
+    axes = figure.add_subplot()
+    if density is None:
+        edges = np.linspace(min(eigenvalues[0], 0.0), max(eigenvalues[-1], 0.0) or 1.0, 101)
+        edges -= edges[np.argmin(np.abs(edges))]  # no bin holds both signs
+        edges = np.append(edges, edges[-1] + edges[1] - edges[0])
+        edges = np.insert(edges, 0, edges[0] - (edges[2] - edges[1]))
+        for colour, values, label in (
+            (LINE, eigenvalues[eigenvalues >= 0], "not negative"),
+            (POINT, eigenvalues[eigenvalues < 0], "negative"),
+        ):
+            if len(values):
+                axes.hist(values, edges, color=colour, label=f"{len(values):,} {label}")
+        axes.set_ylabel("eigenvalues")
+    else:
+        grid, values = density
+        for colour, part, label in ((LINE, grid >= 0, "density"), (POINT, grid <= 0, "density below 0")):
+            if part.any():
+                axes.fill_between(grid[part], values[part], 1e-300, color=colour, alpha=0.3)
+                axes.plot(grid[part], values[part], color=colour, label=label)
+        axes.plot(eigenvalues, np.full(len(eigenvalues), values.max() * 3e-7), "|", color="0.2", label="by Lanczos")
+        axes.set_ylim(values.max() * 1e-7, values.max() * 3)
+        axes.set_ylabel("density")
+    axes.set_yscale("log")
+    axes.axvline(0, color="0.6", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("eigenvalue")
+    axes.set_title(plain_label(title), fontsize=11)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False)
+    save(figure, file, form)
+
+
+def plot_line(
+    steps: np.ndarray,
+    losses: np.ndarray,
+    file: BinaryIO,
+    title: str,
+    label: str,
+    form: str = "png",
+    ends: Sequence[float] = (),
+) -> None:
+    """Draw the loss along a line.
+
+    Args:
+        label: of the horizontal axis.
+        ends: two places to mark and to join by a straight line; by default 0 is marked.
+    """
+    figure = make_figure(6.5, 4.2)
+    axes = figure.add_subplot()
+    axes.plot(steps, losses, color=LINE, label="loss")
+    marked = list(ends) or [0.0]
+    heights = np.interp(marked, steps, losses)
+    style = "--" if ends else "none"
+    axes.plot(marked, heights, color=POINT, marker="o", linestyle=style, label="runs" if ends else "weights")
+    if losses.min() > 0 and losses.max() / losses.min() > 50:
+        axes.set_yscale("log")
+    axes.set_xlabel(label)
+    axes.set_ylabel("loss")
+    axes.set_title(plain_label(title), fontsize=11)
+    axes.grid(color="0.9")
+    axes.legend(frameon=False)
+    save(figure, file, form)
+
+
+def plot_plane(steps: np.ndarray, plane: np.ndarray, file: BinaryIO, title: str, form: str = "png") -> None:
+    """Draw the loss on a plane, as contours and as a surface.
+
+    Args:
+        steps: along each direction, (n,).
+        plane: the loss, (n, n), the first direction first.
+    """
+    figure = make_figure(9.6, 4.6)
+    figure.suptitle(plain_label(title), fontsize=11)
+    axes = figure.add_subplot(1, 2, 1)
+    drawn = axes.contourf(steps, steps, plane.T, 25, cmap="viridis")
+    axes.contour(steps, steps, plane.T, 25, colors="white", linewidths=0.4)
+    axes.plot(0, 0, marker="o", color=POINT)
+    axes.set_xlabel("a")
+    axes.set_ylabel("b")
+    axes.set_aspect("equal")
+    figure.colorbar(drawn, ax=axes, label="loss")
+    middle = (np.interp(0.0, steps, [np.interp(0.0, steps, row) for row in plane]),)
+    _draw_surface(
+        figure, (1, 2, 2), Surface([""], ["a", "b"], [steps, steps], plane, np.zeros((1, 2)), np.array(middle))
+    )
+    save(figure, file, form)
+
+
+def plot_critical_points(
+    points: Sequence[tuple[float, float, str, np.ndarray]], file: BinaryIO, title: str, form: str = "png"
+) -> None:
+    """Draw the index of critical points over their loss, and the eigenvalues of three of them (slide 64).
+
+    Args:
+        points: alpha, loss, kind, eigenvalues of each.
+    """
+    figure = make_figure(10.5, 4.4)
+    figure.suptitle(plain_label(title), fontsize=11)
+    axes = figure.add_subplot(1, 2, 1)
+    for kind, colour, marker in (("saddle", LINE, "o"), ("minimum", POINT, "s"), ("degenerate", "0.5", "x")):
+        chosen = [(alpha, loss) for alpha, loss, name, _ in points if name == kind]
+        if chosen:
+            label = f"{len(chosen)} {kind}" + ("" if kind == "degenerate" or len(chosen) == 1 else "s")
+            label = label.replace("minimums", "minima")
+            axes.scatter(*zip(*chosen, strict=True), color=colour, marker=marker, s=26, label=label)
+    axes.set_xlabel("index alpha: share of negative eigenvalues")
+    axes.set_ylabel("loss")
+    axes.grid(color="0.9")
+    if points:
+        axes.legend(frameon=False)
+    axes = figure.add_subplot(1, 2, 2)
+    ordered = sorted(points, key=lambda point: point[1])
+    few = [ordered[n] for n in sorted({0, len(ordered) // 2, len(ordered) - 1})] if ordered else []
+    for (alpha, loss, _, values), colour, style in zip(few, (POINT, ACCENT, LINE), ("-", "--", ":"), strict=False):
+        heights = np.arange(1, len(values) + 1) / len(values)
+        axes.plot(values, heights, color=colour, linestyle=style, label=f"loss {loss:.3g}, alpha {alpha:.3g}")
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    axes.set_xscale("symlog", linthresh=1e-2)
+    axes.set_xlabel("eigenvalue")
+    axes.set_ylabel("share of eigenvalues below")
+    axes.grid(color="0.9")
+    if few:
+        axes.legend(frameon=False, loc="upper left")
+    save(figure, file, form)
+
+
 def make_figure(width: float, height: float) -> Any:
     """Return a figure of a size in inches that needs no window."""
     matplotlib_settings.load()

@@ -6,11 +6,12 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.command_line import run
+from tests.command_line import run, trained, write_quick
 
 KINDS = ("--function", "x**2 + y**2", "--function", "-(x**2 + y**2)", "--function", "x**2 - y**2", "--at", "0,0")
 
@@ -45,8 +46,11 @@ def test_json_has_eigenvalues_derivatives_and_newtons_steps(capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give --function and --at"),
-        (("--function", "x"), "give --function and --at"),
+        ((), "name a recipe or a run, or give a formula: dltool landscape --function"),
+        (("--function", "x"), "--function and --at go together"),
+        (("mlp/digits", *KINDS), "a recipe or run, --function and --between: one at a time"),
+        (("mlp/digits", "--slice", "1d", "--critical-points", "3"), "--slice and --critical-points: one at a time"),
+        (("mlp/digits", "--noise", "-1"), "--noise '-1': write standard deviations of at least 0"),
         (("--function", "x**2", "--at", "a"), "--at 'a': write one number for each variable"),
         (("--function", "x**2", "--at", "inf"), "--at 'inf': write one number for each variable"),
         (("--function", "x^2", "--at", "0"), "--function 'x^2': has a '^'. Write ** for powers."),
@@ -62,3 +66,92 @@ def test_mistakes_are_named_in_one_line(
     assert (done.status, done.out) == (2, "")
     assert message in done.err and done.err.count("\n") == 1
     assert not Path("a.png").exists()
+
+
+TINY = """\
+# Six hidden units.
+data: {dataset: Digits, validation_split: 0.1}
+model:
+  - Rescaling: 0.0625
+  - AveragePooling2D: 4
+  - Flatten
+  - Dense: {units: 6, activation: tanh, kernel_regularizer: {L2: 1e-2}, bias_regularizer: {L2: 1e-2}}
+  - Dense: {units: 10, kernel_regularizer: {L2: 1e-2}, bias_regularizer: {L2: 1e-2}}
+compile:
+  optimizer: {SGD: {learning_rate: 0.5}}
+  loss: {SparseCategoricalCrossentropy: {from_logits: true}}
+fit: {epochs: 2, batch_size: 100}
+seed: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("landscape")
+    recipe = write_quick(folder, "tiny.yaml", TINY)
+    for seed in (1, 2):
+        trained(recipe, f"seed={seed}", "--out", folder / f"run{seed}")
+    return folder
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, list[dict[str, Any]]]:
+    done = run(capsys, "landscape", *arguments, "--format", "json", "--device", "cpu")
+    assert done.status == 0, done.err
+    found: dict[str, list[dict[str, Any]]] = json.loads(done.out)
+    return found
+
+
+def test_a_run_has_its_loss_its_spectrum_and_a_picture(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, runs / "run1", "--limit", 0, "--out", runs / "spectrum.png")
+    (point,) = found["point"]
+    scores = json.loads(run(capsys, "eval", runs / "run1", "--split", "train", "--format", "json").out)["scores"]
+    assert point["loss"] == pytest.approx(scores[0]["loss"], rel=1e-5)
+    values = [row["eigenvalue"] for row in found["eigenvalues"]]
+    assert len(values) == point["weights"] == 4 * 6 + 6 + 60 + 10 and values == sorted(values)
+    assert point["verdict"] == "not critical"
+    assert point["alpha"] == pytest.approx(point["negative"] / 100)
+    assert (runs / "spectrum.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_table_shows_the_ends_and_csv_all_eigenvalues(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "landscape", runs / "run1", "--limit", 50, "--spectrum", "full")
+    assert "the lowest and the highest 10" in done.out
+    done = run(capsys, "landscape", runs / "run1", "--limit", 50, "--spectrum", "full", "--format", "csv")
+    assert len(done.out.splitlines()) == 101 and done.out.startswith("number,eigenvalue")
+
+
+@pytest.mark.slow
+def test_the_density_gives_an_estimate_of_alpha(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = (runs / "run1", "--limit", 50)
+    full = report(capsys, *asked)["point"][0]
+    found = report(capsys, *asked, "--spectrum", "density", "--ends", 3, "--out", runs / "density.svg")
+    assert found["point"][0]["alpha"] == pytest.approx(full["alpha"], abs=0.05)
+    assert found["point"][0]["highest"] == pytest.approx(full["highest"], rel=1e-6)
+    assert [row["number"] for row in found["eigenvalues"]] == [1, 2, 3, 98, 99, 100]
+    assert len(found["density"]) == 400
+
+
+def test_a_slice_and_a_line_pass_through_the_runs_own_losses(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--limit", 0, "--points", 5, "--out")
+    own = [report(capsys, runs / f"run{n}", "--limit", 0, "--spectrum", "ends")["point"][0]["loss"] for n in (1, 2)]
+    plane = report(capsys, runs / "run1", "--slice", "2d", *asked, runs / "plane.png")["slice"]
+    assert len(plane) == 25
+    assert [row["loss"] for row in plane if row["a"] == row["b"] == 0] == pytest.approx(own[:1])
+    line = report(capsys, "--between", runs / "run1", runs / "run2", *asked, runs / "line.png")
+    at = {row["share"]: row["loss"] for row in line["line"]}
+    assert (at[0.0], at[1.0]) == pytest.approx(tuple(own))
+    assert line["barrier"][0]["barrier"] >= 0 and {"loss_from", "loss_to", "distance"} <= set(line["barrier"][0])
+
+
+def test_critical_points_of_a_recipe_are_found_along_its_training(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--critical-points", 2, "--noise", "0", "--limit", 50)
+    found = report(capsys, runs / "tiny.yaml", *asked, "--out", runs / "points.png")
+    rows = found["critical points"]
+    assert [row["training_step"] for row in rows] == [0, 5]
+    reached = [row for row in rows if row["verdict"] != "not critical"]
+    assert reached and all(row["gradient_norm"] < 1e-6 < 1e-2 < row["start_norm"] for row in reached)
+    assert found["correlation"][0]["critical"] == len(reached)
+    assert (runs / "points.png").is_file()
