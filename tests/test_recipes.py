@@ -220,16 +220,24 @@ def check_figure(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert checked.status == 0, checked.err
 
 
-def test_linear_regression_finds_the_line_of_the_lecture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Slide 68: from w = 5, b = 10 to the least squares solution near w = 3, b = 2."""
+LINES = [f"optimizers/line-{name}" for name in ("momentum", "nesterov", "batch", "minibatch", "conjugate-gradient")]
+
+
+@pytest.mark.parametrize(
+    "name", ["classics/linear-regression", *(pytest.param(name, marks=pytest.mark.recipes) for name in LINES)]
+)
+def test_linear_regression_finds_the_line_of_the_lecture(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Slides 68-73: from w = 5, b = 10 to the least squares solution near w = 3, b = 2."""
     import json
 
-    train_and_check("classics/linear-regression", folder, capsys)
+    train_and_check(name, folder, capsys)
     weights = json.loads((folder / "run" / "metrics.json").read_text())["weights"]
     slope, intercept = weights["dense/kernel"][0][0], weights["dense/bias"][0]
     assert abs(slope - 3) < 0.02
     assert abs(intercept - 2) < 0.05
-    examples = build.dataset(reading.load("classics/linear-regression").get("data", "dataset")).read("train")
+    examples = build.dataset(reading.load(name).get("data", "dataset")).read("train")
     solution = np.polyfit(examples.x[:, 0], examples.y, 1)
     np.testing.assert_allclose([slope, intercept], solution, atol=0.02)
 

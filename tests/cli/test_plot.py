@@ -30,7 +30,7 @@ MOONS = """\
 data: {dataset: TwoMoons}
 model: [{Dense: 2}]
 compile: {optimizer: {SGD: {learning_rate: 0.5}}, loss: {SparseCategoricalCrossentropy: {from_logits: true}}}
-fit: {epochs: 2, batch_size: 50}
+fit: {epochs: 2, batch_size: 100}
 """
 IMAGES = """\
 # A linear classifier of standardised digits.

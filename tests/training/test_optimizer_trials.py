@@ -25,7 +25,7 @@ def left(optimizer: Any, *names: str, steps: int = 20, **options: Any) -> list[f
 
 def test_each_problem_has_a_name_and_its_minimum_is_lowest() -> None:
     assert len(set(NAMES)) == len(NAMES) >= 15
-    points = np.random.default_rng(0).uniform(-3, 3, (200, 10)).astype(np.float32)
+    points = np.random.default_rng(0).uniform(-3, 3, (25, 10)).astype(np.float32)
     for one in PROBLEMS:
         values = [float(one.loss(tf.constant(point[: len(one.start)]), 0)) for point in points]
         assert min(values) >= one.lowest - 1e-6

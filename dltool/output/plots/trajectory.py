@@ -43,6 +43,8 @@ def plot_trajectories(runs: Sequence[Trajectory], file: BinaryIO, form: str = "p
     """Draw a column a run: the path over contours, below it log10 of the loss, as lecture slides 68-74 do."""
     alone = len(runs) == 1
     figure, axes = _canvas.panels(*((1, 2) if alone else (2, len(runs))))
+    from matplotlib.ticker import MaxNLocator
+
     maps, curves = (axes[0, :1], axes[0, 1:]) if alone else axes
     logs = [np.log10(np.maximum(run.losses, np.finfo(np.float32).tiny)) for run in runs]
     low, high = min(one.min() for one in logs), max(one.max() for one in logs)
@@ -51,6 +53,7 @@ def plot_trajectories(runs: Sequence[Trajectory], file: BinaryIO, form: str = "p
         _draw_map(plane, run)
         curve.plot(run.steps, log, color=PATH, linewidth=0.9)
         curve.set(xlabel="step", ylabel="log10 J", ylim=(low - margin, high + margin))
+        curve.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         curve.grid(color="0.9")
         curve.margins(x=0.02)
     _canvas.save(figure, file, form)

@@ -55,5 +55,5 @@ def plot_weights(runs: Sequence[Weights], file: BinaryIO, form: str = "png") -> 
             panel.grid(color="0.92", axis="y")
             if units > 1:
                 panel.legend(frameon=False, fontsize="small")
-        panel.set_title(plain_label(f"{run.title}: {run.layer}\n{run.note}"), fontsize="medium")
+        panel.set_title("\n".join(map(plain_label, (f"{run.title}: {run.layer}", run.note))), fontsize="medium")
     _canvas.save(figure, file, form)
