@@ -16,7 +16,15 @@ from dltool.errors import DataError
 
 
 def read(data: bytes, size: int = 100) -> list[tuple[int, str, bool]]:
-    return [tuple(line) for window in windows(io.BytesIO(data), "in", size) for line in window]
+    return [line[:3] for window in windows(io.BytesIO(data), "in", size) for line in window]
+
+
+def test_lines_that_are_no_utf8_are_left_out_by_number() -> None:
+    left_out: list[str] = []
+    stream = io.BytesIO(b"a\n\xff\nb\n\xfe")
+    found = [line.number for window in windows(stream, "in", 100, left_out.append) for line in window]
+    assert found == [1, 3]
+    assert [line.split(" is no UTF-8")[0] for line in left_out] == ["in:2:", "in:4:"]
 
 
 def test_only_line_feeds_end_a_line() -> None:
