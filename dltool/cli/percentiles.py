@@ -15,12 +15,12 @@ from dltool.errors import DataError, messages
 from dltool.output import tables
 from dltool.output.files import PICTURES, check_target, output
 from dltool.runs import directory
-from dltool.runs.opened import OpenedRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dltool.recipe.values import Value
+    from dltool.runs.opened import OpenedRun
 
 FILE = directory.PERCENTILES[0]
 
@@ -45,6 +45,8 @@ def percentiles(
 ) -> None:
     """Show how a layer's activations moved during training, as ActivationPercentiles recorded it; runs side by side."""
     check_target("--plot", plot, overwrite, PICTURES)
+    from dltool.runs.opened import OpenedRun
+
     series = [(str(path), recorded(OpenedRun(path), file)) for path in runs]
     if plot is not None:
         _draw(plot, runs, series, file)
@@ -93,6 +95,7 @@ def sections(series: Sequence[tuple[str, Rows]]) -> dict[str, pd.DataFrame]:
 
 def _draw(plot: Path, paths: Sequence[Path], series: Sequence[tuple[str, Rows]], file: str) -> None:
     from dltool.output.percentiles import plot_percentiles
+    from dltool.runs.opened import OpenedRun
 
     measured = {_measured(OpenedRun(path), file) for path in paths}
     titles = [path.absolute().name for path in paths]
