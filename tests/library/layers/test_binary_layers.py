@@ -118,12 +118,6 @@ def test_an_update_moves_the_real_weights_and_clips_them() -> None:
     np.testing.assert_allclose(layer.kernel, [[-0.2, -0.7, -1.0, 0.5]], rtol=1e-6)
 
 
-def test_clipping_keeps_weights_in_their_interval() -> None:
-    np.testing.assert_allclose(WeightClip(0.5)(tf.constant([-2.0, -0.5, 0.1, 0.6])), [-0.5, -0.5, 0.1, 0.5])
-    with pytest.raises(ValueError, match="'clip_value' .* must be a number > 0. Got 0"):
-        WeightClip(0)
-
-
 def test_saved_and_loaded_they_compute_and_learn_the_same(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([
