@@ -26,8 +26,9 @@ def plot(
         typer.Option(
             "--what",
             help="trajectory: two weights' path over the contours of the loss, as WeightTrajectory recorded it. "
-            "boundary: regions of a classifier of two inputs. curve: a regression of one input. weights: a layer's "
-            "kernel. loss: histories on one axis. inputs: images behind layers for preprocessing.",
+            "boundary: regions of a classifier of two inputs. cone: feasible weights of a perceptron of two "
+            "weights. gradients: squared error against cross-entropy. curve: a regression of one input. weights: a "
+            "layer's kernel. loss: histories on one axis. inputs: images behind layers for preprocessing.",
             autocompletion=_kinds,
         ),
     ],

@@ -9,6 +9,7 @@ from dltool.library.datasets.circles import Circles
 from dltool.library.datasets.iris import Iris
 from dltool.library.datasets.logic_gate import LogicGate
 from dltool.library.datasets.noisy_sine import NoisySine
+from dltool.library.datasets.outlier import Outlier
 from dltool.library.datasets.two_moons import TwoMoons
 
 
@@ -87,6 +88,12 @@ def test_box_is_one_within_its_interval():
     np.testing.assert_array_equal(examples.y, [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0])  # x = 0.3, 0.4 and 0.5
 
 
+def test_the_outlier_is_on_the_wrong_side_of_the_others():
+    examples = Outlier(distance=5.0).read("train")
+    assert examples.x[-1, 0] == 5 and examples.y[-1] == 0
+    np.testing.assert_array_equal(examples.y[:-1], examples.x[:-1, 0] > 0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -104,6 +111,7 @@ def test_box_is_one_within_its_interval():
         (lambda: NoisySine(test_samples=-1), "'test_samples'"),
         (lambda: Box(low=0.5, high=0.5), "'high' parameter of Box"),
         (lambda: Box(high=2), "'high' parameter of Box"),
+        (lambda: Outlier(distance=3), "'distance' parameter of Outlier must be a number > 3"),
     ],
 )
 def test_wrong_arguments_are_errors(make, message):
