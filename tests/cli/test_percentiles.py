@@ -8,6 +8,7 @@ import pytest
 
 from dltool.cli import percentiles
 from dltool.errors import DataError, UsageError
+from dltool.runs.opened import OpenedRun
 from tests.command_line import text_of
 
 RECIPE = """\
@@ -36,7 +37,7 @@ def written(*paths: Path, plot: Path | None = None, overwrite: bool = False, for
 
 
 def test_each_percentiles_first_lowest_highest_and_last_value(tmp_path: Path) -> None:
-    report = percentiles.sections([("a", percentiles.recorded(percentiles.OpenedRun(run_directory(tmp_path, "a"))))])
+    report = percentiles.sections([("a", percentiles.recorded(OpenedRun(run_directory(tmp_path, "a"))))])
     assert report["moved"].to_dict("records") == [
         {"run": "a", "steps": 200, "percentile": "15", "first": -1.5, "lowest": -2.0, "highest": -0.5, "last": -0.5},
         {"run": "a", "steps": 200, "percentile": "85", "first": 1.0, "lowest": 1.0, "highest": 4.0, "last": 3.0},
@@ -71,7 +72,7 @@ def test_runs_are_drawn_side_by_side_and_no_picture_is_overwritten(tmp_path: Pat
 
 
 def test_the_picture_says_what_was_measured(tmp_path: Path) -> None:
-    run = percentiles.OpenedRun(run_directory(tmp_path, "a"))
+    run = OpenedRun(run_directory(tmp_path, "a"))
     assert percentiles._measured(run, "percentiles.csv") == "input of dense, unit 2"
     assert percentiles._measured(run, "other.csv") == ""
 
