@@ -56,6 +56,7 @@ class _Selected(Dataset):
     def __init__(self, dataset: Dataset, classes: list[int]) -> None:
         self.dataset, self.classes = dataset, classes
         self.task = dataset.task  # type: ignore[misc]
+        self.pixel_range = dataset.pixel_range  # type: ignore[misc]
         self.is_trained = dataset.is_trained
         self._indices: dict[str, np.ndarray] = {}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dltool.cli import app
+from dltool.data.class_selection import with_classes
 from dltool.data.reconstruction import with_inputs_as_targets
 from dltool.data.splits import split
 from dltool.library.datasets.digits import Digits
@@ -48,6 +49,7 @@ def test_targets_are_the_inputs_between_black_and_white() -> None:
     np.testing.assert_array_equal(reconstructed.x, own.x)
     np.testing.assert_allclose(reconstructed.y, np.asarray(own.x) / 16)  # the digits' white is 16
     assert reconstructed.y.dtype == np.float32
+    assert with_inputs_as_targets(with_classes(Digits(), [0, 1])).read("train").y.max() == 1
 
 
 def test_splits_are_those_of_the_classifier() -> None:
