@@ -133,6 +133,7 @@ def test_penalties_of_activities_are_means_over_examples() -> None:
     np.testing.assert_allclose(one.value_and_gradient(w)[1], numeric(one.value, w), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_losses_of_several_outputs_are_each_a_mean_and_weighted() -> None:
     keras.config.set_dtype_policy("float64")
     x = keras.Input((INPUTS,), dtype="float64")

@@ -36,6 +36,7 @@ class SecondOrder(Procedure):
         self.value = np.inf
         self.gradient: Any = None  # float64 (weights,)
         self.columns: dict[str, float] = {}
+        self._fresh: dict[str, Any] | None = None  # the memory before any fit
 
     def prepare(
         self,
@@ -61,8 +62,15 @@ class SecondOrder(Procedure):
 
     def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
         for name in ("value", "gradient", *self.MEMORY):
-            array = arrays.get(name)
-            setattr(self, name, array if array is None or array.ndim else array.item())
+            if (array := arrays.get(name)) is not None:
+                setattr(self, name, array if array.ndim else array.item())
+
+    def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
+        """Forget an earlier fit."""
+        names = ("value", "gradient", *self.MEMORY)
+        if self._fresh is None:
+            self._fresh = {name: getattr(self, name) for name in names}
+        vars(self).update(self._fresh)
 
     def _steps_of_epoch(self, train: Pipeline, asked: int | None) -> int:
         if asked is not None:

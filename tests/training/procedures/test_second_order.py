@@ -119,6 +119,7 @@ def test_newton_is_drawn_to_the_saddle_that_saddle_free_newton_leaves() -> None:
     assert losses == sorted(losses, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_krylov_subspace_of_full_rank_gives_the_step_of_all_eigenvectors() -> None:
     exact = fit(SaddleFreeNewton(), model := product_of_two(), ONE, ONE, epochs=2)
     weights = model.get_weights()
