@@ -206,7 +206,7 @@ from dltool.recipe import catalogue, plugins, word_tables
 from dltool.tasks import base
 print(catalogue.known("layers").count("Bump"), catalogue.has("layers", "Hidden"), "half_circles" in base.names())
 print(plugins.commands(), word_tables.of_word("layers", "Bump")["words"].columns["from"], "keras" in sys.modules)
-print(catalogue.find("datasets", "HalfMoons").__module__, plugins.installed()[-1].package)
+print(catalogue.describe("datasets", "HalfMoons").module, plugins.installed()[-1].package)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True,
