@@ -33,6 +33,7 @@ CALLBACKS = {
     "ReduceLROnPlateau": "{ReduceLROnPlateau: {monitor: val_loss, patience: 1, cooldown: 1, min_delta: 0.05}}",
     "SwapEMAWeights": "SwapEMAWeights",
     "TerminateOnNaN": "TerminateOnNaN",
+    "WeightTrajectory": "{WeightTrajectory: {every: 7, examples: 20}}",
 }
 ABSENT = {  # callbacks of Keras that a recipe cannot have here, and why
     "BackupAndRestore": "dltool does that",
@@ -77,7 +78,7 @@ def outcome(folder: str) -> dict[str, object]:
     }
     with np.load(path / "checkpoint/state.npz") as file:
         found |= {name: file[name].tolist() for name in file.files if name != "__plain__"}
-    for name in ("log.csv", "percentiles.csv"):
+    for name in ("log.csv", "percentiles.csv", "trajectory.csv"):
         if (path / name).exists():
             found[name] = rows(path / name)
     for file in sorted(path.rglob("*.weights.h5")):
