@@ -8,10 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import log_softmax, softmax
 
-from dltool.data.base import Examples
+from dltool.data.base import Examples, StreamedDataset
 from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
+from dltool.data.pipelines.streamed import Streamed
 from dltool.training.objective import Objective, problem_of_model
 
 GENERATOR = np.random.default_rng(3)
@@ -171,3 +173,36 @@ def test_squared_gradients_are_estimated_by_random_signs(net: Objective) -> None
     exact = np.mean([net.value_and_gradient(w, np.array([i]))[1] ** 2 for i in examples], axis=0)
     # groups of one example (there are fewer than 32): no mixed terms, so the estimate is exact
     np.testing.assert_allclose(net.squared_gradients(examples, 1), exact, rtol=1e-9)
+
+
+class Stream(StreamedDataset):
+    """The examples of this file, read one by one."""
+
+    def sizes(self) -> dict[str, int]:
+        return {"train": EXAMPLES}
+
+    def facts(self) -> dict[str, Any]:
+        return {"input_shape": (INPUTS,)}
+
+    def labels(self, part: str) -> np.ndarray:
+        return TARGETS
+
+    def read(self, part: str) -> Examples:
+        return Examples(X, TARGETS)
+
+    def unreadable(self, part: str) -> str | None:
+        return None
+
+    def stream(self, part: str, order: np.ndarray) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices((X[order], TARGETS[order]))
+
+
+@pytest.mark.slow
+def test_streamed_examples_give_what_those_in_memory_give(net: Objective) -> None:
+    w, chosen = GENERATOR.normal(size=net.size), np.array([2, 0, 9, 11, 5, 6, 7, 8, 3])
+    streamed = Objective(net.model, Streamed(Stream(), "train", None, 4), batch_size=6)
+    for examples in (None, chosen):
+        value, gradient = net.value_and_gradient(w, examples)
+        other, of_stream = streamed.value_and_gradient(w, examples)
+        assert other == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(of_stream, gradient, atol=1e-12)
