@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.command_line import run
@@ -92,8 +93,11 @@ def test_eval_gives_figures_of_the_split_and_of_each_direction(
     assert json.loads(again.out)["scores"][0]["loss"] == pytest.approx(row["loss"], rel=1e-5)
     for option in ("--per-class", "--confusion"):
         assert run(capsys, "eval", trained, option).status == 2
-    refused = run(capsys, "eval", trained, "--predictions", trained / "p.csv")
-    assert refused.status == 2 and "of text and sentences outputs for each token are not kept" in refused.err
+    assert run(capsys, "eval", trained, "--predictions", trained / "p.csv").status == 0
+    answers = pd.read_csv(trained / "p.csv", keep_default_na=False)
+    assert answers["direction"].value_counts().to_dict() == {"en-fr": 20, "fr-en": 20}
+    exact = (answers["prediction"] == answers["target"]).groupby(answers["direction"]).mean()
+    assert exact.to_dict() == pytest.approx({one["direction"]: one["exact_match"] for one in directions})
 
 
 def test_resumed_in_the_middle_of_an_epoch_it_is_the_same_training(
