@@ -1,9 +1,10 @@
-"""Critical points of a net's loss, found by Newton's method from points along a training."""
+"""Critical points of a net's loss, found by Newton's method from the ends of trainings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,6 @@ from dltool.landscape.verdict import Verdict, judge
 from dltool.output.tables import Rows
 
 STEPS, RADIUS = 60, 1.0  # of Newton: most of them, each with a Hessian, and the length of the longest
-SNAPSHOTS = 8  # points of a training: its start, and others up to its end, their steps in equal ratios
-FIRST = 5  # steps before the second of them
 SAME = 1e-6  # relative difference of the losses of points that count as one
 
 
@@ -29,7 +28,8 @@ class Search:
         verdict: of the end; "not critical" if the search did not get there.
         eigenvalues: all at the end, ascending.
         weights: at the end.
-        step: training steps before the start. noise: standard deviation of what was added to its weights.
+        step: training steps before the start. noise: standard deviation of what was added to the weights before.
+        silenced: hidden units of each layer without weights.
     """
 
     newton_steps: int
@@ -40,6 +40,7 @@ class Search:
     weights: np.ndarray
     step: int = 0
     noise: float = 0.0
+    silenced: int = 0
 
     @property
     def is_critical(self) -> bool:
@@ -86,27 +87,52 @@ def limit_step(slopes: np.ndarray, eigenvalues: np.ndarray, radius: float) -> np
     return step(high)
 
 
-def take_snapshots(net: Net, is_trained: bool) -> list[tuple[int, np.ndarray]]:
-    """Return (steps made, weights) along a training of the recipe from its start; of a run its weights alone."""
+def train(net: Net, weights: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return the steps of the recipe's training from weights, and the weights that it ends with.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
     from dltool.data.pipelines.repeated import Repeated
     from dltool.training.procedures.gradient_descent import training_step
 
-    prepared, found = net.prepared, [(0, net.start)]
+    prepared, done = net.prepared, 0
     last = prepared.steps * prepared.epochs
-    if is_trained:
-        return found
-    net.objective.weights = net.start
+    net.objective.weights = weights
+    for variable, value in net.optimizer_start:
+        variable.assign(value)
     step = training_step(prepared.model, prepared.augment, prepared.class_weight, False)
-    batches, done = Repeated(prepared.train, prepared.seed), 0
-    for stop in np.unique(np.geomspace(min(FIRST, last), last, SNAPSHOTS - 1).astype(int)):
-        messages.status(f"training: step {stop:,} of {last:,} ...")
-        while done < stop:
-            made, loss = batches.advance(step, done, int(stop) - done)
-            if not np.isfinite(loss):
-                raise DivergedError(f"{net.source}: training diverges at step {done:,}. Lower the learning rate.")
-            done += made
-        found.append((done, net.objective.weights))
-    return found
+    batches = Repeated(prepared.train, prepared.seed)
+    while done < last:
+        made, loss = batches.advance(step, done, last - done)
+        if not np.isfinite(loss):
+            raise DivergedError(f"{net.source}: training diverges at step {done:,}. Lower the learning rate.")
+        done += made
+    return done, net.objective.weights
+
+
+def find_layers(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, int]]:
+    """Return the places of (kernel into hidden units, kernel out of them) among the shapes of dense weights."""
+    kernels = [place for place, shape in enumerate(shapes) if len(shape) == 2]
+    return [(one, other) for one, other in pairwise(kernels) if shapes[one][1] == shapes[other][0]]
+
+
+def silence_units(weights: np.ndarray, shapes: Sequence[tuple[int, ...]], count: int) -> np.ndarray:
+    """Return weights with the first `count` units of every dense hidden layer cut off: in and out, all are 0.
+
+    If the activation is 0 at 0, such as tanh, these units get no gradient. Training stays among the nets without them
+    and ends near their minimum, which is a saddle of the whole net.
+
+    Args:
+        shapes: of the trainable weights, in order.
+    """
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    parts = [part.reshape(shape).copy() for part, shape in zip(np.split(weights, ends[:-1]), shapes, strict=True)]
+    for into, out in find_layers(shapes):
+        for place in range(into, out):  # the kernel, and the bias if it has one
+            parts[place][..., :count] = 0
+        parts[out][:count] = 0
+    return np.concatenate([part.ravel() for part in parts])
 
 
 def search(
@@ -119,22 +145,27 @@ def search(
     zero_tolerance: float,
     seed: int,
 ) -> list[Search]:
-    """Search from `count` starts: every snapshot of a training with every level of noise, then again.
+    """Search from `count` starts, each the end of a training from jittered weights with some units silenced.
+
+    0 units are silenced first, then 1 and so on to all of a hidden layer, then 0 again. The levels of noise alternate.
 
     Args:
-        noise: standard deviations of the normal numbers that are added to the weights.
-        is_trained: whether the source is a run, whose own weights are the one snapshot.
+        noise: standard deviations of the normal numbers that are added to the weights before training.
+        is_trained: whether the source is a run: then nothing is trained and no unit silenced.
     """
-    snapshots = take_snapshots(net, is_trained)
+    shapes = [tuple(variable.shape) for variable in net.objective.variables]
+    units = min((shapes[into][1] for into, _ in find_layers(shapes)), default=0)
     rng = np.random.default_rng(seed)
     found = []
     for number in range(count):
-        step, start = snapshots[number % len(snapshots)]
-        level = noise[number // len(snapshots) % len(noise)]
         messages.status(f"search {number + 1} of {count} ...")
-        shifted = start + level * rng.normal(size=net.size)
-        found.append(search_from(net, shifted, gradient_tolerance, zero_tolerance))
-        found[-1].step, found[-1].noise = step, level
+        level, silenced, steps = noise[number % len(noise)], 0, 0
+        start = net.start + level * rng.normal(size=net.size)
+        if not is_trained:
+            silenced = number % (units + 1)
+            steps, start = train(net, silence_units(start, shapes, silenced))
+        found.append(search_from(net, start, gradient_tolerance, zero_tolerance))
+        found[-1].step, found[-1].noise, found[-1].silenced = steps, level, silenced
     return found
 
 
@@ -152,7 +183,8 @@ def report(searches: Sequence[Search]) -> dict[str, Rows]:
     distinct = find_distinct(searches)
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(searches, 1):
-        start = {"number": number, "training_step": one.step, "noise": one.noise, "start_norm": one.start_norm}
+        start = {"number": number, "noise": one.noise, "silenced": one.silenced, "training_steps": one.step}
+        start["start_norm"] = one.start_norm
         end = {"newton_steps": one.newton_steps, "loss": one.loss, "is_distinct": any(one is each for each in distinct)}
         rows.append({**start, **end, **one.verdict.row()})
     kinds = [one.verdict.kind for one in distinct]

@@ -30,6 +30,7 @@ class Net:
     Attributes:
         start: the weights as prepared, (weights,).
         examples: number of examples.
+        optimizer_start: (variable, value) of the optimizer before the first step.
     Raises:
         UsageError: the recipe has no such split, or its loss is no function of its weights alone.
     Limits: dropout is off, and batch normalisation uses its moving statistics.
@@ -65,6 +66,7 @@ class Net:
             except ValueError as error:
                 raise UsageError(f"{source}: {error}, so it is no function of the weights to measure") from error
         self.start = self.objective.weights
+        self.optimizer_start = [(one, one.numpy()) for one in model.optimizer.variables]
 
     @property
     def size(self) -> int:

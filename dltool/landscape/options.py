@@ -62,11 +62,11 @@ class NetOptions:
     ] = None
     critical_points: Annotated[
         int,
-        typer.Option("--critical-points", min=0, help="Search from this many starts along a training (Newton)."),
+        typer.Option("--critical-points", min=0, help="Search this many times, by Newton from the end of a training."),
     ] = 0
     noise: Annotated[
-        str, typer.Option("--noise", help="Standard deviations of what is added to the weights of the starts.")
-    ] = "0,0.1,0.3,1"
+        str, typer.Option("--noise", help="Standard deviations of what is added to the weights before.")
+    ] = "0.3"
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of examples, directions and noise.")] = 0
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dltool.landscape import spectrum
-from dltool.landscape.critical_points import Search, correlate, find_distinct, limit_step, search_from
+from dltool.landscape.critical_points import Search, correlate, find_distinct, limit_step, search_from, silence_units
 from dltool.landscape.net import Net
 from dltool.landscape.slices import draw_direction, find_barrier
 from dltool.landscape.verdict import Verdict
@@ -101,6 +101,12 @@ def test_newton_finds_a_critical_point_of_the_loss_in_numpy(ten: Net) -> None:
     slopes = [(loss(found.weights + h) - loss(found.weights - h)) / 2e-5 for h in 1e-5 * np.eye(10)]
     np.testing.assert_allclose(slopes, 0, atol=1e-8)
     assert found.loss == pytest.approx(loss(found.weights), rel=1e-12)
+
+
+def test_silenced_units_have_no_weights_in_or_out() -> None:
+    shapes = [(2, 3), (3,), (3, 2), (2,)]
+    silent = silence_units(np.arange(1.0, 18.0), shapes, 2)
+    np.testing.assert_array_equal(silent, [0, 0, 3, 0, 0, 6, 0, 0, 9, 0, 0, 0, 0, 14, 15, 16, 17])
 
 
 def test_a_step_is_newtons_if_it_is_short_enough_and_else_as_long_as_the_radius() -> None:
