@@ -122,7 +122,14 @@ def _measure_net(
     mistakes = Mistakes()
     with mistakes:
         options.check()
+    with mistakes:
+        if options.vary is not None and opened.is_run(source):
+            raise UsageError(f"--vary: trains a recipe, and {source} is a run. Name its recipe.")
     mistakes.finish(lambda: build.load_any(source, overrides))
+    if options.vary is not None:
+        from dltool.landscape.spread import measure_spread
+
+        return measure_spread(source, overrides, options, device)
     from dltool.landscape import net_tables
     from dltool.landscape.net import Net
 

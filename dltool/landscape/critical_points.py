@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dltool.errors import DivergedError, messages
+from dltool.errors import messages
 from dltool.landscape.net import Net
 from dltool.landscape.verdict import Verdict, judge
 from dltool.output.tables import Rows
@@ -87,30 +87,6 @@ def limit_step(slopes: np.ndarray, eigenvalues: np.ndarray, radius: float) -> np
     return step(high)
 
 
-def train(net: Net, weights: np.ndarray) -> tuple[int, np.ndarray]:
-    """Return the steps of the recipe's training from weights, and the weights that it ends with.
-
-    Raises:
-        DivergedError: the loss is not finite.
-    """
-    from dltool.data.pipelines.repeated import Repeated
-    from dltool.training.procedures.gradient_descent import training_step
-
-    prepared, done = net.prepared, 0
-    last = prepared.steps * prepared.epochs
-    net.objective.weights = weights
-    for variable, value in net.optimizer_start:
-        variable.assign(value)
-    step = training_step(prepared.model, prepared.augment, prepared.class_weight, False)
-    batches = Repeated(prepared.train, prepared.seed)
-    while done < last:
-        made, loss = batches.advance(step, done, last - done)
-        if not np.isfinite(loss):
-            raise DivergedError(f"{net.source}: training diverges at step {done:,}. Lower the learning rate.")
-        done += made
-    return done, net.objective.weights
-
-
 def find_layers(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, int]]:
     """Return the places of (kernel into hidden units, kernel out of them) among the shapes of dense weights."""
     kernels = [place for place, shape in enumerate(shapes) if len(shape) == 2]
@@ -163,7 +139,7 @@ def search(
         start = net.start + level * rng.normal(size=net.size)
         if not is_trained:
             silenced = number % (units + 1)
-            steps, start = train(net, silence_units(start, shapes, silenced))
+            steps, start = net.train(silence_units(start, shapes, silenced))
         found.append(search_from(net, start, gradient_tolerance, zero_tolerance))
         found[-1].step, found[-1].noise, found[-1].silenced = steps, level, silenced
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltool.errors import UsageError, messages
+from dltool.errors import DivergedError, UsageError, messages
 from dltool.landscape.spectrum import FULL, Spectrum, estimate_density, find_ends
 from dltool.runs.preparation import prepare
 
@@ -105,6 +106,46 @@ class Net:
         if kind == "density":
             found.density = estimate_density(product, self.size, seed=seed)
         return found
+
+    def train(self, weights: np.ndarray) -> tuple[int, np.ndarray]:
+        """Return the steps of the recipe's training from some weights, and the weights that it ends with.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        from dltool.data.pipelines.repeated import Repeated
+
+        prepared, done = self.prepared, 0
+        last = prepared.steps * prepared.epochs
+        self.objective.weights = weights
+        for variable, value in self.optimizer_start:
+            variable.assign(value)
+        batches = Repeated(prepared.train, prepared.seed)
+        while done < last:
+            made, loss = batches.advance(self._step, done, last - done)
+            if not np.isfinite(loss):
+                raise DivergedError(f"{self.source}: training diverges at step {done:,}. Lower the learning rate.")
+            done += made
+        return done, self.objective.weights
+
+    @cached_property
+    def _step(self) -> Any:
+        """A step of the recipe's optimizer, traced once."""
+        from dltool.training.procedures.gradient_descent import training_step
+
+        return training_step(self.prepared.model, self.prepared.augment, self.prepared.class_weight, False)
+
+    def draw_start(self, seed: int) -> np.ndarray:
+        """Return initial weights of the recipe's model as another seed draws them, (weights,)."""
+        import keras
+
+        from dltool.recipe import build
+
+        prepared = self.prepared
+        keras.utils.set_random_seed(seed)
+        with prepared.data.explained():
+            model = build.model(prepared.recipe, prepared.data.facts, prepared.train.inputs)
+        return np.concatenate([np.asarray(one, np.float64).ravel() for one in model.trainable_variables])
 
     def weights_of(self, run: Any) -> np.ndarray:
         """Return the trainable weights of another run's model, in the order of this one's.

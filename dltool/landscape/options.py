@@ -67,6 +67,15 @@ class NetOptions:
     noise: Annotated[
         str, typer.Option("--noise", help="Standard deviations of what is added to the weights before.")
     ] = "0.3"
+    vary: Annotated[
+        str | None,
+        typer.Option(
+            "--vary",
+            metavar="KEY=V1,V2",
+            help="Train the recipe with each value, such as model.2.Dense.units=5,50, and compare the losses' spread.",
+        ),
+    ] = None
+    trainings: Annotated[int, typer.Option("--trainings", min=2, help="Of each value of --vary.")] = 10
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of examples, directions and noise.")] = 0
 
     def check(self) -> None:
@@ -75,11 +84,26 @@ class NetOptions:
         Raises:
             UsageError: two subjects at once, or noise that is no list of numbers.
         """
-        subjects = {"--slice": self.slice_, "--between": self.between, "--critical-points": self.critical_points}
+        subjects = {"--slice": bool(self.slice_), "--between": bool(self.between), "--vary": self.vary is not None}
+        subjects["--critical-points"] = bool(self.critical_points)
         asked = [name for name, value in subjects.items() if value]
         if len(asked) > 1:
             raise UsageError(f"{' and '.join(asked)}: one at a time. Run the command once for each.")
         self.noise_levels()
+        if self.vary is not None:
+            self.variants()
+
+    def variants(self) -> tuple[str, list[str]]:
+        """Return the key of --vary and its values.
+
+        Raises:
+            UsageError: it is no key with two values or more.
+        """
+        key, _, text = (self.vary or "").partition("=")
+        values = [value.strip() for value in text.split(",")]
+        if not key or len(values) < 2 or not all(values):
+            raise UsageError(f"--vary '{self.vary}': write a key and its values, such as model.2.Dense.units=5,50")
+        return key, values
 
     def noise_levels(self) -> list[float]:
         """Return '0,0.1' of --noise as numbers.

@@ -152,6 +152,35 @@ def plot_plane(steps: np.ndarray, plane: np.ndarray, file: BinaryIO, title: str,
     save(figure, file, form)
 
 
+def plot_spread(
+    values: Sequence[str], losses: Sequence[np.ndarray], file: BinaryIO, title: str, key: str, form: str = "png"
+) -> None:
+    """Draw the final losses of trainings for each value of a key: a dot each, their mean and standard deviation.
+
+    Args:
+        losses: of each value, (trainings,).
+        key: label of the axis of values.
+    """
+    figure = make_figure(7, 4.4)
+    axes = figure.add_subplot()
+    for place, found in enumerate(losses):
+        apart = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else np.zeros(1)
+        label = "a training" if place == 0 else None
+        axes.plot(place + apart, found, marker="o", linestyle="none", color=LINE, alpha=0.6, markersize=4, label=label)
+        label = "mean and standard deviation" if place == 0 else None
+        axes.errorbar(
+            place + 0.25, found.mean(), found.std(ddof=1), color=POINT, marker="s", capsize=4, markersize=4, label=label
+        )
+    axes.set_xticks(range(len(values)), [plain_label(value) for value in values])
+    axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.set_xlabel(plain_label(key))
+    axes.set_ylabel("loss")
+    axes.set_title(plain_label(title), fontsize=11)
+    axes.grid(color="0.9", axis="y")
+    axes.legend(frameon=False)
+    save(figure, file, form)
+
+
 def plot_critical_points(
     points: Sequence[tuple[float, float, str, np.ndarray]], file: BinaryIO, title: str, form: str = "png"
 ) -> None:

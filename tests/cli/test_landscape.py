@@ -50,6 +50,7 @@ def test_json_has_eigenvalues_derivatives_and_newtons_steps(capsys: pytest.Captu
         (("--function", "x"), "--function and --at go together"),
         (("mlp/digits", *KINDS), "a recipe or run, --function and --between: one at a time"),
         (("mlp/digits", "--slice", "1d", "--critical-points", "3"), "--slice and --critical-points: one at a time"),
+        (("mlp/digits", "--vary", "fit.epochs=1"), "--vary 'fit.epochs=1': write a key and its values"),
         (("mlp/digits", "--noise", "-1"), "--noise '-1': write standard deviations of at least 0"),
         (("--function", "x**2", "--at", "a"), "--at 'a': write one number for each variable"),
         (("--function", "x**2", "--at", "inf"), "--at 'inf': write one number for each variable"),
@@ -155,3 +156,16 @@ def test_critical_points_of_a_recipe_are_found_after_its_training(
     assert reached and all(row["gradient_norm"] < 1e-6 < 1e-2 < row["start_norm"] for row in reached)
     assert found["correlation"][0]["critical"] == len(reached)
     assert (runs / "points.png").is_file()
+
+
+def test_trainings_of_two_widths_differ_in_their_losses(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = "model.3.Dense.units"
+    asked = ("--vary", f"{key}=1,6", "--trainings", 2, "--split", "test", "--limit", 0, "--out", runs / "spread.png")
+    found = report(capsys, runs / "tiny.yaml", "fit.epochs=1", *asked)
+    assert [(row[key], row["weights"], row["trainings"]) for row in found["spread"]] == [("1", 25, 2), ("6", 100, 2)]
+    losses = [row["loss"] for row in found["trainings"]]
+    assert len(set(losses)) == 4
+    # two numbers a, b: mean (a + b) / 2, deviation |a - b| / sqrt(2)
+    assert found["spread"][1]["mean"] == pytest.approx((losses[2] + losses[3]) / 2)
+    assert found["spread"][1]["standard_deviation"] == pytest.approx(abs(losses[2] - losses[3]) / 2**0.5)
+    assert (runs / "spread.png").is_file()
