@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from dltool import __version__, cli
 from dltool.cli import old_flags, own_python, quick_start
 from dltool.cli.command_class import Command, usage_line
-from dltool.errors import DltoolError, Terminated, UsageError, messages, suggest
+from dltool.errors import DltoolError, Terminated, UsageError, messages, one_line, suggest
 from dltool.errors.control_characters import visible, visible_lines
 
 DEFINITION = r'^def %s\((?:[^"]|"(?!""))*?"""(.*?)(?:""")?$'  # of a function and the first line of its docstring
@@ -190,6 +190,9 @@ def _report(error: BaseException) -> Any:
         return 1
     if not isinstance(error, Exception):
         raise error
+    if place := own_python.place_in(error):
+        messages.say(f"{visible(place + one_line(error))}\n--traceback shows how it came there.")
+        return 1
     remedy = "This is a fault of dltool: please report it with --traceback."
     messages.say(f"{type(error).__name__}: {error}\n{remedy}")
     return 1

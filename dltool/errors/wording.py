@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 # what Keras, AutoGraph with the frames and all lines indented, and TensorFlow put before what an exception says
 WRAPPED = re.compile(
-    r"Exception encountered when calling .*?\n\n|in user code:\n.*?\n {4}\w+: "
+    r"Exception encountered when calling .*?\n\n|Could not automatically infer .*?Error encountered:\n\n"
+    r"|in user code:\n.*?\n {4}\w+: "
     r"|Graph execution error:\n(?:(?:Detected at node [^\n]*|  [^\n]*|)\n)*"
     r"|\d+ root error\(s\) found\.\n\s*\(\d+\)\s*(?:[A-Z_]+:)?\s*",
     re.DOTALL,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dltool.errors import DataError, DltoolError, Place, Problem, RecipeError, one_line, suggest, suggest_or_list
-from dltool.recipe import callback_paths, catalogue, declarations
+from dltool.recipe import callback_paths, catalogue, declarations, plugins
 from dltool.recipe.reading import Recipe, Value, join, object_name
 from dltool.recipe.values import OBJECT_NAME, shown
 from dltool.recipe.wiring import Entry
@@ -104,7 +104,7 @@ class Builder:
             raise DataError(one_line(error)) from error
         except Exception as error:  # whatever a constructor raises is about the value given
             self.cause = self.cause or error
-            return self.problem(value.key or value.place, path, one_line(error))
+            return self.problem(value.key or value.place, path, plugins.place_in(error) + one_line(error))
         return UNKNOWN
 
     def listed(self, kind: str, value: Value | None, path: str) -> list[Any]:

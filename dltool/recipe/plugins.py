@@ -335,6 +335,34 @@ def _register(module: Any, plugin: Plugin) -> None:
             keras.saving.register_keras_serializable(module.__name__.rpartition(".")[2])(value)
 
 
+def place_in(error: BaseException, even_if_said: bool = False) -> str:
+    """Return "FILE:LINE: KIND: ", where an exception passed last through own Python; empty if it passed through none.
+
+    Args:
+        even_if_said: also of a `ValueError` that own Python raises itself, which says what was wrong with a value.
+    """
+    files = {plugin.file for plugin in every()}
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:
+        seen.append(one)
+        lines = {file: line for file in files if (line := _line_in(file, one))}
+        if lines and not even_if_said and isinstance(one, ValueError) and _last_file(one) in map(str, lines):
+            return ""
+        for file, line in lines.items():
+            return f"{file}{line}: {type(one).__name__}: "
+        one = one.__cause__ or one.__context__
+    return ""
+
+
+def _last_file(error: BaseException) -> str | None:
+    """Return the file whose code raised an exception."""
+    frame, file = error.__traceback__, None
+    while frame is not None:
+        frame, file = frame.tb_next, frame.tb_frame.f_code.co_filename
+    return file
+
+
 def _line_in(file: Path, error: BaseException) -> str:
     """Return ":LINE" of the last line of a file that an exception passed through."""
     line, frame = "", error.__traceback__

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltool.data.facts import facts_of_targets
 from dltool.errors import DataError, UsageError, messages, one_line
+from dltool.recipe import plugins
 from dltool.recipe.data import Data, differing_fact, reading, selected
 from dltool.recipe.reading import Recipe
 from dltool.recipe.values import to_text
@@ -217,4 +218,6 @@ def _fitting(run: OpenedRun) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise DataError(f"{run.directory / directory.MODEL}: does not fit the data: {one_line(error)}") from error
+        raise DataError(
+            f"{run.directory / directory.MODEL}: does not fit the data: {plugins.place_in(error)}{one_line(error)}"
+        ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DataError, DltoolError, one_line
-from dltool.recipe import reading
+from dltool.recipe import plugins, reading
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, resume
@@ -103,7 +103,7 @@ def answering(model: str) -> Iterator[None]:
     except DltoolError:
         raise
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise DataError(f"{model}: cannot answer these examples: {one_line(error)}") from error
+        raise DataError(f"{model}: cannot answer these examples: {plugins.place_in(error)}{one_line(error)}") from error
 
 
 def is_run(source: str | Path) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dltool.errors import DataError, UsageError, one_line
-from dltool.recipe import catalogue, reading
+from dltool.recipe import catalogue, plugins, reading
 from dltool.recipe.data import differing_fact
 from dltool.runs import directory, opened, other_data, resume
 from dltool.runs.opened import OpenedRun
@@ -105,7 +105,9 @@ class Predictor:
         try:
             answer = self.task.answerer(question)
         except ValueError as error:
-            raise UsageError(f"{run.directory / directory.MODEL}: cannot answer: {one_line(error)}") from error
+            raise UsageError(
+                f"{run.directory / directory.MODEL}: cannot answer: {plugins.place_in(error)}{one_line(error)}"
+            ) from error
         for batch in reader.batches(self.batch_size or self._usual_batch(), leave_out):
             with opened.answering(str(run.directory / directory.MODEL)):
                 table = answer(batch.x, batch.places)

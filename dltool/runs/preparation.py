@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dltool.errors import DltoolError, Place, Problem, RecipeError, UsageError, messages, one_line
-from dltool.recipe import build, declarations, kept_plugins, reading, wiring
+from dltool.recipe import build, declarations, kept_plugins, plugins, reading, wiring
 from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, opened, resume
@@ -218,7 +218,8 @@ class Preparation:
             raise
         except Exception as error:  # Keras and TensorFlow raise many kinds
             value = self.recipe.get("compile", key) or self.recipe.section("compile")
-            message = f"does not fit the model's outputs and the data's targets: {one_line(error)} "
+            said = (plugins.place_in(error) + one_line(error)).removesuffix(".")
+            message = f"does not fit the model's outputs and the data's targets: {said}. "
             message += f"Outputs have shape {_shapes(predicted)}, targets {_shapes(y)}."
             raise RecipeError([Problem(value.place, f"compile.{key}", message)]) from error
 
@@ -245,7 +246,8 @@ class Preparation:
             type(self.model).from_config(self.model.get_config())
             keras.saving.deserialize_keras_object(self.model.get_compile_config())
         except Exception as error:  # whatever a class of the user raises
-            message = f"can't be saved and opened again: {one_line(error)} Give the own class a get_config."
+            said = plugins.place_in(error) + one_line(error)
+            message = f"can't be saved and opened again: {said} Give the own class a get_config."
             raise RecipeError([Problem(self.recipe.section("model").place, "model", message)]) from error
 
     def _check_outputs(self) -> None:

@@ -21,7 +21,7 @@ from dltool.errors import (
     messages,
     one_line,
 )
-from dltool.recipe import build, callback_paths, data_facts, kept_plugins
+from dltool.recipe import build, callback_paths, data_facts, kept_plugins, plugins
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import bases, directory, environment, saved_state
@@ -282,7 +282,7 @@ class _Training:
 
         Before the first step it is the recipe's, later the run has failed.
         """
-        line = one_line(error)
+        line = plugins.place_in(error, even_if_said=True) + one_line(error)
         if keeper.has_begun:
             keeper.save_pending()
             kept = f" The state is in {self.run}." if saved_state.exists(self.run) else ""

@@ -39,6 +39,16 @@ def test_the_message_of_an_error_inside_a_compiled_function_is_its_cause() -> No
         assert said.startswith("Dimensions must be equal, but are 3 and 5 for") and said.endswith("[2,3], [5,4].")
 
 
+def test_the_message_of_a_layer_whose_shape_cannot_be_inferred_is_its_cause() -> None:
+    class Wrong(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x * self.missing
+
+    with pytest.raises(Exception, match="Could not automatically infer") as caught:
+        Wrong()(keras.Input((2,)))
+    assert one_line(caught.value) == "'Wrong' object has no attribute 'missing'"
+
+
 def test_the_message_of_a_kernel_is_its_cause() -> None:
     layer = keras.layers.Embedding(10, 4)
     for function in (layer, tf.function(layer)):
