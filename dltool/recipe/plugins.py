@@ -347,7 +347,7 @@ def place_in(error: BaseException, even_if_said: bool = False) -> str:
     while one is not None and one not in seen:
         seen.append(one)
         lines = {file: line for file in files if (line := _line_in(file, one))}
-        if lines and not even_if_said and isinstance(one, ValueError) and _last_file(one) in map(str, lines):
+        if lines and not even_if_said and isinstance(one, ValueError) and _last_file(one) in {str(file) for file in lines}:
             return ""
         for file, line in lines.items():
             return f"{file}{line}: {type(one).__name__}: "
@@ -357,9 +357,9 @@ def place_in(error: BaseException, even_if_said: bool = False) -> str:
 
 def _last_file(error: BaseException) -> str | None:
     """Return the file whose code raised an exception."""
-    frame, file = error.__traceback__, None
+    file, frame = None, error.__traceback__
     while frame is not None:
-        frame, file = frame.tb_next, frame.tb_frame.f_code.co_filename
+        file, frame = frame.tb_frame.f_code.co_filename, frame.tb_next
     return file
 
 
