@@ -349,7 +349,8 @@ def place_in(error: BaseException, even_if_said: bool = False) -> str:
         lines = {file: line for file in files if (line := _line_in(file, one))}
         if lines and not even_if_said and isinstance(one, ValueError) and _last_file(one) in {str(file) for file in lines}:
             return ""
-        for file, line in lines.items():
+        if lines:
+            file, line = next(iter(lines.items()))
             return f"{file}{line}: {type(one).__name__}: "
         one = one.__cause__ or one.__context__
     return ""
