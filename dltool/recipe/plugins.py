@@ -347,9 +347,10 @@ def place_in(error: BaseException, even_if_said: bool = False) -> str:
     while one is not None and one not in seen:
         seen.append(one)
         lines = {file: line for file in files if (line := _line_in(file, one))}
-        if lines and not even_if_said and isinstance(one, ValueError) and _last_file(one) in {str(file) for file in lines}:
-            return ""
         if lines:
+            is_said = isinstance(one, ValueError) and _last_file(one) in {str(file) for file in lines}
+            if is_said and not even_if_said:
+                return ""
             file, line = next(iter(lines.items()))
             return f"{file}{line}: {type(one).__name__}: "
         one = one.__cause__ or one.__context__
