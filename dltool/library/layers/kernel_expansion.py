@@ -64,7 +64,7 @@ class KernelExpansion(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         if self.samples is None:
-            raise ValueError("it keeps the training samples, which were not read here: adapt it, or open a trained run.")
+            raise ValueError("it keeps training samples, which were not read here: adapt it, or open a run.")
         self.points = self.add_weight(
             name="points", shape=(self.samples, input_shape[-1]), initializer="zeros", trainable=False
         )

@@ -70,7 +70,7 @@ class RBF(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         if self.units is None:
-            raise ValueError("the training samples are its centres, and were not read here: adapt it, or open a trained run.")
+            raise ValueError("training samples are its centres, and were not read here: adapt it, or open a run.")
         self.centers = self.add_weight(
             name="centers", shape=(self.units, input_shape[-1]), initializer="random_normal"
         )  # (units, features)
