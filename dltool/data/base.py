@@ -83,6 +83,7 @@ class Dataset(ABC):
     is_trained: bool = False  # whether it is read as the training data of a run were (`as_trained`)
     is_absent: ClassVar[bool] = False  # whether only what a recipe declares of it is there
     is_streamed: ClassVar[bool] = False  # whether examples are read while training runs
+    has_target_files: ClassVar[bool] = False  # whether targets are files, which `wrong_target` looks into
     # whether examples follow each other as in one text, cut in order, so that a model may carry its state over batches
     is_continuous: ClassVar[bool] = False
     learns_vocabulary: ClassVar[bool] = False  # whether facts depend on what is split off the training part
@@ -160,6 +161,13 @@ class Dataset(ABC):
 
     def unreadable(self, part: str) -> str | None:
         """Return one line on the first unreadable example of a part, or None. Training asks for it after a failure."""
+        return None
+
+    def wrong_target(self, part: str) -> str | None:
+        """Return one line on the first target of a part that cannot be learned, or None.
+
+        Training asks for it before its first step where `has_target_files`.
+        """
         return None
 
     def files(self) -> list[Path] | None:

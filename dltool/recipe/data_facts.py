@@ -6,10 +6,10 @@ import contextlib
 from typing import Any
 
 from dltool.data.base import Dataset
-from dltool.errors import DataError, RecipeError
+from dltool.errors import DataError, RecipeError, messages
 from dltool.recipe import build, kept_plugins
 from dltool.recipe.absent_data import stand_in
-from dltool.recipe.data import Data, rows_of
+from dltool.recipe.data import Data, reading, rows_of
 from dltool.recipe.kept_facts import Entry
 from dltool.recipe.reading import Recipe
 
@@ -107,6 +107,28 @@ def keep(entry: Entry | None, data: Data, dataset: Dataset) -> None:
     """Keep the facts of data that have been read."""
     if entry is not None:
         entry.write(_measured(data, dataset) | {"facts": data.facts})
+
+
+def check_targets(recipe: Recipe, data: Data, dataset: Dataset) -> None:
+    """Raise if a target of any split cannot be learned; files that were seen to be right are not read again.
+
+    Args:
+        dataset: that of the recipe, from which the data are made.
+    Raises:
+        DataError: one cannot.
+    """
+    if not data.dataset.has_target_files:
+        return
+    entry = entry_of(recipe, dataset)
+    if entry is not None and entry.read().get("targets_are_right"):
+        return
+    messages.status("checking the targets ...")
+    with reading():
+        for part in dict.fromkeys(split.part for split in data.splits.values()):
+            if (line := data.dataset.wrong_target(part)) is not None:
+                raise DataError(line)
+    if entry is not None:
+        entry.write({"targets_are_right": True})
 
 
 def _measured(data: Data, dataset: Dataset) -> dict[str, Any]:

@@ -147,6 +147,7 @@ class _Session:
             data_facts.remember(kept, dataset)
             self.keep_facts = lambda data: data_facts.keep(kept, data, dataset)
         data = read_data(self.recipe, self.device, vocabulary, dataset)
+        data_facts.check_targets(self.recipe, data, dataset)
         for hint in () if self.resume else data.hints():
             self.progress.say(f"{hint}.")
         return data
@@ -346,12 +347,13 @@ class _Training:
 
     def _finish(self, history: list[dict[str, float]], seconds: float) -> dict[str, Any]:
         selected = self.selector.apply(self.model, len(history))
-        figures = {}
-        with self.data.explained():
-            for name in self.data.splits:
-                messages.status(f"evaluating on the {name} split ...")
-                pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.prepared.batch_size))
-                figures[name] = self.evaluation.run(pipeline)
+        self._save(history, selected)
+        try:
+            figures = self._figures()
+        except Exception:
+            lost = "is trained and saved, but could not be evaluated"
+            messages.say(f"{self.run}: {lost}. When that is mended, finish with: dltool train {self.run} --resume")
+            raise
         metrics: dict[str, Any] = {
             **figures,
             "selected": selected,
@@ -363,9 +365,18 @@ class _Training:
         metrics |= self.data.task.counts(self.data.facts, [*self.data.splits])
         if self.model.count_params() <= FEW_WEIGHTS:
             metrics["weights"] = {w.path: w.numpy().tolist() for w in self.model.weights}
-        self._save(history, selected)
         self.run.write_json(directory.METRICS, metrics)
         return metrics
+
+    def _figures(self) -> dict[str, dict[str, float]]:
+        """Return the figures of each split."""
+        figures = {}
+        with self.data.explained():
+            for name in self.data.splits:
+                messages.status(f"evaluating on the {name} split ...")
+                pipeline = self.data.pipeline(name, self.data.evaluation_batch(self.prepared.batch_size))
+                figures[name] = self.evaluation.run(pipeline)
+        return figures
 
 
 def _rate(recipe: Recipe) -> Any:

@@ -143,6 +143,8 @@ def test_classes_are_weighed_by_their_pixels_and_void_by_nothing(capsys: pytest.
         ("data.augment=[{RandomFlip: horizontal}, ElasticDistortion]", "data.augment[1]", "masks can't follow"),
         ("data.augment=[RandomErasing, ContrastLimitedAdaptiveHistogramEqualization]", "data.augment[1]", "how masks"),
         ("data.augment=[RandomErasing, Equalization]", "data.augment[1]", "can't stand in a model: Keras takes its"),
+        ("data.dataset.ImageMasks.void=egde", "data.dataset.ImageMasks", "Got 'egde' instead. Did you mean 'edge'?"),
+        ("data.dataset.ImageMasks.classes=[a, b]", "data.dataset.ImageMasks", "Got 'edge' instead. Classes: a, b."),
         ("data.augment=[{CutMix: 1.0}]", "data.augment[0]", "CutMix changes images in a way that masks can't follow"),
     ],
 )

@@ -18,7 +18,7 @@ from dltool.data.base import Examples, StreamedDataset
 from dltool.data.formats import image_decoding, image_headers, mask_folders, members, text_decoding
 from dltool.data.formats.mask_decoding import MaskDecoder
 from dltool.data.formats.members import ARCHIVES
-from dltool.errors import one_line
+from dltool.errors import one_line, suggest_or_list
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -59,6 +59,7 @@ class ImageMasks(StreamedDataset):
     """
 
     task = "segmentation"
+    has_target_files = True
     pixel_range = (0, 255)
 
     def __init__(
@@ -89,6 +90,8 @@ class ImageMasks(StreamedDataset):
         self.color_mode = arguments.choice(name, "color_mode", color_mode, image_decoding.CHANNELS)
         self.interpolation = arguments.choice(name, "interpolation", interpolation, image_decoding.INTERPOLATIONS)
         self._given_palette = None if palette is None else _checked_palette(name, palette)
+        if self._given_classes is not None:
+            self._values  # noqa: B018 - what is wrong with these arguments is no matter of the files
 
     @classmethod
     def facts_of_arguments(cls, **arguments: Any) -> dict[str, Any]:
@@ -138,7 +141,7 @@ class ImageMasks(StreamedDataset):
     # -- examples ----------------------------------------------------------------------------------------
 
     def labels(self, part: str) -> np.ndarray:
-        return np.stack([self._mask(mask) for _, mask in self._pairs(part)])
+        return np.stack([self._mask(*pair) for pair in self._pairs(part)])
 
     def class_counts(self, part: str, indices: np.ndarray | None = None) -> np.ndarray:
         """Return how many pixels each class has, int64 (classes,), void left out."""
@@ -146,7 +149,7 @@ class ImageMasks(StreamedDataset):
         chosen = pairs if indices is None else [pairs[index] for index in indices]
         classes, counts = self._decoder.count, np.zeros(self._decoder.count, np.int64)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for mask in pool.map(lambda pair: self._mask(pair[1]), chosen):
+            for mask in pool.map(lambda pair: self._mask(*pair), chosen):
                 counts += np.bincount(mask.reshape(-1), minlength=classes + 1)[:classes]
         return counts
 
@@ -172,10 +175,10 @@ class ImageMasks(StreamedDataset):
         rare = tf.constant([self._is_rare(pairs[index][0]) for index in order], tf.bool)
         self._decoder  # noqa: B018 - an error of it is raised here, not within the graph
 
-        def load(image: tf.Tensor, mask: tf.Tensor, is_rare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            y = tf.numpy_function(self._mask_of_name, [mask], tf.int32)
+        def load(path: tf.Tensor, mask: tf.Tensor, is_rare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            y = tf.numpy_function(self._mask_of_names, [path, mask], tf.int32)
             y.set_shape(size)
-            return self._decode(tf.io.read_file(image), is_rare), y
+            return self._decode(tf.io.read_file(path), is_rare), y
 
         examples = tf.data.Dataset.from_tensor_slices((images, masks, rare))
         options = tf.data.Options()
@@ -191,32 +194,45 @@ class ImageMasks(StreamedDataset):
     def _fault(self, pair: tuple[str, str]) -> str | None:
         import tensorflow as tf
 
-        image, mask = pair
+        image = pair[0]
         try:
             data = Path(image).read_bytes()
             image_decoding.pillow_pixels(data, self.color_mode)
             self._decode(tf.constant(data), tf.constant(self._is_rare(image)))
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
             return f"{image} is no readable image ({one_line(error)}): replace or remove it."
+        return self._fault_of_mask(pair)
+
+    def wrong_target(self, part: str) -> str | None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return next((fault for fault in pool.map(self._fault_of_mask, self._pairs(part)) if fault), None)
+
+    def _fault_of_mask(self, pair: tuple[str, str]) -> str | None:
         try:
-            self._mask(mask)
-            if image_headers.size(image) != image_headers.size(mask):
-                (rows, columns), (own_rows, own_columns) = image_headers.size(image), image_headers.size(mask)
-                return f"{mask} is {own_rows} x {own_columns} (rows x columns), its image {rows} x {columns}."
+            self._targets(*pair)
         except Exception as error:
             text = one_line(error)
-            return text if mask in text else f"{mask} is no readable mask ({text}): replace or remove it."
+            return text if pair[1] in text else f"{pair[1]} is no readable mask ({text}): replace or remove it."
         return None
 
-    def _mask_of_name(self, path: bytes) -> np.ndarray:
-        return self._mask(os.fsdecode(path))
+    def _mask_of_names(self, image: bytes, mask: bytes) -> np.ndarray:
+        return self._mask(os.fsdecode(image), os.fsdecode(mask))
 
-    def _mask(self, path: str) -> np.ndarray:
+    def _mask(self, image: str, path: str) -> np.ndarray:
         """Return a mask's targets, int32 (rows, columns), resized to the nearest pixel.
 
         Raises:
-            ValueError: it is damaged, or has a value of no class.
+            ValueError: it is damaged, has a value of no class or another size than its image.
         """
+        mask = self._targets(image, path)
+        rows, columns = (  # of the pixel whose middle is nearest, as tf.image.resize takes it
+            np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+            for new, old in zip(self.image_size, mask.shape, strict=True)
+        )
+        return mask if mask.shape == self.image_size else mask[rows[:, np.newaxis], columns]
+
+    def _targets(self, image: str, path: str) -> np.ndarray:
+        """Return a mask's targets, int32 (rows, columns), in the size of its image."""
         with open(path, "rb") as file:
             data = file.read()
         try:
@@ -225,11 +241,10 @@ class ImageMasks(StreamedDataset):
             raise ValueError(
                 f"{path} is no readable mask ({one_line(error)}): replace it or change 'classes'."
             ) from error
-        rows, columns = (  # of the pixel whose middle is nearest, as tf.image.resize takes it
-            np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-            for new, old in zip(self.image_size, mask.shape, strict=True)
-        )
-        return mask if mask.shape == self.image_size else mask[rows[:, np.newaxis], columns]
+        if mask.shape != (size := image_headers.size(image)):
+            own = f"{mask.shape[0]} x {mask.shape[1]} (rows x columns)"
+            raise ValueError(f"{path} is {own}, its image {size[0]} x {size[1]}: replace one of them.")
+        return mask
 
     def _decode(self, data: tf.Tensor, is_rare: tf.Tensor) -> tf.Tensor:
         return image_decoding.decode(data, self.image_size, self.color_mode, self.interpolation, False, is_rare)
@@ -295,13 +310,23 @@ class ImageMasks(StreamedDataset):
         if not isinstance(self.void, str):
             return self.void
         if self.void not in self._names:
-            raise ValueError(f"The 'void' class {self.void!r} is none of the classes: {', '.join(self._names)}.")
+            near = suggest_or_list(self.void, self._names, "Classes")
+            must = "one of the classes or a value of masks"
+            raise ValueError(f"{arguments.wrong(type(self).__name__, 'void', must, self.void)}{near}")
         return self._names.index(self.void)
 
     @cached_property
     def _values(self) -> list[int]:
-        """The values of masks that stand for classes."""
-        return [value for value in range(len(self._names)) if value != self._void]
+        """The values of masks that stand for classes.
+
+        Raises:
+            ValueError: they are fewer than 2.
+        """
+        values = [value for value in range(len(self._names)) if value != self._void]
+        if len(values) < 2:
+            left = f"{len(values)} class{'' if len(values) == 1 else 'es'} besides 'void'"
+            raise ValueError(f"{type(self).__name__}: 'classes' has {left}, at least 2 are needed.")
+        return values
 
     @cached_property
     def _decoder(self) -> MaskDecoder:
@@ -309,10 +334,6 @@ class ImageMasks(StreamedDataset):
 
     def _facts_of_classes(self) -> dict[str, Any]:
         names = [self._names[value] for value in self._values]
-        if len(names) < 2:
-            raise ValueError(
-                f"{type(self).__name__}: {len(names)} class is left, at least 2 are needed: see 'classes'."
-            )
         facts: dict[str, Any] = {"num_classes": len(names), "class_names": names, "mask_values": self._values}
         if self._void is not None:
             facts |= {"void": len(names), "void_value": self._void}

@@ -136,8 +136,12 @@ def test_classes_may_stand_in_the_folder(tmp_path: Path) -> None:
 
 def test_faults_are_named_by_their_files(tmp_path: Path) -> None:
     folder = write(tmp_path, X, VALUES)
-    with pytest.raises(ValueError, match="The 'void' class 'egde' is none of the classes: ground, disc, square, edge"):
-        dataset(folder, void="egde").facts()
+    with pytest.raises(
+        ValueError, match=r"The 'void' parameter of ImageMasks .* Got 'egde' instead. Did you mean 'edge'"
+    ):
+        dataset(folder, void="egde")
+    with pytest.raises(ValueError, match="'classes' has 1 class besides 'void', at least 2 are needed"):
+        dataset(folder, classes=["ground", "edge"])
     with pytest.raises(ValueError, match="has no folders 'pictures' and 'masks'"):
         dataset(folder, images="pictures").sizes()
     mask = folder / "masks" / "002.png"
@@ -145,7 +149,13 @@ def test_faults_are_named_by_their_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{mask} is no readable mask .the value 7 in row 0, column 0 is of no class"):
         dataset(folder).read("train")
     Image.fromarray(VALUES[2][:9]).save(mask)
-    assert dataset(folder).unreadable("train") == f"{mask} is 9 x 24 (rows x columns), its image 24 x 24."
+    line = f"{mask} is 9 x 24 (rows x columns), its image 24 x 24: replace one of them."
+    for found in (dataset(folder), dataset(folder, image_size=[24, 24])):
+        assert found.unreadable("train") == found.wrong_target("train") == line
+        with pytest.raises(ValueError, match="is 9 x 24"):
+            found.read("train")
+        with pytest.raises(ValueError, match="is 9 x 24"):
+            found.class_counts("train")
     mask.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     with pytest.raises(ValueError, match=f"{mask} is no readable mask"):
         dataset(folder).read("train")
