@@ -33,7 +33,7 @@ EXAMPLE = "dltool landscape --function 'x**3 + y**2' --at 0,0"
 @take_fields(lambda: dict.fromkeys(NetOptions.__dataclass_fields__, "Nets"))
 def landscape(
     source: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE|RUN]", help=SOURCE, autocompletion=completion.sources)
+        str | None, typer.Argument(metavar="RECIPE|RUN", help=SOURCE, autocompletion=completion.sources)
     ] = None,
     overrides: OverridesArgument = None,
     functions: Annotated[
@@ -79,6 +79,10 @@ def landscape(
             raise UsageError("a recipe or run, --function and --between: one at a time. Run the command once for each.")
         if bool(functions) != bool(at):
             raise UsageError(f"--function and --at go together: {EXAMPLE}")
+        if functions and net != NetOptions():
+            raise UsageError("--function: options of nets do not go with formulas. Remove them.")
+        if newton and not functions:
+            raise UsageError("--newton: goes with --function. For nets use --critical-points.")
     with mistakes:
         if not 0 < span < float("inf"):
             raise UsageError(f"--span: a number above 0. Got {span:g}.")

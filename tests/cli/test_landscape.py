@@ -55,6 +55,8 @@ def test_json_has_eigenvalues_derivatives_and_newtons_steps(capsys: pytest.Captu
         (("--function", "x**2", "--at", "a"), "--at 'a': write one number for each variable"),
         (("--function", "x**2", "--at", "inf"), "--at 'inf': write one number for each variable"),
         (("--function", "x^2", "--at", "0"), "--function 'x^2': has a '^'. Write ** for powers."),
+        ((*KINDS, "--slice", "1d"), "--function: options of nets do not go with formulas"),
+        (("mlp/digits", "--newton", "3"), "--newton: goes with --function"),
         ((*KINDS, "--span", "0"), "--span: a number above 0. Got 0."),
         ((*KINDS, "--out", "a.txt"), "--out a.txt: must end in .png or .svg."),
         (("--function", "x*y*z", "--at", "0,0,0", "--out", "a.png"), "has 3 variables. A picture shows one or two."),
