@@ -28,8 +28,8 @@ def count(model: Any) -> None:
         if
     the reduction divides by them. A loss with the reduction "sum" is the sum over all batches, and a loss without
     reduction the mean. Penalties of activities, which Keras divides by the examples of a batch, weigh those. Metrics
-    see tokens without their padding, as examples. The loss of several outputs is the weighted sum of their losses, each
-    counted by itself, and penalties.
+    see tokens without their padding and without the class that the loss ignores (ignore_class), as examples. The loss
+    of several outputs is the weighted sum of their losses, each counted by itself, and penalties.
 
     Args:
         model: compiled. Saved files stay the same.
@@ -91,7 +91,7 @@ class _Counts:
             self._keep_apart()
         metrics = keras_internals.compiled_metrics(model)
         if metrics is not None:
-            _see_tokens(metrics)
+            _see_tokens(metrics, getattr(model.loss, "ignore_class", None))
 
     def attach(self) -> None:
         """Wrap the losses that are there; those that Keras has not made yet, once they are."""
@@ -242,8 +242,12 @@ def _number(values: Any, mask: Any, sample_weight: Any, reduction: str | None) -
     return tf.cast(tf.size(values), tf.float32)
 
 
-def _see_tokens(metrics: Any) -> None:
-    """Let compiled metrics see the tokens of all sequences as examples, those that are masked with a weight of 0."""
+def _see_tokens(metrics: Any, ignored: int | None) -> None:
+    """Let compiled metrics see the tokens of all sequences as examples, those that do not count with a weight of 0.
+
+    Args:
+        ignored: the class that the loss leaves out, such as void pixels; metrics leave it out too.
+    """
     update = metrics.update_state
 
     def update_state(y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -259,13 +263,18 @@ def _see_tokens(metrics: Any) -> None:
         shape = tf.shape(y_true)[:axes]  # (examples, tokens) or (examples, rows, columns)
         y_true, y_pred = merged(y_true, axes), merged(y_pred, axes)
         held = None if mask is None else ops.cast(ops.reshape(mask, (-1,)), "float32")
+        if ignored is not None and _is_integer(y_true) and len(y_true.shape) == 1:
+            counts = ops.not_equal(y_true, ignored)
+            y_true = ops.where(counts, y_true, ops.zeros_like(y_true))  # a class that metrics know
+            held = ops.cast(counts, "float32") * (1.0 if held is None else held)
         weights = held
         if sample_weight is not None:
             weights = _each_token(sample_weight, shape, axes)
             weights = weights if held is None else weights * held
         for listed, weight in zip(keras_internals.flat_metrics(metrics), (held, weights), strict=True):
-            for metric in (one for one in listed if one):
-                metric.update_state(y_true, y_pred, weight)
+            for metric in (metric for one in listed if one for metric in one.metrics):
+                is_whole = weight is not None and weight is held and "int" in str(metric.dtype)  # as MeanIoU counts
+                metric.update_state(y_true, y_pred, ops.cast(weight, "int32") if is_whole else weight)
 
     metrics.update_state = update_state
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import log_softmax
+from sklearn.metrics import jaccard_score
 
 from dltool.data.base import Examples
 from dltool.data.pipelines.base import Pipeline
@@ -251,6 +252,25 @@ def test_other_metrics_leave_padding_out_too() -> None:
         assert figures["p"] == pytest.approx(precision_score(y[held], p > 0.5), rel=1e-5)
         assert figures["f"] == pytest.approx(f1_score(y[held], p > 0.5), rel=1e-5)
         assert figures["AUC"] == pytest.approx(roc_auc_score(y[held], p), abs=0.01)  # Keras's has 200 thresholds
+
+
+def test_metrics_leave_out_the_class_that_the_loss_ignores() -> None:
+    void = CLASSES
+    y = np.random.default_rng(1).integers(CLASSES + 1, size=(EXAMPLES, 5, 5)).astype("int32")
+    model = keras.Sequential([keras.layers.Conv2D(CLASSES, 1)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=void)
+    metrics = ["accuracy", keras.metrics.MeanIoU(CLASSES, name="iou", sparse_y_pred=False)]
+    model.compile(loss=loss, metrics=metrics, weighted_metrics=["sparse_top_k_categorical_accuracy"])
+    outputs = np.asarray(model(IMAGES))[y < void]
+    true, predicted = y[y < void], outputs.argmax(axis=-1)
+    expected = {
+        "accuracy": np.mean(predicted == true),
+        "iou": jaccard_score(true, predicted, average="macro"),
+        "sparse_top_k_categorical_accuracy": 1.0,  # the 5 first of 4 classes; void would be none of them
+    }
+    for size in (7, EXAMPLES):
+        found = Evaluation(model).run(InMemory(DeviceArrays(Examples(IMAGES, y)), None, size))
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
 def test_counting_leaves_what_is_saved_as_it_was(tmp_path: Any) -> None:
