@@ -368,7 +368,8 @@ def parameters(target: Any) -> dict[str, inspect.Parameter]:
         signature = inspect.signature(vars(parent)["__init__"])
         inherited = bool(found)  # the class itself fills in what its parents require
         for name, parameter in _named(signature, skip_self=True).items():
-            found.setdefault(name, parameter.replace(default=None) if inherited else parameter)
+            is_filled = inherited and parameter.default is parameter.empty
+            found.setdefault(name, parameter.replace(default=None) if is_filled else parameter)
         passes_on = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         if not passes_on or parent.__module__.endswith("layers.layer"):
             break

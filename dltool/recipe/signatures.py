@@ -91,7 +91,7 @@ def _arguments(module: str, definition: Definition, steps: int = MOST_STEPS) -> 
             place = locate_base(module, base)
             for inherited, argument in _arguments(*place, steps - 1).items() if place is not None else ():
                 if inherited not in found:  # the class itself fills in what its parents require
-                    is_filled = bool(definition.arguments)
+                    is_filled = bool(definition.arguments) and argument.default is None
                     found[inherited] = Argument(inherited, "None") if is_filled else argument
     return found
 

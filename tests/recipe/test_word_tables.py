@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from dltool.recipe import catalogue
+from dltool.recipe import catalogue, word_tables
 from tests.command_line import run
 
 
@@ -40,3 +40,10 @@ def test_csv_and_a_narrow_table_hold_all_of_it(
     monkeypatch.setenv("COLUMNS", "80")
     text = run(capsys, "recipes", "--datasets").out
     assert "crop_to_aspect_ratio" in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_an_inherited_argument_has_the_default_of_the_parent() -> None:
+    _, arguments = word_tables.of_word("layers", "Dense").values()
+    defaults = {argument: default for _, argument, default, _, _ in arguments.records()}
+    assert (defaults["trainable"], defaults["autocast"], defaults["dtype"]) == ("True", "True", "None")
+    assert defaults["units"] == "required"
