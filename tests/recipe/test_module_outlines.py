@@ -104,7 +104,7 @@ def test_relative_imports_of_a_package_count_from_itself() -> None:
 def test_parents_add_arguments_that_they_are_given(cache: Path, tmp_path: Path) -> None:
     name = own(tmp_path / "words.py")
     found = {one.name: one.default for one in signatures.parameters(name, "Leaf")}
-    assert found == {"units": signatures.literal(None), "a": None, "b": [1], "size": None, "slope": None}
+    assert found == {"units": signatures.literal(None), "a": None, "b": [1], "size": None, "slope": 1.5}
     assert signatures.meanings(name, "Leaf") == {"units": "how many.", "a": "both.", "b": "both."}
 
 
