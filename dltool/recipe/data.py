@@ -131,7 +131,8 @@ class Data:
     def vocabulary(self) -> Vocabulary | None:
         """The vocabulary of text, None for other data."""
         with reading():
-            return self.dataset.vocabulary
+            found: Vocabulary | None = self.dataset.vocabulary
+            return found
 
     def unseen(self, name: str) -> str | None:
         """One line that counts what training never saw in a split, or None."""

@@ -27,11 +27,10 @@ def counted(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     if "counted" not in kept:
         data = _data(recipe, dataset)
         kept = _measured(data, dataset)
-        if data.dataset.is_absent:
-            return kept["counted"]
-        if entry is not None:
+        if entry is not None and not data.dataset.is_absent:
             entry.write(kept)
-    return kept["counted"]
+    found: dict[str, Any] = kept["counted"]
+    return found
 
 
 def facts(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
@@ -49,7 +48,8 @@ def facts(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
             return data.facts
         if entry is not None:
             entry.write(kept)
-    return kept["facts"]
+    found: dict[str, Any] = kept["facts"]
+    return found
 
 
 def dataset_of(recipe: Recipe) -> Dataset:
@@ -59,7 +59,8 @@ def dataset_of(recipe: Recipe) -> Dataset:
         RecipeError: something is wrong with it, or the files are not there and nothing is declared.
     """
     try:
-        return build.dataset(recipe.section("data", "dataset"))
+        found: Dataset = build.dataset(recipe.section("data", "dataset"))
+        return found
     except RecipeError as error:
         absent = stand_in(recipe, error.__cause__)
         if absent is None:

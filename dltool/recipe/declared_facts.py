@@ -73,4 +73,5 @@ def declared(root: Value) -> dict[str, Any]:
         facts["input_shape"] = tuple(facts["input_shape"])
     if "class_names" in facts:
         facts.setdefault("num_classes", len(facts["class_names"]))
-    return facts
+    found: dict[str, Any] = facts
+    return found

@@ -89,7 +89,8 @@ class Recipe:
         return None if value is None else object_name(value)
 
     def plain(self) -> dict[str, Any]:
-        return self.root.plain()
+        found: dict[str, Any] = self.root.plain()
+        return found
 
     def to_yaml(self) -> str:
         """The resolved recipe as YAML text that loads to the same values."""

@@ -35,7 +35,8 @@ class Value:
     key: Place | None = field(default=None, compare=False)
 
     def __getitem__(self, key: Any) -> Value:
-        return self.data[key]
+        found: Value = self.data[key]
+        return found
 
     def get(self, *keys: Any) -> Value | None:
         """The value below `keys`, or None where there is none."""
@@ -123,14 +124,14 @@ def object_name(value: Value) -> str | None:
 class _Loader(yaml.SafeLoader):
     """The safe loader, bounded, without tags, with YAML 1.2's core types: `no` is text, 1e-3 a number."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if (tag := getattr(event, "tag", None)) is not None:
             raise _RefusedError(event.start_mark, f"a tag ({_shown(tag)}) is not allowed in recipes. Remove it.")
         if self.depth > MAX_DEPTH:

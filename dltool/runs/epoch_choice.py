@@ -107,7 +107,8 @@ class EpochChoice:
             raise RecipeError([Problem(place, path, message)]) from None
 
     def _place(self, index: int) -> Place:
-        return self.recipe.section("fit", "callbacks").data[index].place
+        found: Place = self.recipe.section("fit", "callbacks").data[index].place
+        return found
 
 
 def check_averaging(recipe: Recipe, model: Any, callbacks: Sequence[Any], selector: Selector) -> None:

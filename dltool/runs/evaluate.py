@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from dltool.data.facts import facts_of_targets
 from dltool.errors import DataError, UsageError, messages, one_line
 from dltool.recipe import plugins
-from dltool.recipe.data import Data, differing_fact, reading, selected
+from dltool.recipe.data import DEFAULT_BATCH_SIZE, Data, differing_fact, reading, selected
 from dltool.recipe.reading import Recipe
 from dltool.recipe.values import to_text
 from dltool.runs import directory, opened, other_data
 from dltool.runs.opened import OpenedRun
 from dltool.runs.other_data import other_dataset
-from dltool.runs.preparation import DEFAULT_BATCH_SIZE
 from dltool.tasks import base as tasks
 from dltool.tasks.base import Asked, Judgement, Split
 

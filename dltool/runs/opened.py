@@ -54,7 +54,8 @@ class OpenedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset of the run's recipe, read as training read it."""
-        return resume.own_dataset(self.recipe, self.directory)
+        found: Dataset = resume.own_dataset(self.recipe, self.directory)
+        return found
 
     @cached_property
     def data(self) -> Data:

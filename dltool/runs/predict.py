@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dltool.errors import DataError, UsageError, one_line
 from dltool.recipe import catalogue, plugins, reading
-from dltool.recipe.data import differing_fact
+from dltool.recipe.data import DEFAULT_BATCH_SIZE, differing_fact
 from dltool.runs import directory, opened, other_data, resume
 from dltool.runs.opened import OpenedRun
-from dltool.runs.preparation import DEFAULT_BATCH_SIZE
 from dltool.tasks import base as tasks
 from dltool.tasks._readers import Source
 from dltool.tasks.base import Asked, Question
@@ -119,7 +118,8 @@ class Predictor:
         run = self.runs[0]
         if not getattr(self._dataset_class(), "is_streamed", False):
             return BATCH
-        return min(run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE), BATCH)
+        found: int = min(run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE), BATCH)
+        return found
 
     # -- inputs ----------------------------------------------------------------------------------------
 

@@ -190,7 +190,8 @@ class Preparation:
         if asked.data > self.train.steps:
             message = f"must be at most {self.train.steps}, the batches of the training split. Got {asked.data}."
             raise RecipeError([Problem(asked.place, "fit.steps_per_epoch", message)])
-        return asked.data
+        found: int = asked.data
+        return found
 
     def _build_state(self) -> list[str]:
         """Create optimizer slots and metric variables on a first batch; the names of the logs."""

@@ -150,7 +150,8 @@ def own_vocabulary(run: RunDirectory) -> Vocabulary | None:
         return None
     files = run.read_vocabulary()
     with undamaged(f"{run / directory.VOCABULARY}:", directory.AGAIN, "the run's vocabulary can't be read"):
-        return task.vocabulary(files, facts)
+        found: Vocabulary | None = task.vocabulary(files, facts)
+        return found
 
 
 def check_same_data(run: RunDirectory, data: Data) -> None:

@@ -21,6 +21,7 @@ from dltool.errors import (
     messages,
     one_line,
 )
+from dltool.output.files import atomic
 from dltool.recipe import build, callback_paths, data_facts, kept_plugins, plugins
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
@@ -342,7 +343,7 @@ class _Training:
 
         self.run.save_model(self.model)
         self.run.write_history(history)
-        with directory.atomic(self.run / directory.PICTURE) as file:
+        with atomic(self.run / directory.PICTURE) as file:
             plot_history(history, file, self.run.path.absolute().name, selected["epoch"])
 
     def _finish(self, history: list[dict[str, float]], seconds: float) -> dict[str, Any]:

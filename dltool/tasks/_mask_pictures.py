@@ -86,7 +86,8 @@ class MaskPictures:
     def _laid_over(self, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
         shown = np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture[..., :3]
         mixed = (1 - OPACITY) * shown.astype(np.float32) + OPACITY * self.colors[mask]
-        return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        found: np.ndarray = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        return found
 
 
 def color_of(value: int) -> tuple[int, int, int]:

@@ -112,7 +112,8 @@ class Evaluated:
         """The class of each example of a classifier that its scores are highest for, (examples,)."""
         if self.scores is None:
             raise ValueError(f"{self.run} is no classifier")
-        return self.scores.argmax(axis=-1)
+        found: np.ndarray = self.scores.argmax(axis=-1)
+        return found
 
     def labels(self) -> np.ndarray:
         """Targets as class indices, (examples,)."""
@@ -130,7 +131,8 @@ class Evaluated:
         if self.multi_label:
             return False
         if self.targets.size == len(self.targets):
-            return self.classes == self.outputs.shape[1]
+            found: bool = self.classes == self.outputs.shape[1]
+            return found
         one_hot = np.isin(self.targets, (0, 1)).all() and (self.targets.sum(axis=-1) == 1).all()
         return self.targets.shape == self.outputs.shape and bool(one_hot)
 
@@ -282,7 +284,8 @@ def mean_outputs(members: Sequence[Evaluated]) -> np.ndarray:
     """Return outputs that stand for the mean of several models' probabilities, or else of their outputs."""
     first, read = members[0], cross_entropy(members[0].model)
     if not all(member.is_probable for member in members):
-        return np.mean([member.outputs for member in members], axis=0)
+        found: np.ndarray = np.mean([member.outputs for member in members], axis=0)
+        return found
     if first.label_scores is not None:
         mean = np.mean([one.label_scores for one in members if one.label_scores is not None], axis=0)
         return mean if read is None or not read.from_logits else _logits(mean)
@@ -337,4 +340,5 @@ def _logits(probabilities: np.ndarray) -> np.ndarray:
     """Return ln(p / (1 - p))."""
     from scipy.special import logit
 
-    return logit(np.clip(probabilities, EPSILON, 1 - EPSILON))
+    found: np.ndarray = logit(np.clip(probabilities, EPSILON, 1 - EPSILON))
+    return found

@@ -314,7 +314,8 @@ def find(name: str) -> Task:
         return further[name]()()
     module = importlib.import_module(f"{__package__}.{name}")
     kind = next(one for one in vars(module).values() if isinstance(one, type) and name_of(one.__name__) == name)
-    return kind()
+    found: Task = kind()
+    return found
 
 
 def of(facts: Mapping[str, Any]) -> Task:

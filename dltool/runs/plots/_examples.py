@@ -23,7 +23,12 @@ def read(run: OpenedRun, split: str, most: int = MOST) -> tuple[Any, np.ndarray]
     pipeline = run.data.pipeline(split, size)
     with run.data.explained():
         pairs = [*pipeline.batches(-(-most // size))]
-    return tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(p) for p in parts])[:most], *pairs)
+
+    def join(*parts: Any) -> np.ndarray:
+        return np.concatenate([np.asarray(part) for part in parts])[:most]
+
+    found: tuple[Any, np.ndarray] = tf.nest.map_structure(join, *pairs)
+    return found
 
 
 def columns(run: OpenedRun, kind: str, count: int) -> list[str] | None:

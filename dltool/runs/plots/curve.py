@@ -41,7 +41,9 @@ def draw(runs: Sequence[OpenedRun], options: Options, file: BinaryIO, form: str)
         ask = run.data.task.answerer(Question([run.model], run.facts))
 
         def answer(x: np.ndarray, ask: Answer = ask, names: list[str] | None = names) -> np.ndarray:
-            return ask(_examples.as_inputs(x[:, None], names), range(len(x)))["prediction"].to_numpy(np.float64)
+            answers = ask(_examples.as_inputs(x[:, None], names), range(len(x)))
+            found: np.ndarray = answers["prediction"].to_numpy(np.float64)
+            return found
 
         for split, (x, y) in data.items():
             row |= {f"{split}_points": len(x), f"{split}_rmse": float(np.sqrt(np.mean((answer(x) - y) ** 2)))}

@@ -65,9 +65,9 @@ def loss_at(weights: np.ndarray, features: np.ndarray, targets: np.ndarray, loss
     from scipy.special import expit
 
     scores = weights @ features.T
-    if loss == SQUARED:
-        return np.mean((expit(scores) - targets) ** 2, axis=-1) / 2
-    return np.mean(np.logaddexp(0, scores) - targets * scores, axis=-1)
+    each = (expit(scores) - targets) ** 2 / 2 if loss == SQUARED else np.logaddexp(0, scores) - targets * scores
+    found: np.ndarray = np.mean(each, axis=-1)
+    return found
 
 
 def gradient(weights: np.ndarray, features: np.ndarray, targets: np.ndarray, loss: str) -> np.ndarray:
@@ -76,7 +76,9 @@ def gradient(weights: np.ndarray, features: np.ndarray, targets: np.ndarray, los
 
     outputs = expit(features @ weights)
     errors = outputs - targets
-    return np.mean((errors * outputs * (1 - outputs) if loss == SQUARED else errors)[:, np.newaxis] * features, axis=0)
+    slopes = errors * outputs * (1 - outputs) if loss == SQUARED else errors
+    found: np.ndarray = np.mean(slopes[:, np.newaxis] * features, axis=0)
+    return found
 
 
 def hessian(weights: np.ndarray, features: np.ndarray, targets: np.ndarray, loss: str) -> np.ndarray:
@@ -86,7 +88,8 @@ def hessian(weights: np.ndarray, features: np.ndarray, targets: np.ndarray, loss
     outputs = expit(features @ weights)
     slopes = outputs * (1 - outputs)
     curvatures = slopes * (slopes + (outputs - targets) * (1 - 2 * outputs)) if loss == SQUARED else slopes
-    return (features * curvatures[:, np.newaxis]).T @ features / len(features)
+    found: np.ndarray = (features * curvatures[:, np.newaxis]).T @ features / len(features)
+    return found
 
 
 def find_critical_points(
