@@ -95,7 +95,7 @@ class Dataset(ABC):
 
     @property
     def splits_by_class(self) -> bool:
-        """Whether splits keep the shares of the classes that `labels` gives."""
+        """Return whether splits keep the shares of the classes that `labels` gives."""
         return self.task == "classification"
 
     @abstractmethod

@@ -80,7 +80,7 @@ def read_data(
 
 
 def begin(recipe: Recipe, seed: int | None = None) -> int:
-    """Begin anew with a recipe's dtype policy and seed, before a model is built; return the seed.
+    """Start afresh with a recipe's dtype policy and seed, before a model is built; return the seed.
 
     Args:
         seed: in place of the recipe's.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dltool.data.pipelines.base import Pipeline
 from dltool.graph import keras_internals
+from dltool.training.procedures._procedure import Procedure
 
 EXAMPLES_AT_ONCE = 512  # at least: batches of training may be of one example
 
@@ -61,6 +64,59 @@ class LastLayer:
             if features.ndim != 2:
                 raise ValueError(f"the last layer reads {features.shape}, not vectors: put Flatten before it")
             yield features, np.asarray(y)
+
+
+class LastLayerProcedure(Procedure):
+    """A procedure that fits the last layer alone; figures are those of the weights at the end of an epoch."""
+
+    examples_as_they_are = "fits the examples as they are"  # in the message that refuses augment and class_weight
+
+    def __init__(self) -> None:
+        self.last: LastLayer | None = None
+
+    def prepare(
+        self,
+        model: Any,
+        steps_per_epoch: int,
+        load: Callable[[Path], Any] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """Find the layer that is fitted; arguments as of `Procedure`.
+
+        Raises:
+            ValueError: the model ends otherwise, or its loss is no loss of this procedure.
+        """
+        self._check_loss(model.loss)
+        self.last = LastLayer.of(model)
+        self._check(self.last.layer)
+
+    def figures(self) -> dict[str, float]:
+        """Return loss and metrics of the training data with the weights at the end of the epoch."""
+        return self._figures or super().figures()
+
+    def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
+        if self.last is None:
+            self.prepare(model, steps_per_epoch)
+        self._figures: dict[str, float] = {}
+
+    def _renew(self) -> None:
+        if self.augment is not None or self._execution[0] is not None:
+            raise ValueError(f"{type(self).__name__} {self.examples_as_they_are}: remove augment and class_weight")
+
+    def _begin_epoch(self, number: int) -> None:
+        self._figures = {}
+
+    def _measure(self) -> None:
+        """Take the figures of the training data with the present weights."""
+        size = max(self._train.batch_size, EXAMPLES_AT_ONCE)
+        self._figures = self.evaluation.run(self._train.in_batches_of(size))
+
+    def _check_loss(self, loss: Any) -> None:
+        """Raise ValueError if a compiled loss does not suit; by default any does."""
+
+    def _check(self, layer: Any) -> None:
+        """Raise ValueError unless the last layer is one that this procedure fits."""
+        raise NotImplementedError
 
 
 def check_dense(procedure: str, layer: Any, units: int | None = None) -> None:

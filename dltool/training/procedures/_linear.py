@@ -3,67 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dltool.training.procedures._last_layer import EXAMPLES_AT_ONCE, LastLayer, check_dense
-from dltool.training.procedures._procedure import Procedure
+from dltool.training.procedures._last_layer import LastLayerProcedure, check_dense
 
 
-class LinearFit(Procedure):
+class LinearFit(LastLayerProcedure):
     """The last layer, a Dense without activation, fitted to the targets by squared errors."""
 
-    def __init__(self) -> None:
-        self.last: LastLayer | None = None
-
-    def prepare(
-        self,
-        model: Any,
-        steps_per_epoch: int,
-        load: Callable[[Path], Any] | None = None,
-        class_names: Sequence[str] | None = None,
-    ) -> None:
-        """Find the layer that is fitted.
-
-        Raises:
-            ValueError: the model ends otherwise, or its loss is another than the mean of squares.
-        """
+    def _check_loss(self, loss: Any) -> None:
         import keras
 
-        name = type(self).__name__
-        loss = keras.losses.get(model.loss) if isinstance(model.loss, str) else model.loss
+        loss = keras.losses.get(loss) if isinstance(loss, str) else loss
         if not isinstance(loss, keras.losses.MeanSquaredError) and loss is not keras.losses.mean_squared_error:
+            name = type(self).__name__
             raise ValueError(f"{name} minimises squared errors: set compile.loss to MeanSquaredError")
-        self.last = LastLayer.of(model)
-        check_dense(name, self.last.layer)
 
-    def figures(self) -> dict[str, float]:
-        """Return loss and metrics of the training data with the weights at the end of the epoch."""
-        return self._figures or super().figures()
-
-    def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
-        if self.last is None:
-            self.prepare(model, steps_per_epoch)
-        self._figures: dict[str, float] = {}
-
-    def _renew(self) -> None:
-        if self.augment is not None or self._execution[0] is not None:
-            raise ValueError(f"{type(self).__name__} fits the examples as they are: remove augment and class_weight")
-
-    def _begin_epoch(self, number: int) -> None:
-        self._figures = {}
+    def _check(self, layer: Any) -> None:
+        check_dense(type(self).__name__, layer)
 
     def _advance(self, at_most: int) -> float:
         with np.errstate(over="ignore", invalid="ignore"):  # what is no number ends training
             loss = self._fit_epoch()
         self._count(self.steps - self.position.step)
         if np.isfinite(loss):
-            self._figures = self.evaluation.run(
-                self._train.in_batches_of(max(self._train.batch_size, EXAMPLES_AT_ONCE))
-            )
+            self._measure()
         return loss
 
     @abstractmethod

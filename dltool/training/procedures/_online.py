@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from dltool.data.pipelines.base import Pipeline
 from dltool.training.procedures import _margin as margins
-from dltool.training.procedures._last_layer import EXAMPLES_AT_ONCE, LastLayer, signs_of
-from dltool.training.procedures._procedure import Procedure
+from dltool.training.procedures._last_layer import LastLayerProcedure, signs_of
 
 TIES = ("mistake", "positive")
 MOST_BOUNDED = 2000  # examples for which the largest margin is computed: that takes seconds there
 
 
-class OnlineRule(Procedure):
+class OnlineRule(LastLayerProcedure):
     """One sample after another: a sample on the wrong side changes the weights, any other does not.
 
     A step visits the samples of a batch, one at a time. Training ends after the first epoch without a mistake.
@@ -27,31 +25,14 @@ class OnlineRule(Procedure):
         tie: what a score of exactly 0 is: "mistake" for either class, or "positive", class 1 (slide 9).
     """
 
+    examples_as_they_are = "visits each sample as it is"
+
     def __init__(self, tie: str = "mistake") -> None:
+        super().__init__()
         if tie not in TIES:
             name = type(self).__name__
             raise ValueError(f"The 'tie' parameter of {name} must be mistake or positive. Got {tie!r}.")
         self.tie = tie
-        self.last: LastLayer | None = None
-
-    def prepare(
-        self,
-        model: Any,
-        steps_per_epoch: int,
-        load: Callable[[Path], Any] | None = None,
-        class_names: Sequence[str] | None = None,
-    ) -> None:
-        """Find the layer that is trained.
-
-        Raises:
-            ValueError: the model ends otherwise.
-        """
-        self.last = LastLayer.of(model)
-        self._check(self.last.layer)
-
-    def figures(self) -> dict[str, float]:
-        """Return loss and metrics of the training data with the weights at the end of the epoch."""
-        return self._figures or super().figures()
 
     def own_arrays(self) -> dict[str, np.ndarray]:
         counts = np.array([self.updates, self.mistakes])
@@ -85,14 +66,11 @@ class OnlineRule(Procedure):
         return [f"{text} {reason}; the weights kept promise nothing."]
 
     def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
-        if self.last is None:
-            self.prepare(model, steps_per_epoch)
+        super()._begin_fit(model, steps_per_epoch, epochs)
         self.updates, self.mistakes = 0, 0
-        self._figures: dict[str, float] = {}
 
     def _renew(self) -> None:
-        if self.augment is not None or self._execution[0] is not None:
-            raise ValueError(f"{type(self).__name__} visits each sample as it is: remove augment and class_weight")
+        super()._renew()
         assert self.last is not None
         features, targets = self.last.collect(self._train)
         self._signs = signs_of(targets)
@@ -100,7 +78,7 @@ class OnlineRule(Procedure):
         self._started_at_zero = not any(np.any(array) for array in self._state().values())
 
     def _begin_epoch(self, number: int) -> None:
-        self._figures = {}
+        super()._begin_epoch(number)
         if self.position.step == 0:
             self.mistakes = 0
 
@@ -124,13 +102,9 @@ class OnlineRule(Procedure):
         self._write()
         self._count(batches)
         if self.position.step == self.steps:
-            self._figures = self.evaluation.run(train.in_batches_of(max(train.batch_size, EXAMPLES_AT_ONCE)))
+            self._measure()
             self.model.stop_training |= self.mistakes == 0 and self.steps == train.steps
         return loss / len(order)
-
-    @abstractmethod
-    def _check(self, layer: Any) -> None:
-        """Raise ValueError unless the last layer is one that the rule trains."""
 
     @abstractmethod
     def _begin(self, layer: Any, features: np.ndarray) -> None:
