@@ -18,6 +18,7 @@ from dltool.library.callbacks._periodic import PeriodicCallback
 from dltool.library.callbacks.activation_percentiles import ActivationPercentiles
 from dltool.training.procedures.gradient_descent import GradientDescent
 from tests.command_line import run
+from tests.interruption import Interrupted, Interrupting
 
 SIZE, FEATURES, CLASSES = 90, 6, 3
 RECIPE = """\
@@ -212,30 +213,12 @@ def test_two_callbacks_of_one_file_are_an_error(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_resumed_training_goes_on_without_a_gap_or_a_duplicate(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    class Interrupting:
-        """Keeps the state after 13 steps, in the second epoch, and ends training a step later."""
-
-        state: Any = None
-
-        def begun(self, procedure: Any) -> None: ...
-
-        def epoch_ended(self, procedure: Any, row: Any) -> None: ...
-
-        def advanced(self, procedure: Any) -> None:
-            if procedure.position.total_steps == 13:
-                self.state = procedure.state()
-            if procedure.position.total_steps == 14:
-                raise Stop
-
     def recorder(name: str) -> ActivationPercentiles:
         return ActivationPercentiles("first", every=2, filename=str(tmp_path / name))
 
     fit(compiled(), recorder("whole.csv"), epochs=3)
-    observer = Interrupting()
-    with pytest.raises(Stop):
+    observer = Interrupting(13)
+    with pytest.raises(Interrupted):
         fit(compiled(), recorder("resumed.csv"), epochs=3, observer=observer, steps_per_execution=1)
     state = replace(observer.state, callbacks=json.loads(json.dumps(observer.state.callbacks)))
     fit(compiled(), recorder("resumed.csv"), epochs=3, state=state)

@@ -16,6 +16,7 @@ from dltool.data.base import Examples
 from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.library.callbacks.weight_trajectory import WeightTrajectory
 from dltool.training.procedures.gradient_descent import GradientDescent
+from tests.interruption import Interrupted, Interrupting
 
 RATE = 0.05
 X = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
@@ -68,27 +69,9 @@ def test_named_numbers_are_recorded_every_so_many_steps_and_training_is_the_same
 
 
 def test_a_resumed_training_goes_on_with_the_rows(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    class Interrupting:
-        """Keeps the state after 4 steps, in the second epoch, and ends training a step later."""
-
-        state: Any = None
-
-        def begun(self, procedure: Any) -> None: ...
-
-        def epoch_ended(self, procedure: Any, row: Any) -> None: ...
-
-        def advanced(self, procedure: Any) -> None:
-            if procedure.position.total_steps == 4:
-                self.state = procedure.state()
-            if procedure.position.total_steps == 5:
-                raise Stop
-
     fit(compiled(), WeightTrajectory(filename=str(tmp_path / "whole.csv")))
-    observer = Interrupting()
-    with pytest.raises(Stop):
+    observer = Interrupting(4)
+    with pytest.raises(Interrupted):
         fit(compiled(), WeightTrajectory(filename=str(tmp_path / "parted.csv")), observer=observer)
     state = replace(observer.state, callbacks=json.loads(json.dumps(observer.state.callbacks)))
     fit(compiled(), WeightTrajectory(filename=str(tmp_path / "parted.csv")), state=state)

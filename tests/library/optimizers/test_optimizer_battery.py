@@ -19,6 +19,7 @@ from dltool.recipe import builder, catalogue
 from dltool.training.procedures.gradient_descent import GradientDescent
 from dltool.training.scheduled_optimizer import make_optimizer, save_with_rate
 from tests.command_line import run, write_quick
+from tests.interruption import Interrupted, Interrupting
 
 OPTIMIZERS = sorted(catalogue.own("optimizers"))
 DECAY, RISE = LinearDecay(0.01, 0.0, 12), LinearDecay(0.5, 0.9, 12)
@@ -55,32 +56,14 @@ def test_docstring_says_arguments_limits_and_reference(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_goes_on_with_the_same_bits_after_an_interruption(name: str) -> None:
-    class Stop(Exception):
-        pass
-
-    class Interrupting:
-        """Keeps the state after 5 of 12 steps, and ends training a step later."""
-
-        state: Any = None
-
-        def begun(self, procedure: Any) -> None: ...
-
-        def epoch_ended(self, procedure: Any, row: Any) -> None: ...
-
-        def advanced(self, procedure: Any) -> None:
-            if procedure.position.total_steps == 5:
-                self.state = procedure.state()
-            if procedure.position.total_steps == 6:
-                raise Stop
-
     def model() -> keras.Model:
         scheduled = {"learning_rate": DECAY, "momentum": RISE}
         return compiled(make_optimizer(catalogue.find("optimizers", name), scheduled, 12))
 
     whole = model()
     history = fit(whole)
-    observer = Interrupting()
-    with pytest.raises(Stop):
+    observer = Interrupting(5)
+    with pytest.raises(Interrupted):
         fit(model(), observer=observer, steps_per_execution=1)
     resumed = model()
     rows = fit(resumed, state=replace(observer.state))
