@@ -195,6 +195,22 @@ def test_the_table_of_the_lecture_holds_every_recipe_of_a_slide_with_its_figure(
     assert slides == sorted(slides)
 
 
+def test_the_pictures_of_the_lecture_are_drawn_by_commands_of_the_pages_that_they_name() -> None:
+    rows = re.findall(
+        r"^\| ([\d, -]+) \| \[.*\]\((pictures/[\w-]+\.png)\) \| `(.+)` \| \[.*\]\(([\w/-]+\.md).*\) \|$",
+        (DOCS / "pictures.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    slides = set()
+    for numbers, picture, command, page in rows:
+        ends = [[int(end) for end in part.split("-")] for part in numbers.split(", ")]
+        slides |= {slide for first, *last in ends for slide in range(first, (last or [first])[0] + 1)}
+        text = (DOCS / page).read_text(encoding="utf-8")
+        assert command in text, (page, command)
+        assert picture in text, (page, picture)
+    assert {13, 18, 46, 52, 54, 61, 62, 63, 64, 68, 69, 70, 71, 72, 73, 74, 76, 85, 92} <= slides
+
+
 @functools.cache
 def help_of(command: str) -> str:
     """Return what a command's --help prints, by the function that builds the book."""

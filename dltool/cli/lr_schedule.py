@@ -76,11 +76,12 @@ def lr_schedule(
     with mistakes:
         plans = planning.plans_of(sources, steps, epochs, steps_per_epoch)
     with mistakes:
-        if metrics is not None and len(plans) > 1:
-            raise UsageError("--metrics is one training's: give one recipe with it, not several sources")
+        if metrics is not None and len(plans) > 1 and sum(bool(plan.plateaus) for plan in plans) != 1:
+            raise UsageError("--metrics is one training's: of several sources one must have a ReduceLROnPlateau")
     mistakes.finish()
     logged: dict[str, list[Any]] = {"plateau": [], "planned and logged": [], "after --resume": []}
-    plans = [planning.with_history(plan, metrics, logged) for plan in plans]
+    alone = len(plans) == 1
+    plans = [planning.with_history(plan, metrics if alone or plan.plateaus else None, logged) for plan in plans]
     for plan in plans:
         if axis == Axis.epochs and plan.steps_per_epoch is None:
             raise UsageError(f"--x epochs: {plan.label} has no epochs: give --steps-per-epoch.")

@@ -59,6 +59,6 @@ def plot_schedules(
         axes.set_ylabel(plain_label(quantity.replace("_", " ")))
         axes.set_xlabel(axis)
         axes.grid(color="0.9")
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1))  # labels are long
     with matplotlib.rc_context({"svg.hashsalt": "dltool"}):  # the same picture is the same bytes
         figure.savefig(file, format=form, dpi=110, metadata={"Date": None} if form == "svg" else None)

@@ -258,6 +258,8 @@ class _Training:
                 keeper.save_pending()
                 kept = self._keep_last_good(keeper.last or state)
                 remedy = "Lower the learning rate, clip gradients (clipnorm) or check the data's scale."
+                if not self.prepared.has_optimizer:
+                    remedy = "Check the scale of data and initial weights."
                 raise DivergedError(f"{error}. {kept} {remedy}") from error
             except (DltoolError, MemoryError, tf.errors.OpError):
                 keeper.save_pending()
@@ -291,6 +293,8 @@ class _Training:
             return DltoolError(f"{self.run}: training failed: {line}.{kept} --traceback shows where.")
         if state is not None:
             return UsageError(f"{self.run}: can't go on: {line}. Train again with another --out.")
+        if (setting := getattr(error, "setting", ())) and (value := self.recipe.get(*setting)) is not None:
+            return RecipeError([Problem(value.key or value.place, ".".join(setting), f"{line}.")])
         message = f"the first step fails: {line}. Check the values under compile and fit; --traceback shows where."
         return RecipeError([Problem(self.recipe.section("compile").place, "compile", message)])
 

@@ -322,7 +322,7 @@ def test_key_points_are_those_of_the_curve(capsys: pytest.CaptureFixture[str]) -
         (["CosineDecay: {initial_learning_rate: 1, decay_steps: 3 epochs}"], "'3 epochs' needs the steps of one: give --steps-per-epoch."),
         ([COSINE, "decay_steps=3"], "is CosineDecay: write CosineDecay.decay_steps=..."),
         (["mlp/digitz"], "mlp/digitz: no such recipe. Did you mean 'mlp/digits'?"),
-        (["mlp/digits", "cnn/digits", "--metrics", "1,2"], "give one recipe with it, not several sources"),
+        (["mlp/digits", "cnn/digits", "--metrics", "1,2"], "of several sources one must have a ReduceLROnPlateau"),
         (["mlp/digits", "--metrics", "1,2"], "mlp/digits: has no ReduceLROnPlateau: add it"),
         (["mlp/digits", "fit.callbacks=[ReduceLROnPlateau]", "--metrics", "1,x"], "must be numbers between commas"),
         (["mlp/digits", "fit.callbacks=[ReduceLROnPlateau]", "--metrics", "no.csv"], "no.csv: cannot be read"),
@@ -468,6 +468,8 @@ def test_a_given_metric_shows_what_a_plateau_does(tmp_path: Path, capsys: pytest
     # 0.4 is no better than 0.3 by 0.2: halved after epoch 2; 0.9 is; the second 0.9 is not
     assert [row["reduced"] for row in found["plateau"]] == [False, True, False, True]
     assert found["schedules"][0]["area"] == pytest.approx(21 * (2 * 0.005 + 2 * 0.0025 + 0.00125))
+    both = report(capsys, COSINE, path, PLATEAU, "fit.epochs=5", "--metrics", "0.3,0.4,0.9,0.9", "--steps", 9)
+    assert both["plateau"] == found["plateau"] and len(both["schedules"]) == 2
     column = tmp_path / "history.csv"
     column.write_text("epoch,val_accuracy\n1,0.3\n2,0.4\n3,0.9\n4,0.9\n")
     assert report(capsys, path, PLATEAU, "fit.epochs=5", "--metrics", column)["plateau"] == found["plateau"]

@@ -41,7 +41,7 @@ def plot_curves(runs: Sequence[Fit], file: BinaryIO, form: str = "png") -> None:
             size = 16 if count <= 100 else 6
             panel.scatter(x, y, size, color="0.45" if name == "train" else _canvas.colour(4), linewidths=0.8,
                           marker=MARKERS.get(name, "."), label=f"{name} ({count})", alpha=0.8, zorder=2.5)  # fmt: skip
-        panel.plot(run.x, run.y, color=_canvas.colour(0), linewidth=1.6, label="model")
+        panel.plot(run.x, run.y, color=_canvas.colour(0), linewidth=1.6, label="model", zorder=3)
         panel.set(xlabel="input", ylim=(targets.min() - margin, targets.max() + margin))
         panel.set_title(plain_label(run.title))
         panel.grid(color="0.92")

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from dltool.data.pipelines.base import Pipeline
+from dltool.errors import messages
 from dltool.graph import keras_internals
-from dltool.training.procedures._procedure import Procedure
+from dltool.training.objective import problem_of_model
+from dltool.training.procedures._procedure import Procedure, UnfitSetting
 
 EXAMPLES_AT_ONCE = 512  # at least: batches of training may be of one example
 
@@ -89,6 +91,8 @@ class LastLayerProcedure(Procedure):
         self._check_loss(model.loss)
         self.last = LastLayer.of(model)
         self._check(self.last.layer)
+        if (problem := problem_of_model(model)) is not None:
+            messages.say(f"{type(self).__name__} computes features as at inference, although in training {problem}.")
 
     def figures(self) -> dict[str, float]:
         """Return loss and metrics of the training data with the weights at the end of the epoch."""
@@ -100,8 +104,9 @@ class LastLayerProcedure(Procedure):
         self._figures: dict[str, float] = {}
 
     def _renew(self) -> None:
-        if self.augment is not None or self._execution[0] is not None:
-            raise ValueError(f"{type(self).__name__} {self.examples_as_they_are}: remove augment and class_weight")
+        for setting, value in ((("data", "augment"), self.augment), (("fit", "class_weight"), self._execution[0])):
+            if value is not None:
+                raise UnfitSetting(setting, f"{type(self).__name__} {self.examples_as_they_are}. Remove it")
 
     def _begin_epoch(self, number: int) -> None:
         self._figures = {}

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dltool.data.pipelines.base import Pipeline
 from dltool.training.procedures._last_layer import LastLayerProcedure, check_dense
+from dltool.training.procedures._procedure import UnfitSetting
 
 
 class LinearFit(LastLayerProcedure):
@@ -23,6 +25,12 @@ class LinearFit(LastLayerProcedure):
 
     def _check(self, layer: Any) -> None:
         check_dense(type(self).__name__, layer)
+
+    def _steps_of_epoch(self, train: Pipeline, asked: int | None) -> int:
+        if asked is not None:
+            message = f"an epoch of {type(self).__name__} takes all training data. Remove it"
+            raise UnfitSetting(("fit", "steps_per_epoch"), message)
+        return super()._steps_of_epoch(train, asked)
 
     def _advance(self, at_most: int) -> float:
         with np.errstate(over="ignore", invalid="ignore"):  # what is no number ends training

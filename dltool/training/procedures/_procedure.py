@@ -26,6 +26,18 @@ from dltool.training.training_state import (
 )
 
 
+class UnfitSetting(ValueError):
+    """A setting of the recipe that a procedure cannot follow.
+
+    Args:
+        setting: its keys, such as ("fit", "steps_per_epoch").
+    """
+
+    def __init__(self, setting: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
 class Observer(Protocol):
     """Who watches training: progress, checkpoints, interruption. It may raise to end training."""
 
@@ -130,6 +142,7 @@ class Procedure:
             scheduled values as the epoch's last step used them, figures, val_ figures.
         Raises:
             FloatingPointError: the loss became NaN or infinite.
+            UnfitSetting: the procedure cannot follow one of the arguments.
         """
         self.steps = self._steps_of_epoch(train, steps_per_epoch)
         self._begin_fit(model, self.steps, epochs)

@@ -13,7 +13,7 @@ from dltool.data.pipelines.base import Pipeline
 from dltool.errors import messages
 from dltool.training.counting import reads_indices
 from dltool.training.objective import Objective, problem_of_model
-from dltool.training.procedures._procedure import Procedure
+from dltool.training.procedures._procedure import Procedure, UnfitSetting
 from dltool.training.procedures.gradient_descent import sample_weights
 
 
@@ -74,7 +74,8 @@ class SecondOrder(Procedure):
 
     def _steps_of_epoch(self, train: Pipeline, asked: int | None) -> int:
         if asked is not None:
-            raise ValueError("fit.steps_per_epoch: an epoch is one step over all training data. Remove it")
+            message = f"an epoch of {type(self).__name__} is one step over all training data. Remove it"
+            raise UnfitSetting(("fit", "steps_per_epoch"), message)
         return 1
 
     def _columns(self) -> dict[str, float]:
@@ -82,7 +83,8 @@ class SecondOrder(Procedure):
 
     def _renew(self) -> None:
         if self.augment is not None:
-            raise ValueError("data.augment: the training data must be the same at each step. Remove it")
+            message = f"the training data of {type(self).__name__} must be the same at each step. Remove it"
+            raise UnfitSetting(("data", "augment"), message)
         weights, indices = self._execution[0], reads_indices(self.model.loss)
         weigh = None if weights is None else functools.partial(sample_weights, weights, indices=indices)
         self.objective = Objective(self.model, self._train, self.batch_size, weigh)

@@ -40,7 +40,7 @@ class KernelPerceptron(OnlineRule):
             raise ValueError(f"KernelPerceptron fits the last layer, a KernelExpansion of 1 unit. Got {kind}")
 
     def _begin(self, layer: Any, features: np.ndarray) -> None:
-        if len(features) != layer.samples or not np.allclose(features, layer.points, atol=1e-5):
+        if len(features) != layer.samples or not np.allclose(features, layer.points, atol=1e-5, equal_nan=True):
             raise ValueError("the layer KernelExpansion was adapted to other samples than those of training")
         self._layer, self._points = layer, features
         self._coefficients = np.asarray(layer.coefficients, np.float64)[:, 0]
