@@ -2,7 +2,7 @@
 
 Own Python, of files given by `--plugin` and packages of the entry-point group `dltool.plugins`, derives from:
 
-    from dltool import ArrayTask, Dataset, Examples, GradientDescent, Procedure, Schedule, Task
+    from dltool import ArrayTask, Dataset, Examples, GradientDescent, Objective, Procedure, Schedule, Task
 
 Layers, losses, metrics, callbacks, constraints, initializers, optimizers and regularizers derive from Keras's classes.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dltool.data.base import Dataset, Examples
+    from dltool.library.objectives._base import Objective
     from dltool.library.schedules._base import Schedule
     from dltool.tasks._arrays import ArrayTask
     from dltool.tasks.base import Task
@@ -20,13 +21,24 @@ if TYPE_CHECKING:
     from dltool.training.procedures.gradient_descent import GradientDescent
 
 __version__ = "0.1.0"
-__all__ = ["ArrayTask", "Dataset", "Examples", "GradientDescent", "Procedure", "Schedule", "Task", "__version__"]
+__all__ = [
+    "ArrayTask",
+    "Dataset",
+    "Examples",
+    "GradientDescent",
+    "Objective",
+    "Procedure",
+    "Schedule",
+    "Task",
+    "__version__",
+]
 
 _HOMES = {
     "ArrayTask": "dltool.tasks._arrays",
     "Dataset": "dltool.data.base",
     "Examples": "dltool.data.base",
     "GradientDescent": "dltool.training.procedures.gradient_descent",
+    "Objective": "dltool.library.objectives._base",
     "Procedure": "dltool.training.procedures._procedure",
     "Schedule": "dltool.library.schedules._base",
     "Task": "dltool.tasks.base",

@@ -158,7 +158,7 @@ def test_the_house_is_small() -> None:
     assert long == set()
 
 
-@pytest.mark.parametrize("kind", sorted([*catalogue.KERAS_NAMESPACES, "datasets", "procedures", "schedules"]))
+@pytest.mark.parametrize("kind", sorted(catalogue.KINDS))
 def test_a_word_of_recipes_is_one_file(kind: str) -> None:
     """Every file of a folder of words gives one word; helpers begin with an underscore."""
     modules = {module.rpartition(".")[2] for module in catalogue.own(kind).values()}

@@ -86,8 +86,10 @@ def of_recipe(source: str, changed: Sequence[str], label: str) -> Plan:
         optimizer = catalogue.of_word("optimizers", inner)() if isinstance(inner, str) else inner
     schedules = _schedules(optimizer, value)
     if stages:
-        schedules["learning_rate"] = rate_of_all(stages, schedules["learning_rate"], steps)
-        builder.attempt(lambda: check("learning_rate", schedules["learning_rate"], total), value, "procedure.Stages")
+        rates = [_rate_of(stage.optimizer, schedules["learning_rate"], value) for stage in stages]
+        schedules["learning_rate"] = rate_of_all(stages, rates, steps)
+        where = f"procedure.{recipe.procedure}"
+        builder.attempt(lambda: check("learning_rate", schedules["learning_rate"], total), value, where)
         builder.finish()
     return Plan(label, total, steps, schedules, plateaus, run)
 
@@ -269,9 +271,19 @@ def _stages(recipe: Recipe, builder: Builder) -> list[Stage]:
     value = stage_list.items(recipe.root)
     if value is None:
         return []
-    given = builder.argument("stages", value, "procedures", "procedure.Stages.stages")
-    found = builder.attempt(lambda: stages_of(given), value, "procedure.Stages.stages")
+    name, path = str(recipe.procedure), f"procedure.{recipe.procedure}.stages"
+    given = builder.argument("stages", value, "procedures", path)
+    found = builder.attempt(lambda: stages_of(given, name), value, path)
     return found if isinstance(found, list) else []
+
+
+def _rate_of(optimizer: Any, default: Schedule, value: Value) -> Schedule:
+    """Return the learning rate of a stage's own optimizer, or the default without one."""
+    if optimizer is None:
+        return default
+    if isinstance(optimizer, str):
+        optimizer = catalogue.of_word("optimizers", optimizer)()
+    return _schedules(optimizer, value)["learning_rate"]
 
 
 def _schedules(optimizer: Outlined, value: Value) -> dict[str, Schedule]:

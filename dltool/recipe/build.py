@@ -256,7 +256,7 @@ def procedure(
     value = recipe.get("procedure")
     if value is None:
         return catalogue.find("procedures", "GradientDescent")()
-    builder = Builder({}, steps_per_epoch)
+    builder = Builder({}, steps_per_epoch, makers={"optimizers": _optimizer(recipe.epochs * steps_per_epoch)})
     built = builder.build("procedures", value, "procedure")
     builder.finish()
     name = object_name(value)

@@ -26,6 +26,7 @@ KINDS = {  # the key of an argument tells the kind of object it takes
     "loss": "losses",
     "metric": "metrics",
     "metrics": "metrics",
+    "objective": "objectives",
     "optimizer": "optimizers",
     "procedure": "procedures",
     "schedule": "schedules",
@@ -43,6 +44,7 @@ EXAMPLES = {
     "layers": "Dense",
     "losses": "MeanSquaredError",
     "metrics": "accuracy",
+    "objectives": "Autoencoder",
     "optimizers": "Adam",
     "procedures": "GradientDescent",
     "regularizers": "L2",
@@ -239,7 +241,7 @@ class Builder:
             return self._steps(value, path)
         if parent == "callbacks" and callback_paths.is_output(key, path):
             return self._output(key, value, path)
-        kind = "schedules" if parent == "optimizers" and key in SCHEDULED else kind_of(key)
+        kind = "schedules" if parent == "optimizers" and key in SCHEDULED else kind_of(key, parent)
         if kind is not None and not (parent == "callbacks" and kind != "schedules"):
             return self._of_kind(kind, value, path)
         name = object_name(value) if value.is_mapping else None
@@ -345,15 +347,21 @@ def is_keywords(kind: str, body: Value, allowed: Mapping[str, Any]) -> bool:
     first = next(iter(allowed), None)
     if name is None or name in allowed or first is None or kind == "datasets":
         return True
-    return kind_of(first) is None and not catalogue.has(kind, name)
+    return kind_of(first, kind) is None and not catalogue.has(kind, name)
 
 
-def kind_of(key: str) -> str | None:
-    """The kind of object that an argument of this name takes, None for plain data."""
+def kind_of(key: str, parent: str = "") -> str | None:
+    """The kind of object that an argument of this name takes, None for plain data.
+
+    Args:
+        parent: the kind of what takes it.
+    """
+    if (parent, key) == ("objectives", "loss"):  # a word
+        return None
     if key in KINDS:
         return KINDS[key]
     if key in declarations.layer_arguments():
-        return "layers"
+        return None if parent == "procedures" else "layers"  # which name layers of the model
     return SUFFIXES.get(key.rpartition("_")[2])
 
 

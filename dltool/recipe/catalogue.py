@@ -41,7 +41,7 @@ WITHOUT_USE = frozenset({  # base classes, and what does nothing in a recipe
     "Callback", "CallbackList", "Constraint", "Initializer", "InputSpec", "Layer", "LearningRateSchedule",
     "Loss", "Metric", "Optimizer", "Regularizer", "Wrapper",
 })  # fmt: skip
-KINDS = (*KERAS_NAMESPACES, "datasets", "procedures", "schedules")
+KINDS = (*KERAS_NAMESPACES, "datasets", "objectives", "procedures", "schedules")
 LIGHT = ("datasets", "schedules")  # kinds whose classes load without Keras
 WITH_WORDS = ("activations", "initializers", "losses", "metrics")  # kinds of which Keras lists lower-case names
 BY_WORD = (*WITH_WORDS, "regularizers", "constraints", "optimizers")  # kinds whose lower-case names Keras takes

@@ -33,6 +33,7 @@ BASES = {  # kind -> the class that its classes derive from, and where it is fou
     "regularizers": ("keras.regularizers", "Regularizer"),
     "datasets": ("dltool", "Dataset"),
     "schedules": ("dltool", "Schedule"),
+    "objectives": ("dltool", "Objective"),
     "procedures": ("dltool", "Procedure"),
     "tasks": ("dltool", "Task"),
 }
@@ -214,7 +215,7 @@ def load_saved_objects() -> None:
     """Run the files that the user has named, whose classes a saved model may hold; packages follow when one does."""
     from dltool.data.formats import saved_models
 
-    light = {"datasets", "schedules", "procedures", "tasks"}
+    light = {"datasets", "objectives", "procedures", "schedules", "tasks"}
     for plugin in _given:
         if any(kind not in light for kind, _ in words_of(plugin)):
             load(plugin.module)

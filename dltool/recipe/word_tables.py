@@ -50,7 +50,7 @@ def of_word(kind: str, name: str) -> dict[str, Rows]:
     rows: list[dict[str, Any]] = []
     for one in word.arguments.values():
         default = "required" if one.default is None else one.default
-        takes, meaning = builder.kind_of(one.name) or "", meanings.get(one.name, "")
+        takes, meaning = builder.kind_of(one.name, kind) or "", meanings.get(one.name, "")
         rows.append({"word": name, "argument": one.name, "default": default, "takes": takes, "meaning": meaning})
     line = [{"kind": kind, "word": name, "from": _source(kind, name), "line": word.line}]
     empty: dict[str, list[str]] = {key: [] for key in ("word", "argument", "default", "takes", "meaning")}

@@ -48,13 +48,11 @@ class TrainingProgress:
     def advanced(self, procedure: Procedure) -> None:
         if self.bar is None:
             return
-        from dltool.training.evaluation import figures_of
-
         position = procedure.position
         left = (procedure.epochs - position.epoch) * procedure.steps - position.step
         rate = self._steps_per_second(procedure)
         figures = [f"{_clock(left / rate)} left"] if rate else []
-        figures += _formatted(figures_of(procedure.model))
+        figures += _formatted(procedure.figures())
         figures.append(f"{procedure.examples_per_second:,.0f} examples/s")
         epoch = f"epoch {position.epoch + 1}/{procedure.epochs}  step {position.step}/{procedure.steps}"
         room = max(self.console.width - len(epoch) - self.length - 2, 1)  # a second line would flicker

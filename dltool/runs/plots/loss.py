@@ -27,9 +27,11 @@ def draw(runs: Sequence[OpenedRun], options: Options, file: BinaryIO, form: str)
     curves, table = [], []
     for run, title in zip(runs, titles(runs), strict=True):
         rows = _history(run)
-        if figure not in rows[0]:
-            known = [name for name in rows[0] if name not in AXES and not name.startswith("val_")]
+        if not any(figure in row for row in rows):
+            names = dict.fromkeys(name for row in rows for name in row)
+            known = [name for name in names if name not in AXES and not name.startswith("val_")]
             raise UsageError(f"--figure {figure}: {run} has none.{suggest_or_list(figure, known, 'It has')}")
+        rows = [row for row in rows if figure in row]  # stages of Greedy have figures of their own
         validation = f"val_{figure}"
         pairs = [(row[over], row[validation]) for row in rows if validation in row]
         curves.append(Curve(title, [row[over] for row in rows], [row[figure] for row in rows], pairs))

@@ -197,7 +197,7 @@ class Procedure:
             logs = self.figures()
             rates = self._rates()
             with self.averages.in_model():
-                if validation is not None and (number + 1) % validation_freq == 0:
+                if validation is not None and (number + 1) % validation_freq == 0 and self._is_validated():
                     hooks.on_test_begin()
                     found = self.evaluation.run(validation, validation_steps)
                     logs |= {f"val_{name}": value for name, value in found.items()}
@@ -237,6 +237,10 @@ class Procedure:
 
     def _begin_fit(self, model: Any, steps_per_epoch: int, epochs: int) -> None:
         """Called first of all."""
+
+    def _is_validated(self) -> bool:
+        """Return whether the epoch under way ends with validation, where `validation_freq` asks for it."""
+        return True
 
     def _begin_epoch(self, number: int) -> None:
         """Called before an epoch, counted from 0, or the rest of one."""

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from dltool.graph import keras_internals
-from dltool.library.schedules._base import Schedule
 from dltool.library.schedules.constant import Constant
 from dltool.training.procedures.gradient_descent import GradientDescent
 from dltool.training.scheduled_optimizer import make_optimizer, save_with_rate, schedules_of, steps_of
@@ -69,13 +68,7 @@ class Stages(GradientDescent):
             ValueError: as the class; its attribute `wired` leads to the stage's entry.
         """
         self._check(model)
-        inner = keras_internals.inner_optimizer(model.optimizer)
-        schedules = {name: table.schedule for name, table in schedules_of(inner).items()}
         self.model, self._steps, self._given = model, steps_per_epoch, model.optimizer
-        if "learning_rate" not in schedules:
-            schedules["learning_rate"] = Constant(float(inner.learning_rate))
-        self._own_rate: Schedule = schedules.pop("learning_rate")
-        self._scheduled = schedules
         self._index = -1
         self._enter(0)
 
@@ -129,20 +122,25 @@ class Stages(GradientDescent):
             return
         self._index = index
         select_trainable(self.model, self.stages[index].trainable)
-        optimizer = self._optimizer(index)
+        self._use(self._optimizer(index), self.model.trainable_variables)
+
+    def _use(self, optimizer: Any, variables: Sequence[Any]) -> None:
+        """Let the model train some variables by an optimizer."""
         self.model.optimizer = _scaling(self._given, optimizer)
         keras_internals.set_compiled_optimizer(self.model, optimizer)
         save_with_rate(self.model.optimizer)
-        self.model.optimizer.build(self.model.trainable_variables)
+        self.model.optimizer.build(variables)
 
     def _optimizer(self, index: int) -> Any:
-        """Return the recipe's optimizer without a past, at the stage's rate."""
-        stage = self.stages[index]
-        first = self._first_step(index)
-        given = keras_internals.inner_optimizer(self._given)
+        """Return the stage's optimizer, by default the recipe's, without a past, at the stage's rate."""
+        stage, first = self.stages[index], self._first_step(index)
+        given = keras_internals.inner_optimizer(stage.optimizer or self._given)
+        scheduled = {name: table.schedule for name, table in schedules_of(given).items()}
+        own_rate = scheduled.pop("learning_rate", None) or Constant(float(given.learning_rate))
         arguments = given.get_config()
-        arguments |= {name: Later(schedule, first) for name, schedule in self._scheduled.items()}
-        arguments["learning_rate"] = stage.learning_rate or self._own_rate
+        since = first if stage.optimizer is None else 0  # the recipe's optimizer goes through the whole training
+        arguments |= {name: Later(schedule, since) for name, schedule in scheduled.items()}
+        arguments["learning_rate"] = stage.learning_rate or own_rate
         return make_optimizer(type(given), arguments, stage.epochs * self._steps)
 
     def _check(self, model: Any) -> None:

@@ -1,0 +1,1 @@
+"""Objectives by which one layer learns from its inputs alone, each in a file of its name."""
