@@ -36,7 +36,7 @@ def test_the_same_name_differs_by_kind() -> None:
         ("layers", {"Dense", "Conv2D", "FeatureSpace", "Normalization"}),
         ("losses", {"Huber"}),
         ("metrics", {"F1Score"}),
-        ("objectives", {"Autoencoder"}),
+        ("objectives", {"Autoencoder", "Contractive", "Denoising"}),
         ("optimizers", {"Lamb", "Muon", "LossScaleOptimizer"}),
         ("procedures", {"GradientDescent"}),
         ("regularizers", {"L2"}),

@@ -36,7 +36,7 @@ class Autoencoder(Objective):
     Reference: Bengio et al., 2006, Greedy layer-wise training of deep networks; lecture slides 86-87.
     """
 
-    FIGURES = ("reconstruction",)
+    FIGURES: tuple[str, ...] = ("reconstruction",)
 
     def __init__(self, loss: str = "crossentropy", tied: bool = True) -> None:
         name = type(self).__name__
