@@ -465,22 +465,27 @@ def test_a_malformed_data_option_is_bad_usage(
 
 
 def test_evaluation_is_compiled() -> None:
-    """10,000 examples through an MLP take 0.4 s on 2 cores, tracing included; in Python, much longer."""
-    import time
-
+    """Python runs the layers to trace them, not for each of the 20 batches."""
     import keras
 
     from dltool.data.base import Examples
     from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
     from dltool.tasks._outputs import evaluate
 
-    model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(512, "relu"), keras.layers.Dense(10)])
+    traced = []
+
+    class Noted(keras.layers.Dense):
+        def call(self, inputs, *args, **kwargs):
+            traced.append(inputs.shape)
+            return super().call(inputs, *args, **kwargs)
+
+    model = keras.Sequential([keras.Input((784,)), Noted(8, "relu"), keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, metrics=["accuracy"])
     generator = np.random.default_rng(0)
     x = generator.normal(size=(10_000, 784)).astype("float32")
     y = generator.integers(10, size=10_000)
     pipeline = InMemory(DeviceArrays(Examples(x, y.astype("int32"))), None, 512)
-    began = time.perf_counter()
+    traced.clear()
     evaluate(model, pipeline, "run", "test")
-    assert time.perf_counter() - began < 4  # generous: the machine may be busy
+    assert 1 <= len(traced) <= 4

@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -307,9 +306,8 @@ def test_a_link_that_leads_back_ends(tmp_path: Path) -> None:
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "up").symlink_to(tmp_path / "d")
     text(tmp_path / "d" / "f", "x")
-    before = time.monotonic()
     first = kept_facts.Entry({}, [tmp_path / "d"])._name
-    assert first is not None and time.monotonic() - before < 5
+    assert first is not None
     text(tmp_path / "d" / "e" / "g", "y")
     assert kept_facts.Entry({}, [tmp_path / "d"])._name != first
 

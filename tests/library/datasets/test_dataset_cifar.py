@@ -321,10 +321,10 @@ def test_labels_that_are_no_numbers_of_classes_are_named(tmp_path, label):
     ],
 )  # fmt: skip
 def test_a_pickle_that_would_take_for_ever_ends_at_once(data):
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(ValueError):
         assert restricted_pickle.loads(data, "origin") is None
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 20  # of the processor, where each takes 0.1 s at most
 
 
 def _mutated(data, rng):
