@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dltool.cli import completion
-from dltool.cli.options import BatchSizeOption, Device, DeviceOption, Format, FormatOption, OverwriteOption
+from dltool.cli.options import (
+    BatchSizeOption,
+    Device,
+    DeviceOption,
+    DropoutOption,
+    Format,
+    FormatOption,
+    OverwriteOption,
+)
 from dltool.cli.requirement import Requirement
 from dltool.errors import Mistakes, RequirementError, UsageError, messages
 from dltool.errors.control_characters import visible
@@ -63,6 +71,7 @@ def eval(
         typer.Option("--per-class", help="With --format csv: figures of each class in place of the scores."),
     ] = False,
     confusion: Annotated[bool, typer.Option("--confusion", help="Add the confusion matrix; alone in CSV.")] = False,
+    passes: DropoutOption = None,
     overwrite: OverwriteOption = False,
     batch_size: BatchSizeOption = None,
     form: FormatOption = Format.table,
@@ -95,7 +104,7 @@ def eval(
     asked = Asked(every=True, folder=out, overwrite=overwrite)
     if out is not None:
         tasks.of(OpenedRun(runs[0]).facts).check_asked(replace(asked, every=False))
-    judgements = Evaluation(split, data, batch_size, device).judge(runs)
+    judgements = Evaluation(split, data, batch_size, device, passes).judge(runs)
     report = evaluate.report(judgements, ["confusion"] if confusion else [])
     scores = report["scores"].to_dict("records")
     figures = [name for name in scores[0] if name not in WORDS]

@@ -51,6 +51,15 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How results are 
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what dltool wrote.")]
 BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples at a time.")]
+DropoutOption = Annotated[
+    int | None,
+    typer.Option(
+        "--mc-dropout",
+        metavar="N",
+        min=1,
+        help="Answer with the mean of N passes with dropout, in place of one without.",
+    ),
+]
 PlotOption = Annotated[Path | None, typer.Option("--plot", help="Draw into a .png or .svg file.")]
 
 

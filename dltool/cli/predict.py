@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dltool.cli import completion
-from dltool.cli.options import BatchSizeOption, Device, DeviceOption, Format, OverwriteOption
+from dltool.cli.options import BatchSizeOption, Device, DeviceOption, DropoutOption, Format, OverwriteOption
 from dltool.errors import DataError, UsageError, messages
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for answers that are pictures, such as masks.")
     ] = None,
+    passes: DropoutOption = None,
     overwrite: OverwriteOption = False,
     batch_size: BatchSizeOption = None,
     form: Annotated[
@@ -66,7 +67,7 @@ def predict(
         left_out.append(line)
         messages.say(line)
 
-    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite))
+    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite), passes)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tables = predictor.answers(inputs, leave_out, data, stdin)
     count = _write(tables, form)

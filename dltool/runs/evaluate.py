@@ -37,12 +37,14 @@ class Evaluation:
         data: other data than the runs' own, as in a recipe.
         batch_size: examples at a time.
         device: "auto", "cpu" or "gpu".
+        dropout_passes: answer with the mean of as many passes with dropout; None: one pass without.
     """
 
     split: str | None = None
     data: str | None = None
     batch_size: int | None = None
     device: str = "auto"
+    dropout_passes: int | None = None
 
     def judge(self, paths: Sequence[Path]) -> list[Judgement]:
         """Return a judgement a run, then that of their mean where outputs of several are kept.
@@ -53,6 +55,7 @@ class Evaluation:
         runs = _finished([OpenedRun(path) for path in paths])
         for run in runs:
             run.recipe, run.facts  # noqa: B018 - damaged files are reported before TensorFlow is loaded
+            opened.check_dropout(run, self.dropout_passes)
         if self.data is not None:  # what is wrong with it likewise
             other_dataset(self.data, runs[0].recipe, runs[0].facts)
         opened.configure(runs, self.device)
@@ -70,6 +73,7 @@ class Evaluation:
 
         facts = other_data.facts_of(run.directory, run.recipe, run.model)
         fused_recurrence.fuse(run.model)
+        opened.draw_dropout(run, self.dropout_passes)
         key = to_text([run.recipe.setting("data"), {fact: facts.get(fact) for fact in READ_BY}])
         key += str(run) if (run.directory / directory.VOCABULARY).is_dir() else ""
         if key not in sources:
@@ -83,7 +87,10 @@ class Evaluation:
         split.pipeline()  # whose errors are not about the model
         messages.status(f"evaluating {run} on the {name} split ...")
         with source.explained(), _fitting(run):
-            return source.task.judge(run.model, split)
+            judgement = source.task.judge(run.model, split)
+        if self.dropout_passes is not None:
+            judgement.counted["dropout_passes"] = self.dropout_passes
+        return judgement
 
     def _source(self, run: OpenedRun, facts: Mapping[str, Any]) -> tuple[Data, str]:
         """Return a run's own or other data, and the split of them to judge on."""

@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool.errors import DataError, DltoolError, one_line
+from dltool.errors import DataError, DltoolError, UsageError, one_line
 from dltool.recipe import plugins, reading
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
 from dltool.runs import directory, resume
 from dltool.runs.directory import RunDirectory
+from dltool.tasks import base as tasks
 from dltool.training import backend
 
 if TYPE_CHECKING:
@@ -76,6 +77,29 @@ def configure(runs: Sequence[OpenedRun], device: str) -> None:
     """
     policies = {run.recipe.setting("dtype_policy") for run in runs}
     backend.configure(device=device, dtype_policy=policies.pop() if len(policies) == 1 else None)
+
+
+def check_dropout(run: OpenedRun, passes: int | None) -> None:
+    """Raise `UsageError` if a mean of passes with dropout is asked of a task whose models answer in several steps."""
+    task = tasks.of(run.facts)
+    if passes is not None and not task.answers_in_one_pass:
+        raise UsageError(f"--mc-dropout: means nothing for {task.name} ({run}). Leave it out.")
+
+
+def draw_dropout(run: OpenedRun, passes: int | None) -> None:
+    """Let a run's model answer with the mean of passes with dropout, drawn by the recipe's seed; None: leave it.
+
+    Raises:
+        UsageError: the model has no dropout.
+    """
+    if passes is None:
+        return
+    from dltool.training import dropout_passes
+
+    try:
+        dropout_passes.draw(run.model, passes, run.recipe.setting("seed", default=0))
+    except ValueError as error:
+        raise UsageError(f"--mc-dropout: {run.directory / directory.MODEL}: {error}. Leave it out.") from error
 
 
 def recipe_file(source: str | Path) -> Path:

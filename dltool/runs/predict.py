@@ -33,7 +33,9 @@ class Predictor:
         device: "auto", "cpu" or "gpu".
         batch_size: examples at a time.
         asked: which answers.
+        dropout_passes: answer with the mean of as many passes with dropout; None: one pass without.
     Raises:
+        UsageError: the task does not answer what is asked.
         DataError: a run is unfinished, or the runs are of different data.
     """
 
@@ -41,9 +43,12 @@ class Predictor:
     device: str = "auto"
     batch_size: int | None = None
     asked: Asked = field(default_factory=Asked)
+    dropout_passes: int | None = None
 
     def __post_init__(self) -> None:
         self.task.check_asked(self.asked)
+        for run in self.runs:
+            opened.check_dropout(run, self.dropout_passes)
         first, *others = self.runs
         for other in others:
             name = differing_fact(other.facts, first.facts, SAME)
@@ -72,6 +77,7 @@ class Predictor:
                     f"{run.directory / directory.MODEL}: has no loss, which says what its outputs are. Train again."
                 )
             fused_recurrence.fuse(model)
+            opened.draw_dropout(run, self.dropout_passes)
         return models
 
     @cached_property

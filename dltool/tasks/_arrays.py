@@ -25,6 +25,8 @@ class ArrayTask(Task):
     Tables: `classes`, `confusion` (rows: truth).
     """
 
+    answers_in_one_pass = True
+
     def judge(self, model: Any, split: Split) -> Judgement:
         evaluated = _outputs.evaluate(model, split.pipeline(), split.run, split.shown, split.trained)
         evaluated.origin = split.data.origins(split.name)

@@ -226,6 +226,8 @@ class Task(ABC):
 
     # -- judging ---------------------------------------------------------------------------------------
 
+    answers_in_one_pass = False  # by `_outputs.outputs_of` alone: the mean of passes with dropout can stand for it
+
     @abstractmethod
     def judge(self, model: Any, split: Split) -> Judgement:
         """Return how a compiled model does on a split."""

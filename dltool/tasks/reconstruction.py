@@ -29,6 +29,7 @@ class Reconstruction(Task):
     """
 
     targets = "inputs"
+    answers_in_one_pass = True
 
     def problem_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> str | None:
         shape, wanted = getattr(model, "output_shape", None), tuple(facts["input_shape"])

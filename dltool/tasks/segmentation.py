@@ -33,6 +33,7 @@ class Segmentation(Task):
     """
 
     targets = "masks"
+    answers_in_one_pass = True
     takes = frozenset({"folder"})
 
     # -- what fits ---------------------------------------------------------------------------------------

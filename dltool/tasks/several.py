@@ -45,6 +45,7 @@ class Several(Task):
     """
 
     targets = "several"
+    answers_in_one_pass = True
     takes = frozenset({"top", "every"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
