@@ -119,7 +119,8 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     assert found["Run"] == f"dltool train {name} --out {out}"
     assert found["Check"].startswith(f"dltool eval {out} --require ")
     figure = (
-        r"(accuracy|exact match|mean IoU) [01]\.\d+|(RMSE|BLEU|squared error) \d+\.\d+|MSE 0\.\d+|loss \d\.\d+ nats"
+        r"(accuracy|exact match|mean IoU) [01]\.\d+|(RMSE|BLEU|squared error) \d+\.\d+|MSE 0\.\d+|loss \d\.\d+ nats|"
+        r"pseudo-likelihood -\d+\.\d+ nats"
     )
     measured = rf"test ({figure})|w = \d\.\d+"
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])

@@ -1,56 +1,151 @@
-"""dltool generate: text from a language model, token by token."""
+"""dltool generate: text from a language model, token by token, or images from a Boltzmann machine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dltool.cli.options import Device, DeviceOption, Format, FormatOption, RunArgument
+from dltool.cli.options import Device, DeviceOption, Format, FormatOption, OverwriteOption, RunArgument, take_fields
 from dltool.errors import Mistakes, UsageError, messages
 from dltool.output import tables
+from dltool.output.files import check_target, output
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dltool.data.tokenizers.base import Tokenizer
+    from dltool.runs.boltzmann_machine import BoltzmannMachine
+    from dltool.runs.opened import OpenedRun
+
+LENGTH, TEMPERATURE = 1000, 1.0  # of text
+CHAINS, ROWS, STEPS = 10, 5, 1000  # of images
 
 
-def generate(
-    run: RunArgument,
-    prompt: Annotated[str, typer.Option("--prompt", help="The beginning of the text.")] = "",
+@dataclass(frozen=True)
+class TextOptions:
+    """Options of text alone; None where they are not given."""
+
+    prompt: Annotated[str | None, typer.Option("--prompt", help="The beginning of the text.")] = None
     length: Annotated[
-        int, typer.Option("--length", min=1, help="Tokens (characters, words or pieces) to write.")
-    ] = 1000,
+        int | None,
+        typer.Option("--length", min=1, help=f"Tokens (characters, words or pieces) to write. Default: {LENGTH}."),
+    ] = None
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0, help="Below 1 bolder, above 1 wilder; 0: the likeliest.")
-    ] = 1.0,
-    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Draw from the K likeliest tokens.")] = None,
+        float | None,
+        typer.Option(
+            "--temperature", min=0, help=f"Below 1 bolder, above 1 wilder; 0: the likeliest. Default: {TEMPERATURE:g}."
+        ),
+    ] = None
+    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Draw from the K likeliest tokens.")] = None
     top_p: Annotated[
         float | None, typer.Option("--top-p", help="Draw from the fewest tokens that together reach probability P.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Options of images alone; None where they are not given."""
+
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The picture: FILE.png. Needed.")] = None
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help=f"Gibbs steps before each row of images. Default: {STEPS}.")
+    ] = None
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help=f"Rows of images. Default: {ROWS}.")] = None
+
+
+PANELS = {TextOptions: "Language models", ImageOptions: "Boltzmann machines"}
+
+
+def _panels() -> Mapping[str, str]:
+    return {field.name: title for kind, title in PANELS.items() for field in fields(kind)}
+
+
+@take_fields(_panels)
+def generate(
+    run: RunArgument,
+    text: TextOptions = TextOptions(),
+    image: ImageOptions = ImageOptions(),
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Equal seeds give equal results.")] = 0,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples", min=1, help=f"Texts or chains of images, drawn side by side. Default: 1 or {CHAINS}."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Equal seeds give equal texts.")] = 0,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Texts to write, drawn side by side.")] = 1,
+    overwrite: OverwriteOption = False,
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Let a language model write: text on stdout, token by token.
+    """Let a language model write to stdout, token by token; or let an RBM draw images by Gibbs sampling.
 
-    With --format csv or json, and with several samples, all is written at the end.
+    With --format csv or json, and with several samples, text is written at the end.
     """
-    _check(temperature, top_k, top_p)
+    mistakes = Mistakes()
+    with mistakes:
+        check_target("--out", image.out, overwrite, [".png"])
+    _check(text, mistakes)
+    mistakes.finish()
+    from dltool.data.tokenizers.base import Tokenizer
+    from dltool.runs.opened import OpenedRun
+
+    opened = OpenedRun(run)
+    if isinstance(opened.vocabulary, Tokenizer):
+        _refuse(image, f"{opened}: is a language model, which writes to stdout")
+        _write_text(opened, text, seed, samples or 1, form, device)
+        return
+    from dltool.runs.boltzmann_machine import BoltzmannMachine
+
+    machine = BoltzmannMachine(opened, device)
+    _refuse(text, f"{opened}: is a Boltzmann machine, which draws images")
+    if image.out is None:
+        raise UsageError(f"--out: {opened} draws images. Give a file: --out samples.png.")
+    with output(image.out) as file:
+        pixels, rows = _draw(machine, image, seed, samples or CHAINS)
+        file.write(pixels)
+    messages.write(tables.render({"chains": tables.Rows.of(rows)}, form))
+
+
+def _check(text: TextOptions, mistakes: Mistakes) -> None:
+    """Note values that cannot work."""
+    with mistakes:
+        if text.top_p is not None and not 0 < text.top_p <= 1:
+            raise UsageError(f"--top-p {text.top_p:g}: must lie above 0, up to 1")
+    with mistakes:
+        if text.temperature is not None and not (text.temperature >= 0 and math.isfinite(text.temperature)):
+            raise UsageError(f"--temperature {text.temperature:g}: must be a finite number >= 0")
+    for option, value in {"--top-k": text.top_k, "--top-p": text.top_p}.items():
+        with mistakes:
+            if text.temperature == 0 and value is not None:
+                raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
+
+
+def _refuse(options: TextOptions | ImageOptions, reason: str) -> None:
+    """Raise if options are given that mean nothing for the run."""
+    given = [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value is not None]
+    if given:
+        raise UsageError(f"{', '.join(given)}: mean nothing here: {reason}. Leave them out.")
+
+
+# -- text ----------------------------------------------------------------------------------------------------
+
+
+def _write_text(run: OpenedRun, options: TextOptions, seed: int, samples: int, form: Format, device: Device) -> None:
     from dltool.runs.language_model import LanguageModel
 
+    prompt = options.prompt or ""
     model = LanguageModel(run, device)
     tokenizer = model.tokenizer
     parts = model.draw(
         model.encode_prompt(prompt),
-        length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
+        length=options.length or LENGTH,
+        temperature=TEMPERATURE if options.temperature is None else options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
         seed=seed,
         samples=samples,
     )
@@ -69,22 +164,6 @@ def generate(
         messages.write_text(f"--- sample {number} of {samples} ---\n{text}{end}")
 
 
-def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Raise for values that cannot work."""
-    mistakes = Mistakes()
-    with mistakes:
-        if top_p is not None and not 0 < top_p <= 1:
-            raise UsageError(f"--top-p {top_p:g}: must lie above 0, up to 1")
-    with mistakes:
-        if not (temperature >= 0 and math.isfinite(temperature)):
-            raise UsageError(f"--temperature {temperature:g}: must be a finite number >= 0")
-    for option, value in {"--top-k": top_k, "--top-p": top_p}.items():
-        with mistakes:
-            if temperature == 0 and value is not None:
-                raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
-    mistakes.finish()
-
-
 def _stream(tokenizer: Tokenizer, prompt: str, parts: Iterator[np.ndarray]) -> None:
     """Write the prompt and the text after it as tokens come, a line's end last."""
     decoder = tokenizer.decoder()
@@ -98,3 +177,27 @@ def _stream(tokenizer: Tokenizer, prompt: str, parts: Iterator[np.ndarray]) -> N
         last = text[-1:] or last
     rest = decoder.add([], last=True)
     messages.write_text(rest if (rest or last).endswith("\n") else f"{rest}\n")
+
+
+# -- images --------------------------------------------------------------------------------------------------
+
+
+def _draw(machine: BoltzmannMachine, options: ImageOptions, seed: int, chains: int) -> tuple[bytes, list[Any]]:
+    """Return a PNG with a row of images after each stretch of steps, and a row of the table for each."""
+    import numpy as np
+
+    from dltool.output.picture_files import png
+    from dltool.output.sheet import Tile, sheet
+
+    machine.shape  # noqa: B018 - what is no image is refused before anything is drawn
+    found = list(machine.draw(chains, options.rows or ROWS, options.steps or STEPS, seed))
+    pixels = machine.pixels(np.stack([samples.visible for samples in found]))
+    pictures = sheet(
+        f"{machine.run}: samples",
+        [[Tile(image) for image in row] for row in pixels],
+        notes=[f"a column for each Gibbs chain of layer '{machine.name}'; means of the visible units"],
+        row_labels=[f"{samples.steps:,} steps" for samples in found],
+        size=56,
+    )
+    rows = [{"steps": samples.steps, "chains": chains, "free_energy": samples.free_energy} for samples in found]
+    return png(pictures), rows

@@ -24,8 +24,9 @@ def score(
 ) -> None:
     """Score a text by a language model: nats and bits per character, perplexity per token."""
     from dltool.runs.language_model import LanguageModel
+    from dltool.runs.opened import OpenedRun
 
-    model = LanguageModel(run, device)
+    model = LanguageModel(OpenedRun(run), device)
     name = "standard input" if file == STDIN else file
     row = model.score(_read(file, name), name)
     messages.write(tables.render({"score": Rows.of([row])}, form))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,14 @@ class LanguageModel:
     """A finished run that was trained as a language model on a text.
 
     Args:
-        path: the run directory.
+        run: the run.
         device: "auto", "cpu" or "gpu".
     Raises:
-        DataError: there is no run, or it is not of a text.
+        DataError: it is not of a text.
     """
 
-    def __init__(self, path: Path, device: str) -> None:
-        self.run, self._device = OpenedRun(path), device
+    def __init__(self, run: OpenedRun, device: str) -> None:
+        self.run, self._device = run, device
         tokenizer = self.run.vocabulary
         if not isinstance(tokenizer, Tokenizer):
             known = "TextFile and PythonDocs are such data"

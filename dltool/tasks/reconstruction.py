@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from dltool.tasks.base import Answer
 
+MEASURE = "measure_inputs"  # method of a layer: inputs -> figure -> a number an example
+EXAMPLES_AT_ONCE = 1000
+
 
 class Reconstruction(Task):
     """A model gives back its input: outputs and targets have the shape of an example.
@@ -24,7 +27,8 @@ class Reconstruction(Task):
     A recipe says `data.targets: inputs`. Targets are pixels in [0, 1], other inputs as they are.
     Facts: `input_shape`; `pixel_range`, black and white in stored images.
     Figures: loss and compiled metrics; `squared_error`, the sum over an example's values of (output - target)^2, and
-    `rmse`, sqrt(mean of that over all values); outputs that the loss takes as logits pass a sigmoid first.
+    `rmse`, sqrt(mean of that over all values); outputs that the loss takes as logits pass a sigmoid first. Means of
+    what the first layer with a method `measure_inputs` finds in its inputs, such as an RBM's `pseudo_likelihood`.
     Reference: Hinton & Salakhutdinov, 2006, Science 313, 504-507 (squared error an image).
     """
 
@@ -49,6 +53,7 @@ class Reconstruction(Task):
         figures = _outputs.current_figures(model)
         values = int(np.prod(split.trained["input_shape"]))
         figures |= {"squared_error": float(each.mean()), "rmse": float(np.sqrt(each.mean() / values))}
+        figures |= _measure_layer(model, split)
         return Judgement(split.run, split.shown, {"examples": len(each)}, figures, self, outcome=Judged(model, split))
 
     def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
@@ -70,6 +75,25 @@ class Reconstruction(Task):
             return pd.DataFrame({"squared_error": np.asarray(errors(outputs, scaled(np.asarray(x), pixel_range)))})
 
         return answer
+
+
+def _measure_layer(model: Any, split: Split) -> dict[str, float]:
+    """Return the mean figures of the first layer that measures its own inputs, none where no layer does."""
+    import tensorflow as tf
+
+    from dltool.graph.calls import Unrolled
+    from dltool.graph.keras_internals import inner_layers
+
+    if not any(hasattr(layer, MEASURE) for layer in inner_layers(model)):
+        return {}
+    unrolled = Unrolled(model)
+    call = next(call for call in unrolled.steps if hasattr(call.layer, MEASURE))
+    measure = tf.function(getattr(call.layer, MEASURE), jit_compile=True)
+    found = []
+    for x, _ in split.pipeline().in_batches_of(EXAMPLES_AT_ONCE).batches():
+        figures = measure(unrolled.run(x, call.takes)[0])
+        found.append({name: np.asarray(values, np.float64) for name, values in figures.items()})
+    return {name: float(np.concatenate([one[name] for one in found]).mean()) for name in found[0]}
 
 
 class _Errors:

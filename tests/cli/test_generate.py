@@ -244,6 +244,7 @@ def test_text_streams_and_a_reader_may_leave(trained: Path) -> None:
         (("--temperature", "inf"), "--temperature inf: must be"),
         (("--temperature", "0", "--top-k", "3"), "--top-k 3: --temperature 0 takes the likeliest token"),
         (("--temperature", "0", "--top-p", "0.5"), "--top-p 0.5: --temperature 0 takes the likeliest token"),
+        (("--steps", "5", "--out", "x.png"), "--out, --steps: mean nothing here"),
     ],
 )
 def test_what_cannot_be_written_is_one_line_and_status_2(
