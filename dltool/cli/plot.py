@@ -28,7 +28,8 @@ def plot(
             help="trajectory: two weights' path over the contours of the loss, as WeightTrajectory recorded it. "
             "boundary: regions of a classifier of two inputs. cone: feasible weights of a perceptron of two "
             "weights. gradients: squared error against cross-entropy. curve: a regression of one input. weights: a "
-            "layer's kernel. loss: histories on one axis. inputs: images behind layers for preprocessing.",
+            "layer's kernel. loss: histories on one axis. inputs: images behind layers for preprocessing. codes: a "
+            "layer of two units, with two principal components.",
             autocompletion=_kinds,
         ),
     ],
@@ -36,9 +37,7 @@ def plot(
     weights: Annotated[
         str | None, typer.Option("--weights", metavar="X,Y", help="Of a trajectory: the weights across and up.")
     ] = None,
-    layer: Annotated[
-        str | None, typer.Option("--layer", help="The layer whose weights, or behind which inputs, are drawn.")
-    ] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="The layer whose weights or outputs are drawn.")] = None,
     figure: Annotated[str | None, typer.Option("--figure", help="The column of history.csv. Default: loss.")] = None,
     over: Annotated[
         str | None, typer.Option("--over", help="The axis of histories: epoch, step or seconds. Default: epoch.")

@@ -14,7 +14,7 @@ import pytest
 from dltool.library.datasets.digits import Digits
 from dltool.library.datasets.line import Line
 from dltool.library.datasets.two_moons import TwoMoons
-from dltool.output.plots import boundary, curve, inputs, loss, trajectory, weights
+from dltool.output.plots import boundary, codes, curve, inputs, loss, trajectory, weights
 from dltool.runs import plots
 from tests.command_line import Done, run, trained, write_quick
 
@@ -39,12 +39,19 @@ model: [{Normalization: {axis: null}}, Flatten, {Dense: 10}]
 compile: {optimizer: sgd, loss: {SparseCategoricalCrossentropy: {from_logits: true}}}
 fit: {epochs: 1, batch_size: 512}
 """
+CODES = """\
+# An autoencoder of digits whose code has two numbers.
+data: {dataset: Digits, targets: inputs}
+model: [{Rescaling: 0.0625}, Flatten, {Dense: {units: 2, name: code}}, {Dense: 64}, {Reshape: "${data.input_shape}"}]
+compile: {optimizer: adam, loss: MeanSquaredError}
+fit: {epochs: 1, batch_size: 512}
+"""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plots")
-    for name, text in (("line", LINE), ("moons", MOONS), ("images", IMAGES)):
+    for name, text in (("line", LINE), ("moons", MOONS), ("images", IMAGES), ("codes", CODES)):
         trained(write_quick(folder, f"{name}.yaml", text), "--out", folder / name)
     shutil.copytree(folder / "line", folder / "twin")
     return folder
@@ -55,7 +62,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the drawing functions are given, which draw all the same."""
     seen: list[Any] = []
     for module, name in ((trajectory, "plot_trajectories"), (curve, "plot_curves"), (boundary, "plot_regions"),
-                         (weights, "plot_weights"), (loss, "plot_losses"), (inputs, "plot_rows")):  # fmt: skip
+                         (weights, "plot_weights"), (loss, "plot_losses"), (inputs, "plot_rows"),
+                         (codes, "plot_codes")):  # fmt: skip
         draw = getattr(module, name)
 
         def watched(runs: Any, *rest: Any, draw: Any = draw) -> None:
@@ -167,6 +175,30 @@ def test_inputs_are_images_before_and_behind_the_layer(
     assert title == "images: normalization" and row["layer"] == "normalization"
 
 
+def test_codes_are_the_layers_outputs_beside_principal_components(
+    home: Path, drawn: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Components and nearest neighbours by scikit-learn, the code by NumPy."""
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from dltool.runs.opened import OpenedRun
+
+    rows = plot(capsys, home, "codes", runs=("codes",))
+    opened, stored = OpenedRun(home / "codes"), Digits().read("train")
+    train, test = (opened.data.splits[name].indices() for name in ("train", "test"))
+    x, flat = stored.x[test], stored.x.reshape(len(stored.x), -1)
+    kernel, bias = opened.model.get_layer("code").get_weights()
+    np.testing.assert_allclose(drawn[0].places, x.reshape(len(x), -1) / 16 @ kernel + bias, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(drawn[0].labels, stored.y[test])
+    components = PCA(2, svd_solver="full").fit(flat[train]).transform(flat[test])
+    np.testing.assert_allclose(np.abs(drawn[1].places), np.abs(components), rtol=1e-6, atol=1e-6)  # up to their signs
+    for row, panel in zip(rows, drawn, strict=True):
+        nearest = KNeighborsClassifier(1).fit(panel.places, panel.labels).kneighbors(return_distance=False)[:, 0]
+        assert row["nearest_agree"] == pytest.approx(np.mean(panel.labels == panel.labels[nearest]))
+    assert [row["codes"] for row in rows] == ["code", "principal components"] and rows[0]["examples"] == len(test)
+
+
 def refused(capsys: pytest.CaptureFixture[str], home: Path, *arguments: Any) -> Done:
     done = run(capsys, "plot", *arguments, "--out", home / "none.png")
     assert not (home / "none.png").exists()
@@ -177,13 +209,16 @@ def refused(capsys: pytest.CaptureFixture[str], home: Path, *arguments: Any) -> 
     ("name", "arguments", "line"),
     [
         ("line", ["curv"], "--what curv: no such picture. Did you mean 'curve'?"),
-        ("line", ["curve", "--layer", "dense"], "--layer: means nothing for --what curve. It goes with --what inputs,"),
+        ("line", ["curve", "--layer", "dense"], "--layer: means nothing for --what curve. It goes with --what codes,"),
         ("line", ["loss", "--over", "steps"], "--over steps: must be one of epoch, step, seconds."),
         ("line", ["loss", "--figure", "los"], "has none. Did you mean 'loss'?"),
         ("line", ["trajectory", "--weights", "dense/bias"], "must be two names with a comma between, across and up."),
         ("line", ["trajectory", "--weights", "dense/bias,dense/kern"], "has no path of it. Did you mean"),
         ("line", ["boundary"], "--what boundary is for models of two inputs; its examples have the shape"),
         ("line", ["inputs"], "--what inputs is for images; its examples have the shape (1,)."),
+        ("images", ["codes"], "no layer of its model gives two numbers an example. Name one: --layer."),
+        ("images", ["codes", "--layer", "dense"], "is for two numbers an example; 'dense' gives (10,)."),
+        ("line", ["codes", "--layer", "dense"], "--what codes colours classes, and its data have none."),
         ("moons", ["curve"], "--what curve is for models of one input; its examples have the shape"),
         ("moons", ["trajectory"], "trajectory.csv: is missing. Add WeightTrajectory to the recipe's fit.callbacks"),
         ("moons", ["weights", "--layer", "dens"], "has no such layer with a matrix. Did you mean 'dense'?"),
@@ -199,5 +234,5 @@ def test_what_does_not_go_together_is_one_line(
 
 def test_the_help_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "plot", "--help").out
-    assert {"trajectory", "boundary", "curve", "weights", "loss", "inputs"} <= plots.kinds().keys()
+    assert {"trajectory", "boundary", "codes", "curve", "weights", "loss", "inputs"} <= plots.kinds().keys()
     assert all(f"{kind}:" in text for kind in plots.kinds())
