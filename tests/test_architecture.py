@@ -136,11 +136,14 @@ def test_runs_load_before_tensorflow_is_set_up() -> None:
     ("call", "homes"),
     [
         ("begin_anew", {"runs/preparation.py"}),  # one preparation of a recipe for work
-        ("RunDirectory", {"runs/opened.py", "runs/directory.py", "runs/train.py", "runs/start.py"}),  # one opened run
+        (
+            "RunDirectory",  # one opened run
+            {"runs/opened.py", "runs/directory.py", "runs/train.py", "runs/start.py", "runs/pretrained.py"},
+        ),
     ],
 )
 def test_each_step_exists_once(call: str, homes: set[str]) -> None:
-    """A recipe is prepared and a run opened by one module; two others write runs."""
+    """A recipe is prepared and a run opened by one module; three others write runs."""
     assert {name for name, path in FILES.items() if call in _called(path.read_text(encoding="utf-8"))} == homes
 
 

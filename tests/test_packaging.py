@@ -41,7 +41,7 @@ def test_the_wheel_holds_every_module_and_recipe_as_it_is(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         held = {name: file.read(name) for name in file.namelist()}
     recipes = list((ROOT / "recipes").rglob("*.yaml"))
-    modules = list((ROOT / "dltool").rglob("*.py"))
+    modules = [*(ROOT / "dltool").rglob("*.py"), *(ROOT / "dltool").rglob("*.txt")]
     assert recipes and modules
     for path in recipes:
         assert held[f"dltool/_recipes/{path.relative_to(ROOT / 'recipes').as_posix()}"] == path.read_bytes()

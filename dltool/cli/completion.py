@@ -34,6 +34,13 @@ def bundled(incomplete: str) -> list[str]:
     return [name for name in bundled_names() if name.startswith(incomplete)]
 
 
+def applications(incomplete: str) -> list[str]:
+    """Return the nets whose name begins with what was typed."""
+    from dltool.recipe import catalogue
+
+    return [name for name in catalogue.known("applications") if name.startswith(incomplete)]
+
+
 def words(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return kinds of words, or the names of the kind before, that begin with what was typed."""
     from dltool.recipe import catalogue

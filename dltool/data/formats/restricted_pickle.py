@@ -15,6 +15,7 @@ import pickle
 import re
 import struct
 import warnings
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ def loads(data: bytes, origin: str) -> Any:
         ValueError: if the pickle refers to anything but NumPy's arrays of numbers, or is damaged.
     """
     try:
-        return _Reader(data).read()
-    except _Refused as error:
+        return Reader(data).read()
+    except Refused as error:
         raise ValueError(
             f"{origin} is a pickle that asks for {error}, which a file of arrays does not need: "
             "do not trust it, fetch the original."
@@ -50,8 +51,8 @@ def loads(data: bytes, origin: str) -> Any:
         raise ValueError(f"{origin} is cut short or damaged ({error}): fetch the file again.") from error
 
 
-class _Refused(Exception):
-    pass
+class Refused(Exception):
+    """What a pickle asks for that is not admitted."""
 
 
 class _Type:
@@ -60,14 +61,14 @@ class _Type:
     def __init__(self, code: Any) -> None:
         text = code.decode("ascii") if isinstance(code, bytes) else code
         if not isinstance(text, str) or not _NUMBERS.fullmatch(text):
-            raise _Refused(f"an array of {text[:20]}" if isinstance(text, str) else "an array of no type")
+            raise Refused(f"an array of {text[:20]}" if isinstance(text, str) else "an array of no type")
         self.dtype = np.dtype(text)
 
     def build(self, state: Any) -> None:
         order, *parts = state[1:5]
         order = order.decode("ascii") if isinstance(order, bytes) else order
         if order not in ("<", ">", "=", "|") or any(part is not None for part in parts):
-            raise _Refused("an array of records")
+            raise Refused("an array of records")
         if order != "|":
             self.dtype = np.dtype(order + self.dtype.str[1:])
 
@@ -84,7 +85,7 @@ class _Array:
 
 def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(kind, _Type) or not isinstance(content, bytes | bytearray):
-        raise _Refused("an array of objects")
+        raise Refused("an array of objects")
     if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError("an array of no shape")
     if math.prod(shape) * kind.dtype.itemsize != len(content):
@@ -95,15 +96,18 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     return np.frombuffer(content, kind.dtype).reshape(shape, order=order)
 
 
-class _Reader:
-    """Carries out a pickle's instructions.
+class Reader:
+    """Carries out a pickle's instructions. A subclass may admit other names, and carry out their calls.
 
     Args:
-        data: the pickle.
+        data: bytes with the pickle.
+        at: where it begins; after `read`, where it ended.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
+    admitted: Set[tuple[str, str]] = _ADMITTED
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data, self.at = data, at
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []  # the stacks below the marks
         self.memo: dict[int, Any] = {}
@@ -113,9 +117,10 @@ class _Reader:
         data, stop = self.data, pickle.STOP[0]
         while (code := data[self.at]) != stop:
             if code not in actions:
-                raise _Refused(f"the instruction {bytes([code])!r}")
+                raise Refused(f"the instruction {bytes([code])!r}")
             self.at += 1
             actions[code]()
+        self.at += 1
         return self.stack.pop()
 
     # -- the file --------------------------------------------------------------------------------------
@@ -217,9 +222,6 @@ class _Reader:
             del self.stack[-1]
         else:
             self.to_mark()
-
-    def pop_mark(self) -> None:
-        self.to_mark()
 
     def duplicate(self) -> None:
         self.stack.append(self.stack[-1])
@@ -328,29 +330,39 @@ class _Reader:
 
     def _name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise _Refused("a name that is no text")
-        if (module, name) not in _ADMITTED:
-            raise _Refused(f"{module}.{name}"[:200])
-        self.stack.append(_Name(name))
+            raise Refused("a name that is no text")
+        if (module, name) not in self.admitted:
+            raise Refused(f"{module}.{name}"[:200])
+        self.stack.append(Name(name))
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
-            raise _Refused("a call of what is no function")
-        if function.text == "dtype":
-            self.stack.append(_Type(arguments[0]))
-        elif function.text == "_frombuffer":
-            self.stack.append(_array(*arguments))
-        elif function.text == "_reconstruct":
-            self.stack.append(_Array())
-        else:
-            raise _Refused(f"a call of numpy.{function.text}")
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise Refused("a call of what is no function")
+        self.stack.append(self.called(function.text, arguments))
+
+    def called(self, name: str, arguments: Sequence[Any]) -> Any:
+        """Return what an admitted name gives for arguments."""
+        if name == "dtype":
+            return _Type(arguments[0])
+        if name == "_frombuffer":
+            return _array(*arguments)
+        if name == "_reconstruct":
+            return _Array()
+        raise Refused(f"a call of numpy.{name}")
+
+    def persistent(self) -> None:
+        self.stack.append(self.found_outside(self.stack.pop()))
+
+    def found_outside(self, reference: Any) -> Any:
+        """Return what a reference to something outside of the pickle stands for."""
+        raise Refused("something outside of it")
 
     def build(self) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
         if not isinstance(target, _Type | _Array) or not isinstance(state, tuple):
-            raise _Refused("the state of what is no array")
+            raise Refused("the state of what is no array")
         target.build(state)
         if isinstance(target, _Array):
             self.stack[-1] = target.array
@@ -362,7 +374,9 @@ class _Reader:
         self.at += 8
 
 
-class _Name:
+class Name:
+    """An admitted name, not yet called."""
+
     def __init__(self, text: str) -> None:
         self.text = text
 
@@ -375,12 +389,12 @@ _ACTIONS = {
     pickle.SHORT_BINBYTES: "bytes_1", pickle.BINSTRING: "bytes_4", pickle.BINBYTES: "bytes_4",
     pickle.BINBYTES8: "bytes_8", pickle.BYTEARRAY8: "bytes_8", pickle.SHORT_BINUNICODE: "text_1",
     pickle.BINUNICODE: "text_4", pickle.BINUNICODE8: "text_8", pickle.UNICODE: "text_line",
-    pickle.STRING: "string_line", pickle.MARK: "mark", pickle.POP: "pop", pickle.POP_MARK: "pop_mark",
+    pickle.STRING: "string_line", pickle.MARK: "mark", pickle.POP: "pop", pickle.POP_MARK: "to_mark",
     pickle.DUP: "duplicate", pickle.EMPTY_LIST: "empty_list", pickle.LIST: "list", pickle.APPEND: "append",
     pickle.APPENDS: "appends", pickle.EMPTY_TUPLE: "empty_tuple", pickle.TUPLE: "tuple", pickle.TUPLE1: "tuple_1",
     pickle.TUPLE2: "tuple_2", pickle.TUPLE3: "tuple_3", pickle.EMPTY_DICT: "empty_dict", pickle.DICT: "dict",
     pickle.SETITEM: "set_item", pickle.SETITEMS: "set_items", pickle.PUT: "put_line", pickle.BINPUT: "put_1",
     pickle.LONG_BINPUT: "put_4", pickle.MEMOIZE: "memoize", pickle.GET: "get_line", pickle.BINGET: "get_1",
     pickle.LONG_BINGET: "get_4", pickle.GLOBAL: "name", pickle.STACK_GLOBAL: "name_on_stack", pickle.REDUCE: "call",
-    pickle.BUILD: "build",
+    pickle.BUILD: "build", pickle.BINPERSID: "persistent",
 }  # fmt: skip
