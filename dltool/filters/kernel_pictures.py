@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dltool.filters.gabor import SMALLEST, fit_gabor
+from dltool.library.layers.rbf import RBF
 from dltool.output.picture_files import Picture, file_name
 from dltool.output.pixels import signed
 from dltool.output.sheet import Tile, in_rows, of_one_size, sheet
@@ -24,7 +25,7 @@ def kernels(layer: Any, input_shape: Sequence[int | None]) -> np.ndarray | None:
     Convolutions of images stay unchanged; a depthwise one has one unit per output channel, a 3-D one a channel per
     slice. 1-D convolutions: one channel, rows are input channels and columns are positions. Dense layers: reshaped like
     `input_shape` if the sizes agree, so that a first layer on flattened images shows images; otherwise one row.
-    Embeddings: one unit per token, with its vector as one row.
+    RBF: its centres likewise. Embeddings: one unit per token, with its vector as one row.
 
     Args:
         input_shape: of the model without the batch axis.
@@ -39,6 +40,8 @@ def kernels(layer: Any, input_shape: Sequence[int | None]) -> np.ndarray | None:
         array = _array(weight)  # (..., channels, multiplier)
         merged = array.reshape(*array.shape[:-2], 1, -1)  # a unit an output channel
         return _spatial(merged)
+    if isinstance(layer, RBF):
+        return _dense(_array(layer.centers).T, tuple(input_shape))
     weight = getattr(layer, "kernel", None)
     if weight is None or hasattr(layer, "recurrent_kernel"):
         return None

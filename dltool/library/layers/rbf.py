@@ -12,6 +12,8 @@ from keras import ops
 
 from dltool.library.layers import _placement as placement
 
+FEW_FEATURES = 16  # up to so many, distances are exact to the last digits; rounding counts least among many features
+
 
 @keras.saving.register_keras_serializable("dltool")
 class RBF(keras.layers.Layer):
@@ -98,7 +100,13 @@ class RBF(keras.layers.Layer):
         self.sigma.assign(widths)
 
     def call(self, inputs: Any) -> Any:
-        distances = ops.sum(ops.square(inputs[:, None, :] - self.centers), axis=-1)  # (batch, units)
+        if inputs.shape[-1] <= FEW_FEATURES:
+            distances = ops.sum(ops.square(inputs[:, None, :] - self.centers), axis=-1)  # (batch, units)
+        else:  # ||x||^2 - 2 x c + ||c||^2: a product of matrices, in place of (batch, units, features) numbers
+            products = inputs @ ops.transpose(self.centers)
+            squares = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
+            distances = squares - 2 * products + ops.sum(ops.square(self.centers), axis=-1)
+            distances = ops.maximum(distances, 0)  # rounding
         return ops.exp(-distances / (2 * ops.square(self.sigma)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
