@@ -24,7 +24,7 @@ from tests.command_line import run
 NAMES = reading.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
 TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's multiply-adds are counted
-EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence"}
+EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence", "LongLag": "a sequence"}
 FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,),
          "CamVid": (360, 480, 3)}  # fmt: skip  # data sets of files, of 10 classes each but CamVid
 QUICK_SECONDS = 45  # by its header's own measurement

@@ -7,6 +7,7 @@ import pytest
 
 from dltool.library.datasets.adding_problem import AddingProblem
 from dltool.library.datasets.copy_task import CopyTask
+from dltool.library.datasets.long_lag import LongLag
 
 
 def test_the_target_is_the_sum_of_the_two_marked_numbers() -> None:
@@ -33,7 +34,7 @@ def test_symbols_are_to_be_given_after_the_signal() -> None:
     assert not data.y[:, :8].any()
 
 
-@pytest.mark.parametrize("kind", [AddingProblem, CopyTask])
+@pytest.mark.parametrize("kind", [AddingProblem, CopyTask, LongLag])
 def test_parts_differ_and_come_again(kind: type) -> None:
     one, other = (kind(examples=30, test_examples=30, seed=seed) for seed in (0, 1))
     train, test = one.read("train"), one.read("test")
@@ -49,6 +50,8 @@ def test_parts_differ_and_come_again(kind: type) -> None:
         (lambda: AddingProblem(examples=0), "examples"),
         (lambda: CopyTask(pause=0), "pause"),
         (lambda: CopyTask(symbols=1), "symbols"),
+        (lambda: LongLag(lag=0), "lag"),
+        (lambda: LongLag(classes=1), "classes"),
     ],
 )
 def test_arguments_out_of_range_are_named(make, name) -> None:
