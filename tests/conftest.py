@@ -128,14 +128,22 @@ def pictures_of_history(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
-    """Keras's dtype policy, automatic names and random seed are as at the start, whatever a test does."""
+    """Keras's dtype policy, automatic names and random seed are as at the start, whatever a test does.
+
+    What TensorFlow has made ready to run stays: without it the functions of module fixtures are optimised again for
+    each test. A function that is no more takes what is its own along.
+    """
     yield
     if "keras" not in sys.modules:
         return
+    from tensorflow.python.eager import context
+
     keras = sys.modules["keras"]
     keras.config.set_dtype_policy("float32")
     keras.config.set_floatx("float32")
-    keras.utils.clear_session(free_memory=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context.context(), "clear_kernel_cache", lambda: None)
+        keras.utils.clear_session(free_memory=False)
 
 
 @pytest.fixture(autouse=True)

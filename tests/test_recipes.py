@@ -66,17 +66,18 @@ def marked(names: Iterable[str], with_data: Iterable[str]) -> list[Any]:
     return [pytest.param(name, marks=pytest.mark.data if name in with_data else ()) for name in names]
 
 
-def write_example_table(folder: Path) -> None:
+@functools.cache
+def example_table() -> str:
     """The CSV of tabular/csv-example, by the command in its header."""
     from sklearn.datasets import load_diabetes
 
-    load_diabetes(as_frame=True, scaled=False).frame.to_csv(folder / "diabetes.csv", index=False)
+    return str(load_diabetes(as_frame=True, scaled=False).frame.to_csv(index=False))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_example_table(tmp_path)
+    (tmp_path / "diabetes.csv").write_text(example_table())
     return tmp_path
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from dltool.recipe import reading
 from dltool.runs import train
@@ -110,9 +111,29 @@ def scores(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict]
 
 
 def predictions(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
+    return scores_and_predictions(capsys, *arguments)[1]
+
+
+def scores_and_predictions(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[list[dict], pd.DataFrame]:
     Path("p.csv").unlink(missing_ok=True)
-    scores(capsys, *arguments, "--predictions", "p.csv")
-    return pd.read_csv("p.csv")
+    found = scores(capsys, *arguments, "--predictions", "p.csv")
+    return found, pd.read_csv("p.csv")
+
+
+def outputs_of(name: str) -> np.ndarray:
+    """Of all examples, by Keras alone."""
+    import keras
+
+    return np.asarray(keras.models.load_model(f"{name}/model.keras")(targets()[0], training=False))
+
+
+def probabilities_of(name: str) -> np.ndarray:
+    """Of each class, of all examples, by the definition and Keras alone."""
+    outputs = outputs_of(name)
+    if outputs.shape[1] == 1:
+        outputs = special.expit(outputs) if "logits" in name else outputs
+        return np.concatenate([1 - outputs, outputs], axis=1)
+    return outputs if KINDS[name.rsplit("-", 1)[0]][1] == SOFTMAX else special.softmax(outputs, axis=1)
 
 
 def probabilities(frame: pd.DataFrame) -> np.ndarray:
@@ -148,14 +169,16 @@ def test_figures_of_every_split_are_those_that_train_wrote(capsys: pytest.Captur
 def test_class_figures_and_confusion_are_those_of_scikit_learn(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     from sklearn import metrics
 
-    frame = predictions(capsys, f"{name}-1", "--split", "all")
+    done = run(
+        capsys, "eval", f"{name}-1", "--split", "all", "--confusion", "--format", "json", "--predictions", "p.csv"
+    )
+    frame = pd.read_csv("p.csv")
     true, predicted = frame["target"], frame["prediction"]
     _, kinds = targets()
     expected = kinds["binary" if name.startswith("binary") else "sparse"]
     assert np.array_equal(true, expected)
     assert np.array_equal(predicted, probabilities(frame).argmax(axis=1))
     assert probabilities(frame).sum(axis=1) == pytest.approx(1, abs=1e-6)
-    done = run(capsys, "eval", f"{name}-1", "--split", "all", "--confusion", "--format", "json")
     report = json.loads(done.out)
     expected = metrics.precision_recall_fscore_support(true, predicted, zero_division=0)
     table = pd.DataFrame(report["classes"])
@@ -168,10 +191,9 @@ def test_class_figures_and_confusion_are_those_of_scikit_learn(name: str, capsys
 
 
 def test_regression_figures_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    frame = predictions(capsys, "regression-1", "--split", "all")
+    (row,), frame = scores_and_predictions(capsys, "regression-1", "--split", "all")
     true = frame[["target_0", "target_1"]].to_numpy()
     error = true - frame[["prediction_0", "prediction_1"]].to_numpy()
-    (row,) = scores(capsys, "regression-1", "--split", "all")
     assert row["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
     assert row["rmse"] == pytest.approx(math.sqrt((error**2).mean()), rel=1e-5)
     assert row["rmse"] == pytest.approx(row["root_mean_squared_error"], rel=1e-5)
@@ -184,11 +206,9 @@ def test_regression_figures_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
 def test_average_is_of_probabilities_and_its_loss_their_cross_entropy(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    members = [probabilities(predictions(capsys, f"{name}-{seed}")) for seed in (1, 2)]
-    mean = (members[0] + members[1]) / 2
-    frame = predictions(capsys, f"{name}-1", f"{name}-2")
+    (*_, row), frame = scores_and_predictions(capsys, f"{name}-1", f"{name}-2")
+    mean = (probabilities_of(f"{name}-1") + probabilities_of(f"{name}-2"))[frame["row"]] / 2
     assert probabilities(frame) == pytest.approx(mean, abs=1e-6)
-    *_, row = scores(capsys, f"{name}-1", f"{name}-2")
     assert row["run"] == "average"
     true = frame["target"].to_numpy()
     assert row["loss"] == pytest.approx(-np.log(mean[np.arange(len(true)), true]).mean(), rel=1e-4)
@@ -198,34 +218,29 @@ def test_average_is_of_probabilities_and_its_loss_their_cross_entropy(
 
 @pytest.mark.parametrize("name", OTHER_LOSSES)
 def test_a_classifier_by_another_loss_has_figures_of_classes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    import keras
     from sklearn import metrics
 
-    x, kinds = targets()
-    outputs = keras.models.load_model(f"{name}-1/model.keras").predict(x, verbose=0)
-    frame = predictions(capsys, f"{name}-1", "--split", "all")
+    _, kinds = targets()
+    outputs = outputs_of(f"{name}-1")
+    (row,), frame = scores_and_predictions(capsys, f"{name}-1", "--split", "all")
     word = "score" if name.startswith("hinge") else "probability"
     assert list(frame) == ["index", "row", "target", "prediction", *(f"{word}_{i}" for i in range(CLASSES))]
     assert frame.filter(like=word).to_numpy() == pytest.approx(outputs, abs=1e-5)
     assert np.array_equal(frame["target"], kinds["sparse"])
     assert np.array_equal(frame["prediction"], outputs.argmax(axis=1))
-    (row,) = scores(capsys, f"{name}-1", "--split", "all")
     expected = metrics.f1_score(kinds["sparse"], outputs.argmax(axis=1), average="macro", zero_division=0)
     assert row["macro_f1"] == pytest.approx(expected)
     assert not {"mae", "rmse", "r2"} & row.keys()
-    average = predictions(capsys, f"{name}-1", f"{name}-2", "--split", "all")
-    other = keras.models.load_model(f"{name}-2/model.keras").predict(x, verbose=0)
-    assert average.filter(like=word).to_numpy() == pytest.approx((outputs + other) / 2, abs=1e-5)
-    assert scores(capsys, f"{name}-1", f"{name}-2")[-1]["macro_f1"] > 0
+    (*_, row), average = scores_and_predictions(capsys, f"{name}-1", f"{name}-2", "--split", "all")
+    assert average.filter(like=word).to_numpy() == pytest.approx((outputs + outputs_of(f"{name}-2")) / 2, abs=1e-5)
+    assert row["macro_f1"] > 0
 
 
 def test_average_of_regressions_is_of_outputs(capsys: pytest.CaptureFixture[str]) -> None:
-    members = [predictions(capsys, f"regression-{seed}").filter(like="prediction") for seed in (1, 2)]
-    mean = (members[0] + members[1]) / 2
-    frame = predictions(capsys, "regression-1", "regression-2")
-    assert frame.filter(like="prediction").to_numpy() == pytest.approx(mean.to_numpy(), abs=1e-6)
-    *_, row = scores(capsys, "regression-1", "regression-2")
-    error = frame.filter(like="target").to_numpy() - mean.to_numpy()
+    (*_, row), frame = scores_and_predictions(capsys, "regression-1", "regression-2")
+    mean = (outputs_of("regression-1") + outputs_of("regression-2"))[frame["row"]] / 2
+    assert frame.filter(like="prediction").to_numpy() == pytest.approx(mean, abs=1e-6)
+    error = frame.filter(like="target").to_numpy() - mean
     assert row["loss"] == pytest.approx((error**2).mean(), rel=1e-5)
 
 

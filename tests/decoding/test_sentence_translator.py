@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -57,16 +58,29 @@ def model(vocabularies: Vocabularies) -> Any:
     return make(vocabularies.source.size, 1)
 
 
+@functools.lru_cache
+def compiled(model: Any, *arguments: Any) -> BeamSearch:
+    return BeamSearch(model, *arguments)
+
+
+def translating(model: Any, vocabularies: Vocabularies, **options: Any) -> SentenceTranslator:
+    """A translator whose search is compiled once for all that search alike."""
+    made = SentenceTranslator(model, vocabularies, **options)
+    own = made.search
+    made.search = compiled(model, own.beam_size, own.length_penalty, own.keeps_attention)
+    return made
+
+
 def listed(found: Any) -> list[list[tuple[str, float]]]:
     return [[(one.text, pytest.approx(one.score, abs=2e-5)) for one in best] for best in found]
 
 
 def test_batch_and_order_change_no_translation(model: Any, vocabularies: Vocabularies) -> None:
-    translator = SentenceTranslator(model, vocabularies, beam_size=3, best=3, attention=True)
+    translator = translating(model, vocabularies, beam_size=3, best=3, attention=True)
     together, cut = translator(LINES, "de")
     assert cut == [] and all(len(best) == 3 for best in together)
     assert len({best[0].text for best in together}) > 2
-    small = SentenceTranslator(model, vocabularies, beam_size=3, best=3, batch_size=2)
+    small = translating(model, vocabularies, beam_size=3, best=3, batch_size=2)
     assert [[one.text for one in best] for best in small(LINES, "de")[0]] == [[o.text for o in b] for b in together]
     assert listed(translator(LINES[::-1], "de")[0][::-1]) == listed(together)
     assert listed(small(LINES[2:3], "de")[0]) == listed(together[2:3])
@@ -76,7 +90,7 @@ def test_batch_and_order_change_no_translation(model: Any, vocabularies: Vocabul
 def test_equal_sentences_are_searched_once(
     model: Any, vocabularies: Vocabularies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    translator = SentenceTranslator(model, vocabularies, beam_size=2)
+    translator = translating(model, vocabularies, beam_size=2)
     searched: list[int] = []
     search = translator.search
     monkeypatch.setattr(
@@ -89,27 +103,31 @@ def test_equal_sentences_are_searched_once(
 
 
 def test_what_has_no_tokens_stays_empty_and_what_is_too_long_is_cut(model: Any, vocabularies: Vocabularies) -> None:
-    translator = SentenceTranslator(model, vocabularies, beam_size=2, longest_source=5)
+    translator = translating(model, vocabularies, beam_size=2, longest_source=5)
     found, cut = translator(["", "a cat", " \t", LINES[0], "\u200b"], "de")
     assert [best[0].text for best in (found[0], found[2])] == ["", ""]
     assert cut == [3]
-    whole = SentenceTranslator(model, vocabularies, beam_size=2)
+    whole = translating(model, vocabularies, beam_size=2)
     assert listed(found[3:4]) == listed(whole(["a dog runs"], "de")[0])  # the language, three words, the end
     assert listed(found[1:2]) == listed(whole(["a cat"], "de")[0])
 
 
-@pytest.mark.parametrize("beam", [1, 4])
-def test_scores_are_those_of_a_teacher_forced_pass(model: Any, vocabularies: Vocabularies, beam: int) -> None:
-    """ln p of the tokens given those before, summed; over ((5 + length) / 6)^0.7."""
+def test_scores_are_those_of_a_teacher_forced_pass(model: Any, vocabularies: Vocabularies) -> None:
+    """ln p of the tokens given those before, summed; over ((5 + length) / 6)^0.7.
+
+    Those of a beam of one: test_beam_search.py.
+    """
+    beam = 4
     encoded, _ = vocabularies.encoded_sources(LINES, "fr", 256)
     search = BeamSearch(model, beam, 0.7)
     for tokens in encoded:
         found = search(np.array([tokens], np.int32), 9)
-        for rank in range(beam):
-            best = found.tokens[0, rank].numpy()
+        ranks = found.tokens[0].numpy()
+        before = np.concatenate([np.full((beam, 1), BEGIN), ranks[:, :-1]], axis=1)  # of a translation, or padding
+        logits = model({"source": np.tile(tokens, (beam, 1)), "target": before}).numpy()
+        for rank, best in enumerate(ranks):
             best = best[best != PADDING]
-            logits = model({"source": np.array([tokens]), "target": np.array([[BEGIN, *best[:-1]]])}).numpy()[0]
-            total = log_softmax(logits.astype("float64"), axis=-1)[np.arange(len(best)), best].sum()
+            total = log_softmax(logits[rank].astype("float64"), axis=-1)[np.arange(len(best)), best].sum()
             assert float(found.log_probabilities[0, rank]) == pytest.approx(total, abs=1e-4)
             assert float(found.scores[0, rank]) == pytest.approx(total / ((5 + len(best)) / 6) ** 0.7, abs=1e-4)
 
@@ -229,7 +247,7 @@ def test_an_ensemble_averages_probabilities(model: Any, vocabularies: Vocabulari
         one.step(np.array([5], np.int32), part[2])[0].numpy() for one, part in zip((model, other), parts, strict=True)
     ]
     np.testing.assert_allclose(np.exp(again.numpy()), np.mean(softmax(expected, axis=-1), axis=0), rtol=1e-4, atol=1e-6)
-    alone = SentenceTranslator(model, vocabularies, beam_size=3)(LINES, "de")[0]
+    alone = translating(model, vocabularies, beam_size=3)(LINES, "de")[0]
     twice = SentenceTranslator(Ensemble([model, model]), vocabularies, beam_size=3)(LINES, "de")[0]
     assert listed(twice) == listed(alone)
 

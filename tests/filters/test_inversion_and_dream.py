@@ -137,7 +137,7 @@ def test_features_that_are_all_zero_cannot_be_inverted() -> None:
 
 @pytest.mark.parametrize("layer", ["stem/conv2d", "second"])
 def test_a_dream_raises_the_layer_s_activation_within_the_range_of_the_pixels(layer: str) -> None:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     model, x = net(channels=3), images(channels=3)
     first, again, other = (dream(model, x, layer, steps=8, octaves=2, seed=seed) for seed in (1, 1, 2))
     assert first.images.tobytes() == again.images.tobytes() != other.images.tobytes()

@@ -160,7 +160,7 @@ def test_training_after_it_takes_the_same_steps_as_without_it() -> None:
 
     weights = []
     for swept in (False, True):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         model = linear(keras.optimizers.Adam(0.01), keras.layers.Dropout(0.3, seed=4))
         if swept:
             range_test.sweep(model, pipeline(), range_test.rates(1e-4, 1.0, 20), seed=2)

@@ -36,32 +36,34 @@ def reference(logits: Any, labels: Any, weights: Any, smoothing: float) -> tuple
 
 
 @pytest.mark.parametrize(("smoothing", "loops"), [(0.0, 1), (0.1, 4)])
-@pytest.mark.parametrize("shape", [(7, 5), (101, 30), (3, 41, 30), (0, 30)])
+@pytest.mark.parametrize("shapes", [[(7, 5)], [(101, 30), (0, 30)], [(3, 41, 30)]])  # those of one graph together
 @pytest.mark.parametrize("eager", [True, False])
 def test_values_and_gradients_are_those_of_the_definition(
-    shape: tuple[int, ...], smoothing: float, loops: int, eager: bool, monkeypatch: pytest.MonkeyPatch
+    shapes: list[tuple[int, ...]], smoothing: float, loops: int, eager: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SCORES", 8 * 30)  # eight rows a turn: several turns, the last one short
     monkeypatch.setattr(devices, "processors", lambda: loops)
-    rng = np.random.default_rng(0)
-    logits = tf.reshape(scores(int(np.prod(shape[:-1])), shape[-1]), shape)
-    labels = rng.integers(0, shape[-1], shape[:-1])
-    weights = rng.standard_normal(shape[:-1]).astype("float32")
 
-    def both(logits: tf.Tensor, labels: tf.Tensor) -> Any:
+    def both(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(logits)
             nats = crossentropy(logits, labels, smoothing)
             total = tf.reduce_sum(nats * weights)
         return nats, tape.gradient(total, logits)
 
-    unknown = [None] * (len(shape) - 1)
-    signature = [tf.TensorSpec([*unknown, shape[-1]], tf.float32), tf.TensorSpec(unknown, tf.int64)]
+    unknown = [None] * (len(shapes[0]) - 1)
+    signature = [tf.TensorSpec([*unknown, shapes[0][-1]], tf.float32), tf.TensorSpec(unknown, tf.int64),
+                 tf.TensorSpec(unknown, tf.float32)]  # fmt: skip
     compute = both if eager else tf.function(both, input_signature=signature)
-    nats, gradient = compute(logits, tf.constant(labels, tf.int64))
-    expected = reference(logits, labels, weights, smoothing)
-    np.testing.assert_allclose(nats, expected[0], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
+    for shape in shapes:
+        rng = np.random.default_rng(0)
+        logits = tf.reshape(scores(int(np.prod(shape[:-1])), shape[-1]), shape)
+        labels = rng.integers(0, shape[-1], shape[:-1])
+        weights = rng.standard_normal(shape[:-1]).astype("float32")
+        nats, gradient = compute(logits, tf.constant(labels, tf.int64), tf.constant(weights))
+        expected = reference(logits, labels, weights, smoothing)
+        np.testing.assert_allclose(nats, expected[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "unit"), [("bfloat16", 2**-8), ("float16", 2**-11)])

@@ -37,11 +37,11 @@ compile:
   metrics: [accuracy]
   steps_per_execution: 4             # small, so that a signal is obeyed in the middle of an epoch
 fit:
-  epochs: 12
+  epochs: 8
   batch_size: 16
   callbacks:
-    - EarlyStopping: {patience: 4, restore_best_weights: true, monitor: val_loss}
-    - ReduceLROnPlateau: {patience: 2, factor: 0.5, monitor: val_accuracy}
+    - EarlyStopping: {patience: 3, restore_best_weights: true, monitor: val_loss}
+    - ReduceLROnPlateau: {patience: 1, factor: 0.5, monitor: val_accuracy}
     - ActivationPercentiles: {layer: batch_normalization, every: 7, examples: 50}
 select: {monitor: val_accuracy, mode: max}
 deterministic: true

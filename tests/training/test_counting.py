@@ -24,7 +24,7 @@ from dltool.tasks._outputs import average, evaluate
 from dltool.training.counting import count
 from dltool.training.evaluation import Evaluation
 from dltool.training.procedures.gradient_descent import GradientDescent
-from tests.test_recipes import write_example_table
+from tests.test_recipes import example_table
 
 SIZES = (1, 7, 512)
 EXAMPLES, TIMES, CLASSES, VOCABULARY = 23, 6, 4, 11
@@ -297,7 +297,7 @@ def test_bundled_recipes_have_the_same_figures_at_every_batch_size(
     from dltool.runs import train
 
     monkeypatch.chdir(tmp_path)
-    write_example_table(tmp_path)
+    (tmp_path / "diabetes.csv").write_text(example_table())
     recipe = build.load(name, ["fit.epochs=1", "fit.steps_per_epoch=2"])
     run = train.train(recipe, out=tmp_path / "run")
     data = Data.of(recipe, build.dataset(recipe.section("data", "dataset")))

@@ -94,17 +94,17 @@ def test_padding_changes_nothing(model: Any) -> None:
     x, y = sentences()
     model.compile(loss=LabelSmoothedCrossentropy(), metrics=[Perplexity(from_logits=True)])
     padded = {name: np.pad(tokens, ((0, 0), (0, 4))) for name, tokens in x.items()}
-    logits, wider = model(x).numpy(), model(padded).numpy()
     held = x["target"] > 0
-    np.testing.assert_allclose(wider[:, :5][held], logits[held], rtol=1e-4, atol=1e-5)
-    figures = []
+    figures, logits = [], []
     for inputs, targets in ((x, y), (padded, np.pad(y, ((0, 0), (0, 4))))):
         model.reset_metrics()
         with tf.GradientTape() as tape:
-            loss = model.compute_loss(y=targets, y_pred=model(inputs, training=True))
+            logits.append(model(inputs, training=True))  # nothing is dropped out in these models
+            loss = model.compute_loss(y=targets, y_pred=logits[-1])
         gradients = tape.gradient(loss, model.trainable_weights)
         model.test_step((inputs, tf.constant(targets)))
         figures.append((float(loss), model.get_metrics_result(), [tf.convert_to_tensor(g).numpy() for g in gradients]))
+    np.testing.assert_allclose(logits[1].numpy()[:, :5][held], logits[0].numpy()[held], rtol=1e-4, atol=1e-5)
     assert figures[0][0] == pytest.approx(figures[1][0], rel=1e-5)
     for name, value in figures[0][1].items():
         assert float(value) == pytest.approx(float(figures[1][1][name]), rel=1e-5)
@@ -112,9 +112,14 @@ def test_padding_changes_nothing(model: Any) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", SOME, indirect=True)
+@pytest.mark.parametrize(
+    "model", ["without attention", "Luong scaled, two layers", "Bahdanau, three layers"], indirect=True
+)
 def test_gradients_are_those_of_finite_differences(model: Any) -> None:
-    """Along a random direction in the space of all weights: (L(w + e d) - L(w - e d)) / 2e."""
+    """Along a random direction in the space of all weights: (L(w + e d) - L(w - e d)) / 2e.
+
+    Those of one layer with attention are compared weight by weight below.
+    """
     x, y = sentences()
     loss_of = LabelSmoothedCrossentropy(0.1)
     with tf.GradientTape() as tape:
@@ -133,8 +138,8 @@ def test_gradients_are_those_of_finite_differences(model: Any) -> None:
     assert slope == pytest.approx((values[0] - values[1]) / (2 * epsilon), rel=2e-2, abs=2e-5)
 
 
-@pytest.mark.parametrize("loops", [1, 2])
-def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["Bahdanau", "Bahdanau, fed, LSTM", "Luong concat, fed", "Luong general, fed"])
+def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """product_scan, in parts of the batch or whole, against TensorFlow's gradients of an unrolled loop."""
     from dltool.library.layers.translation import attention_decoder
     from dltool.ops import product_scan
@@ -148,38 +153,48 @@ def test_every_weight_gets_the_gradient_that_a_plain_loop_gives(loops: int, monk
         return tuple(tf.stack(one) for one in zip(*outputs, strict=True)), tuple(state)
 
     x, y = sentences()
-    for name in ("Bahdanau", "Bahdanau, fed, LSTM", "Luong concat, fed", "Luong general, fed"):
-        keras.utils.set_random_seed(1)
-        model, found = make(**VARIANTS[name]), []
-        monkeypatch.setattr(parallel, "ROWS", 1)
-        for scan, at_once in ((attention_decoder.product_scan, loops), (unrolled, 1)):
-            monkeypatch.setattr(attention_decoder, "product_scan", scan)
-            monkeypatch.setattr(devices, "processors", lambda at_once=at_once: at_once)
-            with tf.GradientTape() as tape:
-                loss = LabelSmoothedCrossentropy(0.1)(y, model(x, training=True))
-            found.append([tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_weights)])
-        monkeypatch.undo()
-        for variable, one, other in zip(model.trainable_weights, *found, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=f"{name}: {variable.path}")
+    keras.utils.set_random_seed(1)
+    model, found = make(**VARIANTS[name]), []
+    monkeypatch.setattr(parallel, "ROWS", 1)
+    own = attention_decoder.product_scan
+    for scan, at_once in ((own, 1), (own, 2), (unrolled, 1)):
+        monkeypatch.setattr(attention_decoder, "product_scan", scan)
+        monkeypatch.setattr(devices, "processors", lambda at_once=at_once: at_once)
+        with tf.GradientTape() as tape:
+            loss = LabelSmoothedCrossentropy(0.1)(y, model(x, training=True))
+        found.append([tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_weights)])
+    for variable, *gradients, expected in zip(model.trainable_weights, *found, strict=True):
+        for gradient in gradients:
+            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6, err_msg=variable.path)
 
 
 @pytest.mark.parametrize("name", ["Bahdanau", pytest.param("Luong general, fed", marks=pytest.mark.slow)])
 def test_a_part_without_sentences_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a batch whose size is unknown when the graph is made, two parts of at least three of three sentences."""
+    """Of a batch whose size is unknown when the graph is made, two parts of at least three of three sentences.
+
+    The decoder alone, which is what is computed in parts.
+    """
     keras.utils.set_random_seed(1)
-    model = make(**VARIANTS[name])
-    x, y = sentences()
+    fed = VARIANTS[name].get("input_feeding", False)
+    decoder = AttentionDecoder(keras.layers.GRU(8), 7, VARIANTS[name]["attention"](), input_feeding=fed)
+    rng = np.random.default_rng(0)
+    inputs = [tf.constant(rng.standard_normal(shape), tf.float32) for shape in ((BATCH, 5, 3), (BATCH, 6, 8))]
+    held, ends = sentences()[0]["source"] > 0, rng.standard_normal((BATCH, 8))
+    inputs += [tf.constant(held, tf.int32), tf.constant(ends, tf.float32)]
+    decoder(inputs)
 
-    def gradients(source: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+    def gradients(*inputs: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = LabelSmoothedCrossentropy(0.1)(y, model({"source": source, "target": target}, training=True))
-        return [tf.convert_to_tensor(one) for one in tape.gradient(loss, model.trainable_weights)]
+            tape.watch(inputs)
+            loss = tf.reduce_sum(decoder(list(inputs), training=True) ** 2)
+        by = [inputs[0], inputs[1], inputs[3], *(one.value for one in decoder.trainable_weights)]
+        return [tf.convert_to_tensor(one) for one in tape.gradient(loss, by)]
 
-    unknown = tf.TensorSpec([None, None], tf.int32)
-    expected = gradients(x["source"], x["target"])
+    unknown = [tf.TensorSpec([None, *one.shape[1:]], one.dtype) for one in inputs]
+    expected = gradients(*inputs)
     monkeypatch.setattr(parallel, "ROWS", BATCH)
     monkeypatch.setattr(devices, "processors", lambda: 2)
-    found = tf.function(gradients, input_signature=[unknown, unknown])(x["source"], x["target"])
+    found = tf.function(gradients, input_signature=unknown)(*inputs)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
@@ -196,8 +211,13 @@ def gru(x: np.ndarray, h: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray,
     return z * h + (1 - z) * np.tanh(a[2 * n :] + r * b[2 * n :])
 
 
-@pytest.mark.parametrize("kind", ["Bahdanau", "dot", "general", "concat", "scaled"])
-@pytest.mark.parametrize(("fed", "above"), [(False, False), (True, False), (False, True)])
+# Bahdanau's context is read before the cell, those of Luong after it: one of each kind with all that surrounds it.
+# The other kinds of scores differ in nothing but the score.
+@pytest.mark.parametrize(
+    ("kind", "fed", "above"),
+    [(kind, *around) for kind in ("Bahdanau", "general") for around in ((False, False), (True, False), (False, True))]
+    + [("dot", False, False), ("concat", True, False), ("scaled", False, True), ("scaled", False, False)],
+)
 def test_logits_are_those_of_the_papers_formulas(kind: str, fed: bool, above: bool) -> None:
     """The whole model in NumPy, sentence by sentence, without padding."""
     keras.utils.set_random_seed(3)

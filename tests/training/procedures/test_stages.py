@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import tensorflow as tf
 from dltool.data.base import Examples
 from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.library.schedules.linear_decay import LinearDecay
+from dltool.runs.keeper import Keeper
 from dltool.training.procedures.gradient_descent import GradientDescent, training_step
 from dltool.training.procedures.stages import Stages
 from dltool.training.trainable_layers import select_trainable
-from tests.command_line import run, spawn, trained, write_quick
+from tests.command_line import run, trained, write_quick
 
 SIZE, STEPS = 40, 5  # batches of 8
 
@@ -291,16 +293,22 @@ def state(folder: Path) -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files if name != "__plain__"}
 
 
-def test_interrupted_and_resumed_training_equals_unbroken_training(recipe: Path, unbroken: Path) -> None:
-    """A real signal to a real process, in the second of the two stages."""
-    folder = recipe.parent / "broken"
-    process = spawn("train", recipe, "--out", folder)
-    for line in process.stderr:
-        if line.startswith("epoch 3/4"):
-            break
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143, err
+def test_interrupted_and_resumed_training_equals_unbroken_training(
+    recipe: Path, unbroken: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a signal in the second of the two stages, in the middle of an epoch of 36 steps."""
+    folder, advanced, steps = recipe.parent / "broken", Keeper.advanced, []
+
+    def watched(keeper: Keeper, procedure: Any) -> None:
+        if not steps and procedure.position.total_steps > 2 * 36:
+            steps.append(procedure.position.step)
+            os.kill(os.getpid(), signal.SIGTERM)
+        advanced(keeper, procedure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "advanced", watched)
+        done = run(capsys, "train", recipe, "--out", folder)
+    assert done.status == 143 and 0 < steps[0] < 36, done.err
     trained(folder, "--resume")
     assert history(folder) == history(unbroken)
     expected, found = state(unbroken), state(folder)
