@@ -35,6 +35,10 @@ seed: 1
 """
 
 
+# Begins a program that imports Keras: without what it only imports if it is there, in half of the time.
+BARE_KERAS = "import sys; sys.modules.update(dict.fromkeys(('matplotlib', 'pandas', 'scipy', 'sklearn')))\n"
+
+
 @dataclass
 class Done:
     """What a command gave."""

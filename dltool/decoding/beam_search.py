@@ -59,7 +59,7 @@ class BeamSearch:
         self.model, self.beam_size, self.length_penalty = model, beam_size, float(length_penalty)
         self.keeps_attention = attention and model.has_attention
         signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
-        self._compiled = tf.function(self._search, input_signature=signature)
+        self._compiled = tf.function(self._search, input_signature=signature, autograph=False)
 
     def __call__(self, source: Any, max_length: Any) -> Hypotheses:
         """The best `beam_size` translations of each sentence.

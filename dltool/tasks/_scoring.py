@@ -26,7 +26,7 @@ def nats(model: Any, tokens: np.ndarray) -> np.ndarray:
     reader = _twin(model)
     recurrent_state.reset(reader)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def score(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         logits = tf.cast(reader(x[tf.newaxis], training=False)[0], tf.float32)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
@@ -52,7 +52,7 @@ class LineScorer:
         reader = _twin(model)
         self._reader = reader
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def read(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             logits = tf.cast(reader(x[tf.newaxis], training=False)[0], tf.float32)
             nats = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits[: tf.shape(y)[0]])

@@ -248,32 +248,35 @@ def test_lines_are_translated_in_their_order(tmp_path: Path, capsys: pytest.Capt
     assert done.status == 0, done.err
     found = rows(done.out)
     assert found["line"].tolist() == [1, 2, 3]
-    translated = run(capsys, "translate", EARLIER / "words", "--to", "fr", "--input", tmp_path / "lines.txt")
-    assert found["prediction"].tolist() == translated.out.split("\n")[:-1]
+    arguments = ("--to", "fr", "--input", tmp_path / "lines.txt", "--scores")
+    translated = [line.split("\t") for line in run(capsys, "translate", EARLIER / "words", *arguments).out.splitlines()]
+    assert found["prediction"].tolist() == [text for *_, text in translated]
+    for row in (0, 2):
+        assert float(found["score"][row]) == pytest.approx(float(translated[row][-2]), abs=1e-4)
     unclear = run(capsys, "predict", EARLIER / "words", tmp_path / "lines.txt")
     assert unclear.status == 2 and "--to" in unclear.err
 
 
 def test_a_translation_is_that_of_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the same sentences, alone and in other company, by one run and by two."""
+    """Of the same sentences in batches of other sizes, by two runs together."""
     from dltool.runs.opened import OpenedRun
 
-    for runs in ([EARLIER / "words"], [EARLIER / "words"] * 2):
-        done = run(capsys, "eval", *runs, "--predictions", tmp_path / "p.csv", "--overwrite")
-        assert done.status == 0, done.err
-        judged = rows((tmp_path / "p.csv").read_text())
-        assert [*judged] == ["index", "direction", "line", "target", "prediction", "score"]
-        data = OpenedRun(EARLIER / "words").data
-        lines = data.dataset.lines(data.splits["test"].part)  # type: ignore[attr-defined]
-        assert judged["direction"].unique().tolist() == [*data.facts["directions"], *data.facts["zero_shot"]]
-        direction = judged["direction"][0]
-        source, target = direction.split("-")
-        own = judged[judged["direction"] == direction].reset_index(drop=True)
-        assert own["target"].tolist() == lines[target]
-        (tmp_path / "lines.txt").write_text("\n".join(lines[source]) + "\n")
-        new = rows(run(capsys, "predict", *runs, tmp_path / "lines.txt", "--to", target, "--batch-size", 7).out)
-        assert new["prediction"].tolist() == own["prediction"].tolist()
-        np.testing.assert_allclose(new["score"], own["score"], rtol=1e-4)
+    runs = [EARLIER / "words"] * 2
+    done = run(capsys, "eval", *runs, "--predictions", tmp_path / "p.csv")
+    assert done.status == 0, done.err
+    judged = rows((tmp_path / "p.csv").read_text())
+    assert [*judged] == ["index", "direction", "line", "target", "prediction", "score"]
+    data = OpenedRun(EARLIER / "words").data
+    lines = data.dataset.lines(data.splits["test"].part)  # type: ignore[attr-defined]
+    assert judged["direction"].unique().tolist() == [*data.facts["directions"], *data.facts["zero_shot"]]
+    direction = judged["direction"][0]
+    source, target = direction.split("-")
+    own = judged[judged["direction"] == direction].reset_index(drop=True)
+    assert own["target"].tolist() == lines[target]
+    (tmp_path / "lines.txt").write_text("\n".join(lines[source]) + "\n")
+    new = rows(run(capsys, "predict", *runs, tmp_path / "lines.txt", "--to", target, "--batch-size", 7).out)
+    assert new["prediction"].tolist() == own["prediction"].tolist()
+    np.testing.assert_allclose(new["score"], own["score"], rtol=1e-4)
 
 
 def test_a_line_that_is_no_utf8_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

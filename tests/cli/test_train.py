@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_line import QUICK, run, spawn, write_quick
+from tests.command_line import BARE_KERAS, QUICK, run, spawn, write_quick
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ def test_a_process_says_nothing_but_its_results() -> None:
     assert out.startswith("run,split,examples,loss,accuracy,")
     assert len(out.splitlines()) == 1 + 6 + 1
     # the saved file alone, in another process, gives the same
-    program = (
+    program = BARE_KERAS + (
         "import csv, keras, numpy as np\n"
         "model = keras.models.load_model('a/model.keras')\n"
         "rows = list(csv.DictReader(open('t.csv')))\n"

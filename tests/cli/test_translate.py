@@ -11,23 +11,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.command_line import Done, run, spawn, trained
-from tests.runs.test_translation_training import RECIPE
+from dltool.recipe import catalogue
+from tests.command_line import Done, run, spawn
 
 LINES = "twelve\n\n \tnine hundred\tand\x0bone 🦓\r\nforty-two\n"
 
 
+EARLIER = Path(__file__).parents[1] / "runs/earlier"  # runs of digits and of translations
+
+
 @pytest.fixture(scope="module")
 def run_(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that has seen a little: its translations differ from line to line."""
-    folder = tmp_path_factory.mktemp("translate")
-    (folder / "numbers.yaml").write_text(RECIPE)
-    changed = ["data.dataset.NumberWords.largest=99", "model.Seq2Seq.decoder.GRU=32", "model.Seq2Seq.embedding_size=24"]
-    changed += ["compile.optimizer.Adam.learning_rate=0.02", "fit.epochs=12"]
-    trained(folder / "numbers.yaml", *changed, "--out", folder / "run")
-    return folder / "run"
+    """A trained run with random weights, so large that its translations differ from line to line."""
+    import keras
+
+    path = shutil.copytree(EARLIER / "words", tmp_path_factory.mktemp("translate") / "run")
+    catalogue.import_saved_objects()
+    model, random = keras.models.load_model(path / "model.keras"), np.random.default_rng(4)
+    model.set_weights([random.normal(0, 0.7, w.shape) if w.dtype.kind == "f" else w for w in model.get_weights()])
+    model.save(path / "model.keras")
+    return path
 
 
 @pytest.fixture
@@ -205,7 +211,7 @@ def test_what_does_not_fit_is_one_line(
 
 
 def test_a_run_that_does_not_translate_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    done = run(capsys, "translate", Path(__file__).parents[1] / "runs/earlier/digits", "one")
+    done = run(capsys, "translate", EARLIER / "digits", "one")
     assert done.status == 5
     assert done.err.endswith("was not trained to translate (ParallelText and NumberWords are such data)\n")
 

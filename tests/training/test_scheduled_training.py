@@ -26,7 +26,7 @@ from dltool.training.procedures.gradient_descent import GradientDescent
 from dltool.training.schedule_table import ScheduleTable
 from dltool.training.scheduled_optimizer import current_values, make_optimizer, save_with_rate
 from dltool.training.training_state import capture_arrays
-from tests.command_line import run, write_quick
+from tests.command_line import BARE_KERAS, run, write_quick
 
 EXAMPLES, BATCH = 24, 8  # 3 steps an epoch
 RISE = LinearDecay(0.5, 0.9, 10)
@@ -259,7 +259,14 @@ def test_saved_models_open_in_keras_without_dltool(tmp_path: Path, capsys: pytes
         done = run(capsys, "train", recipe, *arguments)
         assert done.status == 0, done.err
     models = [str(tmp_path / str(number) / "model.keras") for number in range(len(HELD))]
-    command = [sys.executable, "-W", "error::UserWarning", "-c", OPENS, *models]  # Keras warns of variables it skips
+    command = [
+        sys.executable,
+        "-W",
+        "error::UserWarning",
+        "-c",
+        BARE_KERAS + OPENS,
+        *models,
+    ]  # Keras warns of variables it skips
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for (rate, momentum, steps, slots), (_, _, held) in zip(

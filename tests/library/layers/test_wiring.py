@@ -16,7 +16,7 @@ from dltool.library.layers._wiring import copied
 from dltool.library.layers.branches import MERGES, Branches
 from dltool.library.layers.residual import Residual
 from dltool.recipe import build, reading
-from tests.command_line import write_quick
+from tests.command_line import BARE_KERAS, write_quick
 
 RECIPE = """\
 # A residual net for tests.
@@ -144,7 +144,7 @@ def test_a_recipe_of_wirings_is_a_plain_keras_file(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", x)
     script = "import keras, numpy, sys; m = keras.models.load_model('model.keras'); " \
              "numpy.save('y.npy', m(numpy.load('x.npy'))); assert 'dltool' not in sys.modules"  # fmt: skip
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", BARE_KERAS + script], cwd=tmp_path, check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), rtol=1e-5, atol=1e-6)
 
 
