@@ -44,9 +44,12 @@ def plot_codes(panels_of: Sequence[Codes], file: BinaryIO, form: str = "png") ->
             own = codes.places[codes.labels == index]
             if not len(own):
                 continue
-            panel.scatter(*own.T, 7, color=hues(index % hues.N), linewidths=0)
+            hue = hues(index % hues.N)
+            panel.scatter(*own.T, 7, color=hue, linewidths=0, label=plain_label(name))
             panel.text(*np.median(own, axis=0), plain_label(name), ha="center", va="center", fontsize="large",
                        fontweight="bold", path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
         panel.set(xlabel="first", ylabel="second")
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=10, frameon=False, markerscale=2.5,
+                     handletextpad=0, columnspacing=0.6)  # fmt: skip
         panel.set_title("\n".join(map(plain_label, (codes.title, codes.note))), fontsize="medium")
     _canvas.save(figure, file, form)
