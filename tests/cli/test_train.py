@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +16,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_line import BARE_KERAS, QUICK, run, spawn, write_quick
+from tests.command_line import BARE_KERAS, QUICK, run, spawn, trained, write_quick
 
 
 @pytest.fixture(autouse=True)
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_quick(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of quick.yaml, to be copied."""
+    folder = tmp_path_factory.mktemp("finished")
+    trained(write_quick(folder), "--out", folder / "a")
+    return folder / "a"
+
+
+@pytest.fixture
+def a(finished: Path, inside: None) -> None:
+    """The working directory holds a finished run "a" of quick.yaml."""
+    shutil.copytree(finished, "a")
 
 
 def history(folder: str) -> list[dict[str, str]]:
@@ -102,8 +117,8 @@ def test_resuming_a_finished_run_prints_its_table_again(capsys: pytest.CaptureFi
     assert (again.status, again.out, again.err) == (0, first.out, "")
 
 
+@pytest.mark.usefixtures("a")
 def test_a_changed_recipe_is_shown_and_refused_until_accepted(capsys: pytest.CaptureFixture[str]) -> None:
-    run(capsys, "train", "quick.yaml", "--out", "a", "-q")
     before = Path("a/recipe.yaml").read_text()
     done = run(capsys, "train", "quick.yaml", "fit.epochs=3", "--out", "a", "--resume")
     assert (done.status, done.out) == (2, "")
@@ -115,6 +130,7 @@ def test_a_changed_recipe_is_shown_and_refused_until_accepted(capsys: pytest.Cap
     assert [row["epoch"] for row in history("a")] == ["1", "2", "3"]
 
 
+@pytest.mark.usefixtures("a")
 @pytest.mark.parametrize(
     ("override", "status"),
     [
@@ -127,7 +143,6 @@ def test_a_changed_recipe_is_shown_and_refused_until_accepted(capsys: pytest.Cap
 def test_what_a_state_cannot_go_on_with_is_refused_and_the_run_stays_as_it_was(
     override: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(capsys, "train", "quick.yaml", "--out", "a", "-q")
     before = {path: path.read_bytes() for path in Path("a").rglob("*") if path.is_file()}
     done = run(capsys, "train", "a", override, "fit.epochs=3", "--resume", "--accept-changes")
     assert (done.status, done.out) == (status, ""), done.err
@@ -162,10 +177,10 @@ def test_divergence_in_the_first_epoch_says_so(capsys: pytest.CaptureFixture[str
     assert run(capsys, "eval", "a").status == 5
 
 
+@pytest.mark.usefixtures("a")
 def test_a_changed_learning_rate_is_the_one_that_training_goes_on_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(capsys, "train", "quick.yaml", "--out", "a", "-q")
     rate = "compile.optimizer.Adam.learning_rate=0.001"
     run(capsys, "train", "a", rate, "fit.epochs=3", "--resume", "--accept-changes", "-q")
     assert [round(float(row["learning_rate"]), 6) for row in history("a")] == [0.005, 0.005, 0.001]

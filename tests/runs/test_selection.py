@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.command_line import Done, run, write_quick
+from tests.command_line import Done, run, trained, write_quick
 
 LINE = """\
 # A line whose error falls epoch by epoch.
@@ -26,6 +27,20 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_quick(tmp_path)
     (tmp_path / "line.yaml").write_text(LINE)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of line.yaml, to be copied."""
+    folder = tmp_path_factory.mktemp("finished")
+    trained(write_quick(folder, "line.yaml", LINE), "--out", folder / "a")
+    return folder / "a"
+
+
+@pytest.fixture
+def a(finished: Path, inside: None) -> None:
+    """The working directory holds a finished run "a" of line.yaml."""
+    shutil.copytree(finished, "a")
 
 
 def history(folder: str) -> list[dict[str, str]]:
@@ -99,6 +114,7 @@ def test_plateau_halving_of_a_schedule_is_refused(capsys: pytest.CaptureFixture[
     one_line(done, 2, "fit.callbacks[0].ReduceLROnPlateau", "schedule")
 
 
+@pytest.mark.usefixtures("a")
 @pytest.mark.parametrize(
     "override",
     [
@@ -110,7 +126,6 @@ def test_plateau_halving_of_a_schedule_is_refused(capsys: pytest.CaptureFixture[
 def test_a_value_that_keras_finds_too_late_is_one_line_and_keeps_the_old_run(
     override: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(capsys, "train", "line.yaml", "--out", "a", "-q").status == 0
     before = {path: path.read_bytes() for path in Path("a").rglob("*") if path.is_file()}
     done = run(capsys, "train", "line.yaml", override, "--out", "a", "--overwrite")
     if "patience" in override:  # seen by the callback after an epoch: the run has begun, and has failed
@@ -122,13 +137,12 @@ def test_a_value_that_keras_finds_too_late_is_one_line_and_keeps_the_old_run(
     assert {path: path.read_bytes() for path in Path("a").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.usefixtures("a")
 def test_a_rate_changed_on_resume_holds_through_a_second_interruption(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first resume dies before its first checkpoint: recipe.yaml is new, the state is old."""
     from dltool.runs import keeper
-
-    assert run(capsys, "train", "line.yaml", "--out", "a", "-q").status == 0
 
     def killed(self: object, state: object) -> None:
         raise MemoryError
@@ -165,12 +179,12 @@ def test_examples_per_second_counts_what_an_epoch_used(capsys: pytest.CaptureFix
         assert rate < 40 * 4 / float(row["seconds"])
 
 
+@pytest.mark.usefixtures("a")
 def test_a_killed_start_leaves_a_run_that_can_be_overwritten(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from dltool.runs import directory
 
-    assert run(capsys, "train", "line.yaml", "--out", "a", "-q").status == 0
     removed: list[str] = []
     unlink = Path.unlink
 

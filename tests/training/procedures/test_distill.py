@@ -23,7 +23,7 @@ from dltool.library.applications._committee import CommitteeModel, MeanProbabili
 from dltool.recipe import reading
 from dltool.training.procedures.distill import Distill, check_fit, distillation_losses, logits_of
 from dltool.training.procedures.gradient_descent import GradientDescent
-from tests.command_line import QUICK, Done, run, write_quick
+from tests.command_line import QUICK, Done, run, trained, write_quick
 
 SIZE, FEATURES, CLASSES = 40, 5, 3  # in batches of 16 the last one is smaller
 
@@ -252,13 +252,21 @@ def test_what_does_not_fit_is_said(make: Any, said: str) -> None:
 TAUGHT = QUICK + "procedure:\n  Distill: {teacher: runs/teacher, temperature: 2, student_loss_weight: 0.2}\n"
 
 
+@pytest.fixture(scope="module")
+def teacher_s_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run, to be copied."""
+    folder = tmp_path_factory.mktemp("teacher")
+    trained(write_quick(folder), "fit.epochs=1", "--out", folder / "teacher")
+    return folder / "teacher"
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+def folder(teacher_s_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a trained teacher and a recipe that it teaches."""
     monkeypatch.chdir(tmp_path)
     write_quick(tmp_path)
     write_quick(tmp_path, "taught.yaml", TAUGHT)
-    assert run(capsys, "train", "quick.yaml", "fit.epochs=1", "--out", "runs/teacher", "-q").status == 0
+    shutil.copytree(teacher_s_run, "runs/teacher")
     return tmp_path
 
 
