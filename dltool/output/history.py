@@ -39,7 +39,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
         axes = figure.add_subplot(lines, columns, index + 1)
         series = [(name, "training", TRAINING), (f"val_{name}", "validation", VALIDATION)]
         for column, label, colour in series:
-            points = [(row["epoch"], row[column]) for row in rows if row.get(column) is not None]
+            points = _points(rows, column)
             if points:
                 marker = "o" if len(points) < 30 else None
                 axes.plot(*zip(*points, strict=True), color=colour, label=label, marker=marker, markersize=3)
@@ -57,3 +57,17 @@ def plot_history(rows: Sequence[Mapping[str, float]], file: BinaryIO, title: str
     for index in range(len(panels), lines * columns):
         figure.add_subplot(lines, columns, index + 1).axis("off")
     figure.savefig(file, format="png", dpi=110)
+
+
+def _points(rows: Sequence[Mapping[str, float]], column: str) -> list[tuple[float, float]]:
+    """Return epochs and values of a column, with a gap between stages of pre-training: each is of another layer."""
+    points: list[tuple[float, float]] = []
+    stage = None
+    for row in rows:
+        if row.get(column) is None:
+            continue
+        if points and row.get("stage") != stage and "loss" not in row and column not in SCHEDULED:
+            points.append((row["epoch"], float("nan")))
+        points.append((row["epoch"], row[column]))
+        stage = row.get("stage")
+    return points
