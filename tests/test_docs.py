@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib.util
 import os
@@ -126,9 +127,12 @@ def test_loops_train_recipes_that_exist(tmp_path: Path) -> None:
     subprocess.run(["bash", "-ec", "\n".join(loops)], env=environment, timeout=60, check=True)
     written = [line.split() for line in (tmp_path / "commands").read_text().splitlines()]
     trained = [words[1:] for words in written if words[0] == "train"]
+    outs = [words[words.index("--out") + 1] for words in trained]
     evaluated = [words[1] for words in written if words[0] == "eval"]
+    patterns = [words[1] for words in written if words[0] == "compare"]
+    compared = [out for pattern in patterns for out in fnmatch.filter(outs, pattern)]
     assert len(trained) > 1
-    assert evaluated == [words[words.index("--out") + 1] for words in trained]
+    assert sorted([*evaluated, *compared]) == sorted(outs)
     for name, *rest in trained:
         build.dataset(reading.load(name, [word for word in rest if "=" in word]).section("data", "dataset"))
 

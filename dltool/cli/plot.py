@@ -29,7 +29,8 @@ def plot(
             "boundary: regions of a classifier of two inputs. cone: feasible weights of a perceptron of two "
             "weights. gradients: squared error against cross-entropy. curve: a regression of one input. weights: a "
             "layer's kernel. loss: histories on one axis. inputs: images behind layers for preprocessing. codes: a "
-            "layer of two units, with two principal components.",
+            "layer of two units, with two principal components. activations: an activation function and its "
+            "derivative.",
             autocompletion=_kinds,
         ),
     ],
@@ -37,7 +38,9 @@ def plot(
     weights: Annotated[
         str | None, typer.Option("--weights", metavar="X,Y", help="Of a trajectory: the weights across and up.")
     ] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="The layer whose weights or outputs are drawn.")] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="The layer whose weights, outputs or activation are drawn.")
+    ] = None,
     figure: Annotated[str | None, typer.Option("--figure", help="The column of history.csv. Default: loss.")] = None,
     over: Annotated[
         str | None, typer.Option("--over", help="The axis of histories: epoch, step or seconds. Default: epoch.")
@@ -46,7 +49,7 @@ def plot(
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Draw runs side by side: weights' paths, boundaries, fitted curves, weights, losses or preprocessed images."""
+    """Draw runs side by side: weights' paths, boundaries, fitted curves, weights, losses, inputs, activations."""
     options = Options(weights, layer, figure, over)
     mistakes = Mistakes()
     with mistakes:

@@ -86,8 +86,11 @@ def takes_training(layer: Any) -> bool:
 
 
 def is_activation_layer(layer: Any) -> bool:
-    """Return whether a layer is an activation alone (ReLU, Softmax, ...). Relies on where Keras defines those."""
-    return type(layer).__module__.startswith("keras.src.layers.activations.")
+    """Return whether a layer is an activation alone: ReLU, Softmax, ..., or an own one that says so.
+
+    Relies on where Keras defines those.
+    """
+    return type(layer).__module__.startswith("keras.src.layers.activations.") or getattr(layer, "is_activation", False)
 
 
 def attention_projections(layer: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ SHARE_OF_THE_WAY = 0.1
 ASYMPTOTES: dict[str, tuple[float | None, float, float | None]] = {  # lower, f(0), upper; None: unbounded
     "sigmoid": (0.0, 0.5, 1.0),
     "tanh": (-1.0, 0.0, 1.0),
+    "scaledtanh": (-1.0, 0.0, 1.0),  # times the amplitude of the layer
     "softsign": (-1.0, 0.0, 1.0),
     "elu": (-1.0, 0.0, None),  # times the alpha of a layer ELU
     "selu": (-1.7580993408473766, 0.0, None),
@@ -51,11 +52,12 @@ def saturated_share(function: Callable[..., Any] | None, outputs: np.ndarray) ->
     if name not in ASYMPTOTES:
         return None
     low, middle, high = ASYMPTOTES[name]
-    near = np.zeros(outputs.shape, bool)
+    near, layer = np.zeros(outputs.shape, bool), getattr(function, "__self__", None)
     if low is not None:
-        low *= getattr(getattr(function, "__self__", None), "alpha", 1.0)
+        low *= getattr(layer, "alpha", getattr(layer, "amplitude", 1.0))
         near |= outputs < low + SHARE_OF_THE_WAY * (middle - low)
     if high is not None:
+        high *= getattr(layer, "amplitude", 1.0)
         near |= outputs > high - SHARE_OF_THE_WAY * (high - middle)
     return float(np.mean(near))
 

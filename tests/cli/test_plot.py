@@ -209,7 +209,7 @@ def refused(capsys: pytest.CaptureFixture[str], home: Path, *arguments: Any) -> 
     ("name", "arguments", "line"),
     [
         ("line", ["curv"], "--what curv: no such picture. Did you mean 'curve'?"),
-        ("line", ["curve", "--layer", "dense"], "--layer: means nothing for --what curve. It goes with --what codes,"),
+        ("line", ["curve", "--layer", "dense"], "--layer: means nothing for --what curve. It goes with --what "),
         ("line", ["loss", "--over", "steps"], "--over steps: must be one of epoch, step, seconds."),
         ("line", ["loss", "--figure", "los"], "has none. Did you mean 'loss'?"),
         ("line", ["trajectory", "--weights", "dense/bias"], "must be two names with a comma between, across and up."),

@@ -21,6 +21,7 @@ class ScaledTanh(keras.layers.Layer):
     """
 
     is_pointwise = True  # for receptive fields
+    is_activation = True  # a function of one number alone
 
     def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
