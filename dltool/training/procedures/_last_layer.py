@@ -144,13 +144,19 @@ def check_dense(procedure: str, layer: Any, units: int | None = None) -> None:
         raise ValueError(f"{procedure} would ignore the last layer's regularizer: remove it")
 
 
-def signs_of(targets: np.ndarray) -> np.ndarray:
+def signs_of(targets: np.ndarray, units: int = 1) -> np.ndarray:
     """Return targets of two classes as +1 (class 1) and -1 (class 0), float64 (examples,).
 
+    Of several units each has a class of its own: +1 there, -1 for all others, float64 (examples, units).
+
     Raises:
-        ValueError: there are other targets than 0 and 1.
+        ValueError: there are other targets than 0 and 1, or than the units' numbers.
     """
     flat = np.asarray(targets).reshape(-1)
+    if units > 1:
+        if len(flat) != len(targets) or not np.isin(flat, range(units)).all():
+            raise ValueError(f"the targets must be classes 0 to {units - 1}, one a unit of the last layer")
+        return 2.0 * (flat[:, np.newaxis] == np.arange(units)) - 1.0
     if len(flat) != len(targets) or not np.isin(flat, (0, 1)).all():
         raise ValueError("the targets must be two classes, 0 and 1: name two of more with data.classes")
     return 2.0 * flat - 1.0

@@ -45,13 +45,17 @@ class OnlineRule(LastLayerProcedure):
 
     def remarks(self) -> list[str]:
         """Return whether the rule came to rest, and its number of updates against Novikoff's bound."""
-        largest = self._find_margin() if len(self._signs) <= MOST_BOUNDED else None
+        largest = self._find_margins() if self._signs.size <= MOST_BOUNDED else []
         updates = f"{self.updates} update{'s' * (self.updates != 1)}"
         bound = ""
-        if largest is not None and largest.gamma > 0:
+        if largest and all(one.gamma > 0 for one in largest):
+            smallest = min(one.gamma for one in largest)
             bound = (
-                f"{(largest.radius / largest.gamma) ** 2:.1f} (R = {largest.radius:.4g}, gamma = {largest.gamma:.4g})"
+                f"{sum((one.radius / one.gamma) ** 2 for one in largest):.1f} "
+                f"(R = {largest[0].radius:.4g}, gamma = {smallest:.4g})"
             )
+            if len(largest) > 1:
+                bound = f"summed over {len(largest)} units {bound.removesuffix(')')} at least)"
         if self.mistakes == 0 and self.position.epoch:
             text = f"no mistake in epoch {self.position.epoch}, after {updates}"
             if bound and self._started_at_zero:
@@ -60,7 +64,7 @@ class OnlineRule(LastLayerProcedure):
         text = f"{self.mistakes} mistakes in epoch {self.position.epoch}, the last, after {updates}."
         if bound:
             return [f"{text} The data are separable, and Novikoff's bound is {bound}: raise fit.epochs."]
-        if largest is None:
+        if not largest:
             return [f"{text} The data may not be separable; the weights kept promise nothing."]
         reason = "These features are not linearly separable, so that the rule never comes to rest"
         return [f"{text} {reason}; the weights kept promise nothing."]
@@ -73,7 +77,7 @@ class OnlineRule(LastLayerProcedure):
         super()._renew()
         assert self.last is not None
         features, targets = self.last.collect(self._train)
-        self._signs = signs_of(targets)
+        self._signs = signs_of(targets, self.last.layer.units)
         self._begin(self.last.layer, features)
         self._started_at_zero = not any(np.any(array) for array in self._state().values())
 
@@ -93,12 +97,10 @@ class OnlineRule(LastLayerProcedure):
         order = train.order(self._seed, number)[start * train.batch_size : (start + batches) * train.batch_size]
         loss = 0.0
         for index in order:
-            margin = self._signs[index] * self._score(index)
-            if not margin > 0 and (margin != 0 or self.tie == "mistake" or self._signs[index] < 0):
-                self._correct(index)
-                self.mistakes += 1
-                self.updates += 1
-                loss -= margin  # NaN for a sample that is
+            mistakes, cost = self._visit(index)
+            self.mistakes += mistakes
+            self.updates += mistakes
+            loss += cost
         self._write()
         self._count(batches)
         if self.position.step == self.steps:
@@ -109,6 +111,14 @@ class OnlineRule(LastLayerProcedure):
     @abstractmethod
     def _begin(self, layer: Any, features: np.ndarray) -> None:
         """Take the layer's weights and the features (examples, features) that it reads."""
+
+    def _visit(self, index: int) -> tuple[int, float]:
+        """Correct the weights if a sample is on the wrong side. Return 1 or 0, and how far it is there, maybe NaN."""
+        margin = self._signs[index] * self._score(index)
+        if margin > 0 or (margin == 0 and self.tie == "positive" and self._signs[index] > 0):
+            return 0, 0.0
+        self._correct(index)
+        return 1, -margin
 
     @abstractmethod
     def _score(self, index: int) -> float:
@@ -131,5 +141,5 @@ class OnlineRule(LastLayerProcedure):
         """Take back what `_state` returned."""
 
     @abstractmethod
-    def _find_margin(self) -> margins.Margin | None:
-        """Return the largest margin of the samples, None where it is not known."""
+    def _find_margins(self) -> list[margins.Margin]:
+        """Return the largest margin of the samples for each unit, none where it is not known."""

@@ -68,13 +68,14 @@ class KernelPerceptron(OnlineRule):
     def _columns(self) -> dict[str, float]:
         return {**super()._columns(), "support": int(np.count_nonzero(self._coefficients))}
 
-    def _find_margin(self) -> margins.Margin | None:
+    def _find_margins(self) -> list[margins.Margin]:
         kernel = np.asarray(self._layer.compute_kernel(self._points, self._points), np.float64)
         values, vectors = np.linalg.eigh(kernel)
         if values[0] < -1e-6 * values[-1]:
-            return None  # no scalar product in any space
+            return []  # no scalar product in any space
         features = vectors * np.sqrt(np.maximum(values, 0))  # features @ features.T = kernel
-        return margins.find_margin(self._signs[:, np.newaxis] * features)
+        found = margins.find_margin(self._signs[:, np.newaxis] * features)
+        return [] if found is None else [found]
 
     def _column(self, index: int) -> np.ndarray:
         """Return k of every sample with one of them, float64 (samples,)."""

@@ -113,13 +113,48 @@ def test_weights_after_each_epoch_are_scikit_learns(batch_size: int) -> None:
         assert bias[0] == twin.intercept_[0]
 
 
+class Answered(Scored):
+    """The same of several units, each against the rest."""
+
+    def run(self, pipeline: Any, steps: int | None = None) -> dict[str, float]:
+        pairs = [(np.asarray(self.model(x)), np.asarray(y)) for x, y in pipeline.batches()]
+        return {"loss": 0.0, "accuracy": float(np.mean([np.mean(scores.argmax(1) == y) for scores, y in pairs]))}
+
+
+def test_of_three_classes_each_unit_learns_one_against_the_rest_as_scikit_learns() -> None:
+    from sklearn import linear_model
+
+    near = np.array([(0, 0), (4, 0), (0, 4)])[np.arange(60) % 3]
+    examples = Examples((near + RNG.normal(size=(60, 2))).astype(np.float32), (np.arange(60) % 3).astype(np.int32))
+    rows: list[dict[str, float]] = []
+    for epochs in (1, 3):
+        procedure, layer = Perceptron(), keras.layers.Dense(3, kernel_initializer="zeros")
+        model = keras.Sequential([keras.Input((2,)), layer])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        train = InMemory(DeviceArrays(examples), None, 7)
+        procedure.prepare(model, train.steps)
+        rows = procedure.fit(
+            model,
+            train,
+            shuffle=False,
+            epochs=epochs,
+            evaluation=Answered(model),  # type: ignore[arg-type]
+        )
+        twin = linear_model.Perceptron(shuffle=False, penalty=None, tol=None, max_iter=epochs)
+        twin.fit(examples.x.astype(np.float64), examples.y)
+        np.testing.assert_allclose(layer.kernel, twin.coef_.T, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(layer.bias, twin.intercept_)
+    assert rows[-1]["updates"] == sum(row["mistakes"] for row in rows) > 0
+    assert rows[-1]["accuracy"] > 0.8 and "mistakes in epoch 3, the last" in procedure.remarks()[0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_updates_stay_within_novikoffs_bound_for_any_order(seed: int) -> None:
     procedure, examples = Perceptron(), clouds()
     _, history = fit(procedure, examples, shuffle=True, seed=seed)
     assert history[-1]["mistakes"] == 0 and len(history) < 50
-    largest = procedure._find_margin()
-    assert largest is not None and history[-1]["updates"] <= (largest.radius / largest.gamma) ** 2
+    (largest,) = procedure._find_margins()
+    assert history[-1]["updates"] <= (largest.radius / largest.gamma) ** 2
     (remark,) = procedure.remarks()
     assert "no mistake in epoch" in remark and "Novikoff's bound (R / gamma)^2" in remark
 
@@ -240,7 +275,6 @@ def test_a_feature_that_is_no_number_ends_training() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (keras.layers.Dense(2), "must be a Dense layer of 1 unit. Got Dense"),
         (keras.layers.Dense(1, activation="sigmoid"), "Its activation is sigmoid: remove it"),
         (keras.layers.Dense(1, kernel_regularizer="l2"), "would ignore the last layer's regularizer"),
         (keras.layers.LayerNormalization(), "Got LayerNormalization"),
@@ -255,6 +289,8 @@ def test_other_targets_kernels_and_words_are_refused() -> None:
     three = Examples(AND.x, np.array([0, 1, 2, 1], np.int32))
     with pytest.raises(ValueError, match="two classes, 0 and 1"):
         fit(Perceptron(), three)
+    with pytest.raises(ValueError, match="classes 0 to 1, one a unit of the last layer"):
+        fit(Perceptron(), three, keras.layers.Dense(2))
     with pytest.raises(ValueError, match="a KernelExpansion of 1 unit. Got Dense"):
         fit(KernelPerceptron(), AND)
     with pytest.raises(ValueError, match="'tie' parameter of Perceptron must be mistake or positive"):
