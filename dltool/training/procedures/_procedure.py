@@ -49,6 +49,9 @@ class Observer(Protocol):
     def epoch_ended(self, procedure: Procedure, row: dict[str, float]) -> None: ...
 
 
+ROW = "row/"  # begins the names of arrays that are a row of the history
+
+
 class Procedure:
     """A way to fit a model: epochs of steps, each followed by validation, callbacks and a row of the history.
 
@@ -166,8 +169,9 @@ class Procedure:
         if state is not None:
             restore(state, model, augment, self.callbacks)
             self.averages.go_on(self.callbacks)
-            self.go_on(own_part(state.arrays))
-            self.position, self.history = state.position, list(state.history)
+            own = own_part(state.arrays)
+            self.go_on({name: array for name, array in own.items() if not name.startswith(ROW)})
+            self.position, self.history = Position(**vars(state.position)), list(state.history)
             model.stop_training = state.stopped
         if observer is not None:
             observer.begun(self)
@@ -176,7 +180,8 @@ class Procedure:
             periods.call(0)
         self._start_steps()
         logs: dict[str, float] = {}
-        while self.position.epoch < epochs and not model.stop_training:
+        row_before = None if state is None else _row_of(state)
+        while self.position.epoch < epochs and (not model.stop_training or self.position.step == self.steps):
             number = self.position.epoch
             if self.position.step == 0:
                 model.reset_metrics()
@@ -194,8 +199,8 @@ class Procedure:
                     observer.advanced(self)
                 if model.stop_training:
                     break
-            logs = self.figures()
-            rates = self._rates()
+            logs, columns = row_before or (self.figures(), self._columns())
+            row_before, rates = None, self._rates()
             with self.averages.in_model():
                 if validation is not None and (number + 1) % validation_freq == 0 and self._is_validated():
                     hooks.on_test_begin()
@@ -209,7 +214,7 @@ class Procedure:
                     "step": self.position.total_steps,
                     "seconds": self.position.epoch_seconds,
                 }
-                row |= {**self._columns(), **rates, **logs}
+                row |= {**columns, **rates, **logs}
                 hooks.on_epoch_end(number, logs)
                 self.history.append(row)
                 self.position.epoch, self.position.step = number + 1, 0
@@ -225,11 +230,19 @@ class Procedure:
             arrays = capture_arrays(self.model, self.augment, self.callbacks)
         return TrainingState(
             position=Position(**vars(self.position)),
-            arrays=arrays | as_part(self.own_arrays()),
+            arrays=arrays | as_part({**self.own_arrays(), **self._row()}),
             callbacks=capture_callbacks(self.callbacks),
             history=list(self.history),
             stopped=bool(self.model.stop_training),
         )
+
+    def _row(self) -> dict[str, np.ndarray]:
+        """Return figures and columns of an epoch whose steps are done and whose row is not written yet."""
+        if self.position.step < self.steps:
+            return {}
+        parts = {"figures": self.figures(), "columns": self._columns()}
+        found = {f"{ROW}{part}/{name}": value for part, row in parts.items() for name, value in row.items()}
+        return {name: np.asarray(value) for name, value in found.items()}
 
     def _steps_of_epoch(self, train: Pipeline, asked: int | None) -> int:
         """Return the steps of an epoch; `asked` is fit.steps_per_epoch."""
@@ -289,3 +302,13 @@ class Procedure:
             kind = "NaN" if math.isnan(value) else "infinite"
             where = f"at step {self.position.total_steps} (epoch {self.position.epoch + 1}, batch {self.position.step})"
             raise FloatingPointError(f"{what} became {kind} {where}")
+
+
+def _row_of(state: TrainingState) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return figures and columns of a state's epoch, if its session ended between the last step and the row."""
+    row: dict[str, dict[str, Any]] = {"figures": {}, "columns": {}}
+    for name, array in own_part(state.arrays).items():
+        if name.startswith(ROW):
+            part, _, column = name.removeprefix(ROW).partition("/")
+            row[part][column] = array.item()
+    return (row["figures"], row["columns"]) if row["figures"] else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,16 @@ def _float64() -> Iterator[None]:
 
 
 class Watcher:
-    """Keeps the state after each epoch."""
+    """Keeps the state after each epoch, and that between its step and its row of the history."""
 
     def __init__(self) -> None:
         self.states: list[Any] = []
+        self.between: list[Any] = []
 
     def begun(self, procedure: Procedure) -> None: ...
 
-    def advanced(self, procedure: Procedure) -> None: ...
+    def advanced(self, procedure: Procedure) -> None:
+        self.between.append(procedure.state())
 
     def epoch_ended(self, procedure: Procedure, row: dict[str, float]) -> None:
         self.states.append(procedure.state())
@@ -178,11 +181,15 @@ def test_training_goes_on_from_a_state_to_the_same_bits(make: Any) -> None:
     options = {"gradient_tolerance": 0.0}
     whole = fit(make(**options), model, ONE, ONE, epochs=4, observer=watcher)
     end = model.get_weights()
-    model = product_of_two()
-    parts = fit(make(**options), model, ONE, ONE, epochs=4, state=watcher.states[1])
-    timeless = [[{**row, "seconds": 0} for row in history] for history in (whole, parts)]
-    assert timeless[0] == timeless[1] and len(whole) == 4
-    np.testing.assert_array_equal(model.get_weights(), end)
+    assert len(whole) == 4
+    for state in (watcher.states[1], watcher.between[1]):
+        model = product_of_two()
+        parts = fit(make(**options), model, ONE, ONE, epochs=4, state=state)
+        assert [{**row, "seconds": 0} for row in parts] == [{**row, "seconds": 0} for row in whole]
+        np.testing.assert_array_equal(model.get_weights(), end)
+    ended = dataclasses.replace(watcher.between[1], stopped=True)  # the step had said that training ends
+    parts = fit(make(**options), product_of_two(), ONE, ONE, epochs=4, state=ended)
+    assert [{**row, "seconds": 0} for row in parts] == [{**row, "seconds": 0} for row in whole[:2]]
 
 
 def test_a_loss_that_is_not_finite_is_an_error() -> None:
