@@ -128,7 +128,8 @@ def _refuse(options: TextOptions | ImageOptions, reason: str) -> None:
     """Raise if options are given that mean nothing for the run."""
     given = [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value is not None]
     if given:
-        raise UsageError(f"{', '.join(given)}: mean nothing here: {reason}. Leave them out.")
+        says, them = ("mean", "them") if len(given) > 1 else ("means", "it")
+        raise UsageError(f"{', '.join(given)}: {says} nothing here: {reason}. Leave {them} out.")
 
 
 # -- text ----------------------------------------------------------------------------------------------------

@@ -59,9 +59,12 @@ class RunPlace:
                 run.made = made
                 return run
 
-    def check_free(self, overwrite: bool) -> None:
+    def check_free(self, overwrite: bool, resumes: bool = True) -> None:
         """Raise unless a run may be written here; nothing is touched.
 
+        Args:
+            overwrite: whether a run that is there may be replaced.
+            resumes: whether the command has --resume.
         Raises:
             UsageError: something is there and `overwrite` is off, or it does not look like a run, or the
                 place cannot be written.
@@ -71,9 +74,8 @@ class RunPlace:
                 raise UsageError(f"{self.path}: is a file. Give another --out.")
             exists = self.path.exists() and any(self.path.iterdir())
             if exists and not overwrite:
-                raise UsageError(
-                    f"{self.path}: exists already. Use --overwrite to replace it, --resume to go on, or another --out."
-                )
+                go_on = " --resume to go on," if resumes else ""
+                raise UsageError(f"{self.path}: exists already. Use --overwrite to replace it,{go_on} or another --out.")
             if exists and not run_files.is_run(self.path):
                 why = f"no {MARKER} that dltool wrote" if (self.path / RECIPE).is_file() else f"no {RECIPE}"
                 raise UsageError(f"{self.path}: is not a run directory ({why}), so --overwrite leaves it alone.")

@@ -34,7 +34,7 @@ def check(name: str, out: Path, overwrite: bool) -> None:
     if not catalogue.has("applications", name):
         near = suggest(name, catalogue.known("applications"))
         raise UsageError(f"{name}: there is no net of this name.{near or ' See dltool words applications.'}")
-    RunDirectory(out).check_free(overwrite)
+    RunDirectory(out).check_free(overwrite, resumes=False)
 
 
 def write(name: str, out: Path, *, overwrite: bool, device: str) -> RunDirectory:

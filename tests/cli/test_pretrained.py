@@ -27,6 +27,8 @@ def test_a_name_without_weights_of_imagenet_is_one_line_and_status_2(
 
 def test_a_folder_that_dltool_did_not_write_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("mine")
+    done = run(capsys, "pretrained", "EfficientNetLite0", "--out", tmp_path)
+    assert done.status == 2 and "Use --overwrite to replace it, or another --out." in done.err
     done = run(capsys, "pretrained", "EfficientNetLite0", "--out", tmp_path, "--overwrite")
     assert done.status == 2 and done.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -14,10 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from dltool.data.pipelines.base import Step
+from dltool.errors.wording import first_line
 from dltool.graph.calls import Unrolled
 from dltool.graph.layer_globs import check_globs, matches
 from dltool.library.objectives._base import Objective
 from dltool.training.augmentation import augmented_pair
+from dltool.training.procedures._procedure import UnfitSetting
 from dltool.training.procedures.stages import Stages
 from dltool.training.scheduled_optimizer import save_with_rate
 from dltool.training.stage_plan import stages_of
@@ -49,7 +51,7 @@ class Greedy(Stages):
             optimizer: of this stage. Defaults to compile.optimizer; each stage begins with fresh slots.
     Raises:
         ValueError: no stages, an unknown key, a name that fits no layer or several, an objective that does not fit its
-            layer, a decoder of another shape, mixed_float16, or weights that are averaged (use_ema).
+            layer, a decoder of another shape or without a bias, mixed_float16, or weights that are averaged (use_ema).
     Limits: rows of pre-training have the objective's figures in place of loss and metrics, and no validation: the
         layers above are untrained then. So only the epochs of fine-tuning are chosen from; without fine-tuning the
         last epoch is kept. Penalties of weights do not act in pre-training; layers below run as at inference.
@@ -159,12 +161,8 @@ class Greedy(Stages):
         if self._objective is None:
             super()._renew()
             return
+        self._check_inputs()
         below = self._below(self._index)
-        x, _ = next(self._train.batches(1))
-        try:
-            self._objective.check(np.asarray(below(x)))
-        except ValueError as error:
-            raise ValueError(f"stages[{self._index}]: {error}") from error
         self._step = _pretraining_step(self.model, self._objective, below, self.augment, self.metrics)
 
     def _advance(self, at_most: int) -> float:
@@ -174,8 +172,7 @@ class Greedy(Stages):
         if stage.decoder is not None and is_last and position.step == self.steps:
             layer, (kernel, bias) = self._layer(stage.decoder), stage.objective.decoder()
             layer.kernel.assign(kernel)
-            if layer.use_bias:
-                layer.bias.assign(bias)
+            layer.bias.assign(bias)
         return value
 
     def _below(self, index: int) -> Callable[[Any], Any]:
@@ -202,6 +199,22 @@ class Greedy(Stages):
                 error.wired = ["stages", index, key]  # type: ignore[attr-defined]
                 raise
 
+    def _check_inputs(self) -> None:
+        """Check a batch of the inputs of this stage's layer, and of later ones, so that none fails after hours.
+
+        Raises:
+            UnfitSetting: an objective does not suit what the layers below give.
+        """
+        x, _ = next(self._train.batches(1))
+        for index in range(self._index, len(self.stages)):
+            if (objective := self.stages[index].objective) is None:
+                continue
+            try:
+                objective.check(np.asarray(self._below(index)(x)))
+            except ValueError as error:
+                message = f"stages[{index}]: {first_line(error)}"
+                raise UnfitSetting(("procedure", type(self).__name__), message) from error
+
     def _build(self, model: Any, stage: Any) -> None:
         call = self._call(stage.trainable[0])
         if len(call.takes) != 1:
@@ -223,6 +236,8 @@ class Greedy(Stages):
                 f"'{layer.name}' of {tuple(layer.kernel.shape)}. Give that layer {kernel.shape[1]} units on top of "
                 f"{kernel.shape[0]}."
             )
+        if not layer.use_bias:
+            raise ValueError(f"a decoder has a bias, and layer '{layer.name}' none. Remove its use_bias: false.")
 
     def _call(self, glob: str) -> Any:
         """Return the first call of the one layer with weights that a glob matches."""

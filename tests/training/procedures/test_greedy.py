@@ -209,11 +209,21 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("procedure.Greedy.0.layer=fist", "procedure.Greedy[0]", "no layer with weights matches 'fist'. Did you mean"),
         ("procedure.Greedy.0.layer='*s*'", "procedure.Greedy[0]", "matches several layers"),
         ("procedure.Greedy.0.decoder=back", "procedure.Greedy[0]", "a kernel of shape (8, 64), layer 'back' of (4, 8)"),
+        (
+            "model.4.Dense={units: 8, use_bias: false, name: back}",
+            "procedure.Greedy[1].decoder",
+            "a decoder has a bias, and layer 'back' none",
+        ),
         ("procedure.Greedy.0.objective=Autoencode", "objective", "no objective named 'Autoencode'. Did you mean"),
         ("procedure.Greedy.0.objective=null", "procedure.Greedy", "stages[0]: a stage with 'layer' needs 'objective'"),
         ("procedure.Greedy.2.decoder=back", "procedure.Greedy", "stages[2]: 'decoder' stands with 'layer'"),
         ("compile.optimizer.Adam.use_ema=true", "procedure.Greedy[0]", "averages of weights (use_ema) do not suit"),
-        ("model.0.Rescaling=1.0", "", "stages[0]: cross-entropy needs inputs in [0, 1]. Those of layer 'first' are in"),
+        ("model.0.Rescaling=1.0", "procedure.Greedy: stages[0]", "inputs in [0, 1]. Those of layer 'first' are in [0,"),
+        (
+            "procedure.Greedy.1={layer: back, objective: Autoencoder, epochs: 1}",  # checked before stage 0 begins
+            "procedure.Greedy: stages[1]",
+            "inputs in [0, 1]. Those of layer 'back' are in [-",
+        ),
     ],
 )
 def test_what_is_wrong_with_stages_is_told_at_its_place_in_one_line(
