@@ -34,7 +34,8 @@ class Net:
         optimizer_start: (variable, value) of the optimizer before the first step.
     Raises:
         UsageError: the recipe has no such split, or its loss is no function of its weights alone.
-    Limits: dropout is off, and batch normalisation uses its moving statistics.
+    Limits: dropout is off, and batch normalisation uses its moving statistics. The weights are those that learn, in a
+        training by stages those that learn in any.
     """
 
     def __init__(
@@ -47,6 +48,9 @@ class Net:
         from dltool.training.objective import Objective, problem_of_model
 
         data, model = self.prepared.data, self.prepared.model
+        self.globs: list[str] = getattr(self.prepared.procedure, "globs", [])  # of what learns in any stage
+        if self.globs:
+            self.prepared.procedure.let_all_learn()
         if split not in data.splits:
             raise UsageError(f"--split {split}: {source} has the splits {', '.join(data.splits)}. Name one of these.")
         if not model.trainable_variables:
@@ -140,23 +144,27 @@ class Net:
         import keras
 
         from dltool.recipe import build
+        from dltool.training.trainable_layers import select_trainable
 
         prepared = self.prepared
         keras.utils.set_random_seed(seed)
         with prepared.data.explained():
             model = build.model(prepared.recipe, prepared.data.facts, prepared.train.inputs)
+        if self.globs:
+            select_trainable(model, self.globs)
         return np.concatenate([np.asarray(one, np.float64).ravel() for one in model.trainable_variables])
 
     def weights_of(self, run: Any) -> np.ndarray:
-        """Return the trainable weights of another run's model, in the order of this one's.
+        """Return the weights of another run's model that learn here, in the order of this one's.
 
         Args:
             run: the `OpenedRun`.
         Raises:
             UsageError: its weights have other shapes.
         """
-        other = list(run.model.trainable_variables)
-        mine = [tuple(variable.shape) for variable in self.objective.variables]
-        if [tuple(variable.shape) for variable in other] != mine:
+        mine, other = self.prepared.model.weights, run.model.weights
+        if [tuple(variable.shape) for variable in other] != [tuple(variable.shape) for variable in mine]:
             raise UsageError(f"{run}: its weights do not have the shapes of {self.source}'s. Name runs of one model.")
-        return np.concatenate([np.asarray(variable, np.float64).ravel() for variable in other])
+        of = {id(variable): twin for variable, twin in zip(mine, other, strict=True)}  # which learn may differ
+        chosen = [of[id(variable)] for variable in self.objective.variables]
+        return np.concatenate([np.asarray(variable, np.float64).ravel() for variable in chosen])

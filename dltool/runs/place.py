@@ -75,7 +75,8 @@ class RunPlace:
             exists = self.path.exists() and any(self.path.iterdir())
             if exists and not overwrite:
                 go_on = " --resume to go on," if resumes else ""
-                raise UsageError(f"{self.path}: exists already. Use --overwrite to replace it,{go_on} or another --out.")
+                message = f"exists already. Use --overwrite to replace it,{go_on} or another --out."
+                raise UsageError(f"{self.path}: {message}")
             if exists and not run_files.is_run(self.path):
                 why = f"no {MARKER} that dltool wrote" if (self.path / RECIPE).is_file() else f"no {RECIPE}"
                 raise UsageError(f"{self.path}: is not a run directory ({why}), so --overwrite leaves it alone.")

@@ -116,6 +116,19 @@ def test_a_run_has_its_loss_its_spectrum_and_a_picture(runs: Path, capsys: pytes
     assert (runs / "spectrum.png").is_file()
 
 
+def test_of_a_training_in_stages_all_weights_count_that_learn_in_any(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = "procedure={Stages: [{trainable: dense, epochs: 1}, {trainable: dense_1, epochs: 1}]}"
+    trained(runs / "tiny.yaml", stages, "--out", runs / "staged")
+    (point,) = report(capsys, runs / "staged", "--limit", 20, "--spectrum", "ends")["point"]
+    assert point["weights"] == 100
+    asked = ("--limit", 20, "--points", 3, "--out", runs / "staged.png")
+    one_way = report(capsys, "--between", runs / "staged", runs / "run1", *asked)["barrier"][0]
+    other_way = report(capsys, "--between", runs / "run1", runs / "staged", *asked, "--overwrite")["barrier"][0]
+    assert one_way["distance"] == pytest.approx(other_way["distance"])
+
+
 @pytest.mark.slow
 def test_a_table_shows_the_ends_and_csv_all_eigenvalues(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "landscape", runs / "run1", "--limit", 50, "--spectrum", "full")

@@ -77,6 +77,19 @@ class Stages(GradientDescent):
         last = position.epoch if position.step or not position.epoch else position.epoch - 1
         self._enter(self._number(last))
 
+    def let_all_learn(self) -> None:
+        """Let all layers of the prepared model learn that learn in any stage, by the recipe's optimizer.
+
+        So the loss is a function of all weights that training moves.
+        """
+        select_trainable(self.model, self.globs)
+        self._use(self._given, self.model.trainable_variables)
+
+    @property
+    def globs(self) -> list[str]:
+        """Globs of the layers that learn in any stage."""
+        return sorted({glob for stage in self.stages for glob in stage.trainable})
+
     def own_arrays(self) -> dict[str, np.ndarray]:
         return {**super().own_arrays(), "first_step": np.asarray(self._first_step(self._index))}
 
