@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
@@ -36,7 +38,8 @@ def with_preprocessing(application: Callable[..., Any]) -> Callable[..., Any]:
         try:
             if str(arguments.get("weights")).endswith(".h5"):
                 saved_models.check_hdf5(arguments["weights"])
-            net = application(**arguments)
+            with contextlib.redirect_stdout(sys.stderr):  # to which Keras tells of a download
+                net = application(**arguments)
         except Exception as error:
             broken = weights == "imagenet" and isinstance(error, OSError | HTTPException)  # while it was read
             if not broken and not str(error).startswith(DOWNLOAD_FAILED):
