@@ -166,6 +166,7 @@ def _report(error: BaseException) -> Any:
     if isinstance(error, DltoolError):
         messages.say(str(error))
         return error.status
+    error = _signal_in(error) or error
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         messages.say("interrupted")
         return 130
@@ -203,6 +204,14 @@ def _format_warning(
 ) -> str:
     """Return a warning as Python shows it, without the line of code; Keras's may quote what a file holds."""
     return f"{filename}:{lineno}: {category.__name__}: {visible_lines(str(message))}\n"
+
+
+def _signal_in(error: BaseException) -> BaseException | None:
+    """Return the signal that an error was raised for: an extension that is being imported wraps it in ImportError."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, KeyboardInterrupt | Terminated):
+        found = found.__cause__ or found.__context__
+    return found
 
 
 def _terminate(number: int, frame: Any) -> None:

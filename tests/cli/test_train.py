@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dltool.cli import app
+from dltool.errors import Terminated
 from tests.command_line import BARE_KERAS, QUICK, run, spawn, trained, write_quick
 
 
@@ -261,6 +263,16 @@ def test_a_callback_whose_package_is_missing_is_refused_at_once(capsys: pytest.C
     assert (done.status, done.out) == (2, "")
     assert "fit.callbacks[0].TensorBoard: needs the package tensorboard: pip install" in done.err
     assert not Path("a").exists()
+
+
+@pytest.mark.parametrize(("signalled", "status"), [(KeyboardInterrupt, 130), (Terminated, 143), (OSError, 1)])
+def test_a_signal_that_an_extension_wraps_while_it_is_imported_is_still_one(
+    signalled: type[BaseException], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ImportError("initialization failed")
+    error.__cause__ = signalled()
+    assert app._report(error) == status
+    assert ("fault of dltool" in capsys.readouterr().err) == (status == 1)
 
 
 @pytest.mark.parametrize(

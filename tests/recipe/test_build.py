@@ -295,7 +295,7 @@ BODIES = {  # arguments without which a class makes no sense
     "OutputFeedbackCell": "{units: 2, outputs: 1}", "StackedRNNCells": "[LSTMCell: 2]",
     "TimeDistributed": "{Dense: 2}",
 }  # fmt: skip
-UNITS = ("BinaryDense", "Dense", "GRU", "GRUCell", "LSTM", "LSTMCell", "PeepholeLSTMCell", "RBF", "RBM",
+UNITS = ("BinaryDense", "Dense", "GRU", "GRUCell", "HistoryCompressor", "LSTM", "LSTMCell", "PeepholeLSTMCell", "RBF", "RBM",
          "RecurrentHighwayCell", "SimpleRNN", "SimpleRNNCell")  # fmt: skip
 FACTORS = ("RandomBrightness", "RandomContrast", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomHue",
            "RandomSaturation", "RandomSharpness", "RandomShear", "RandomPosterization", "RandomColorDegeneration",
