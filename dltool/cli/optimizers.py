@@ -99,7 +99,7 @@ def optimizers(
 
 
 def _read(text: str) -> Candidate:
-    """Return an optimizer as it is written, its names and arguments checked.
+    """Return an optimizer in the words that were written, names and arguments checked.
 
     Raises:
         RecipeError: it is no optimizer, or has other arguments.

@@ -181,7 +181,7 @@ class _Session:
         return TrainedRun(self.run, work.fit(state, lambda: self._begin(work, files), self.progress))
 
     def _files(self, work: _Training) -> _Files:
-        """Return what the run keeps of how it was trained, as it is before the first step."""
+        """Return the record of how the run is trained, from before the first step."""
         sessions = self.run.sessions() if self.resume else []
         own_python = kept_plugins.used_by(self.recipe.root, work.data.dataset.task)
         return _Files(

@@ -133,7 +133,7 @@ class _TorchReader(Reader):
         return self.storages.setdefault(str(key), _Storage(storage.text, size))
 
     def build(self) -> None:
-        """Leave out what a state dict notes beside its tensors (`_metadata`)."""
+        """Leave out what a state dict notes in addition to its tensors (`_metadata`)."""
         self.stack.pop()
         if not isinstance(self.stack[-1], dict):
             raise Refused("the state of what is no dict")

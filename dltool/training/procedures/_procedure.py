@@ -267,7 +267,7 @@ class Procedure:
         return {}
 
     def _renew(self) -> None:
-        """Compile what steps need; called before the first epoch, with the model as it is to be trained."""
+        """Compile what steps need; called before the first epoch, with the model that is to be trained."""
 
     def _start_steps(self) -> None:
         """Called once before the first step, after a state was put back."""
