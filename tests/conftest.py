@@ -94,7 +94,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what was collected, and come less often: it took a tenth of the time."""
+    """Let the garbage collector pass over what was collected, and come less often.
+
+    It took 4 of 20 s of collecting, and 3.6 of 70 s of a file of tests.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
     gc.enable()

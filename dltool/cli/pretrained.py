@@ -32,6 +32,5 @@ def pretrained(
     """
     from dltool.runs import pretrained as runs
 
-    runs.check(name, out, overwrite)
     written = runs.write(name, out, overwrite=overwrite, device=device)
     messages.write(f"{written}\n")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dltool.errors import UsageError, messages, suggest_or_list
-from dltool.runs import directory
+from dltool.errors import UsageError, suggest_or_list
+from dltool.runs import directory, opened
 from dltool.runs.opened import OpenedRun
 
 SPLITS = ("train", "validation", "test")
@@ -50,7 +50,7 @@ class Comparison:
             UsageError: no run has the figure.
             DataError: a run is not there or damaged, or none is finished.
         """
-        runs = _finished([OpenedRun(path) for path in paths])
+        runs = opened.finished([OpenedRun(path) for path in paths], directory.METRICS, "results")
         results = {run: run.directory.read_json(directory.METRICS) for run in runs}
         figure = self.figure or _common_figure([*results.values()])
         found = [self._row(run, metrics, figure) for run, metrics in results.items()]
@@ -91,17 +91,6 @@ class Comparison:
         with_value = [row for row in rows if row[column] is not None]
         with_value.sort(key=lambda row: row[column], reverse=self.sort.startswith(FALLING))
         return with_value + [row for row in rows if row[column] is None]
-
-
-def _finished(runs: Sequence[OpenedRun]) -> list[OpenedRun]:
-    """Return the runs that have results; a line names each other, unless none has."""
-    finished = [run for run in runs if (run.directory / directory.METRICS).exists()]
-    if not finished:
-        return list(runs)  # the first says what is missing
-    for run in runs:
-        if run not in finished:
-            messages.say(f"{run}: has no results: its training failed, diverged or has not ended. It is left out.")
-    return finished
 
 
 def _common_figure(results: Sequence[Mapping[str, Any]]) -> str:

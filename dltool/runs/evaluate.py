@@ -52,7 +52,7 @@ class Evaluation:
         Raises:
             UsageError, DataError: there is no such run or split, or the data do not fit a run.
         """
-        runs = _finished([OpenedRun(path) for path in paths])
+        runs = opened.finished([OpenedRun(path) for path in paths], directory.MODEL, "model")
         for run in runs:
             run.recipe, run.facts  # noqa: B018 - damaged files are reported before TensorFlow is loaded
             opened.check_dropout(run, self.dropout_passes)
@@ -140,17 +140,6 @@ def table_of_answers(judgements: Sequence[Judgement], asked: Asked) -> pd.DataFr
             raise UsageError(f"--predictions: {other.run} and {first.run} are of different tasks. Give one of them.")
     with opened.answering(first.run):
         return first.task.table_of_answers(judgements, asked)
-
-
-def _finished(runs: Sequence[OpenedRun]) -> list[OpenedRun]:
-    """Return the runs that have a model; a line names each other, unless none has."""
-    finished = [run for run in runs if (run.directory / directory.MODEL).exists()]
-    if not finished:
-        return list(runs)  # the first says what is missing
-    for run in runs:
-        if run not in finished:
-            messages.say(f"{run}: has no model: its training failed, diverged or has not ended. It is left out.")
-    return finished
 
 
 def _of_recipe(one: Recipe, dataset: Any, split: str | None, read: Mapping[str, Any]) -> tuple[Data, str]:

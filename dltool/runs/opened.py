@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltool.errors import DataError, DltoolError, UsageError, one_line
+from dltool.errors import DataError, DltoolError, UsageError, messages, one_line
 from dltool.recipe import plugins, reading
 from dltool.recipe.data import Data
 from dltool.recipe.reading import Recipe
@@ -67,6 +67,22 @@ class OpenedRun:
     def model(self) -> Any:
         """The selected Keras model."""
         return self.directory.load_model()
+
+
+def finished(runs: Sequence[OpenedRun], file: str, what: str) -> list[OpenedRun]:
+    """Return the runs that have a file; a line names each other, unless none has.
+
+    Args:
+        file: by its name in the run directory.
+        what: the file holds, for the line.
+    """
+    found = [run for run in runs if (run.directory / file).exists()]
+    if not found:
+        return list(runs)  # the first says what is missing
+    for run in runs:
+        if run not in found:
+            messages.say(f"{run}: has no {what}: its training failed, diverged or has not ended. It is left out.")
+    return found
 
 
 def configure(runs: Sequence[OpenedRun], device: str) -> None:

@@ -25,12 +25,8 @@ compile: {{optimizer: SGD, loss: SparseCategoricalCrossentropy, metrics: [accura
 """
 
 
-def check(name: str, out: Path, overwrite: bool) -> None:
-    """Raise unless there is a net of this name, and a run may be written at `out`; no Keras.
-
-    Raises:
-        UsageError: there is none, or something is there and `overwrite` is off.
-    """
+def _check(name: str, out: Path, overwrite: bool) -> None:
+    """Raise `UsageError` unless there is a net of this name, and a run may be written at `out`; no Keras."""
     if not catalogue.has("applications", name):
         near = suggest(name, catalogue.known("applications"))
         raise UsageError(f"{name}: there is no net of this name.{near or ' See dltool words applications.'}")
@@ -45,10 +41,10 @@ def write(name: str, out: Path, *, overwrite: bool, device: str) -> RunDirectory
         out: the run directory.
         device: "auto", "cpu" or "gpu".
     Raises:
-        UsageError: as `check`, or the net has no weights of ImageNet.
+        UsageError: there is no such net, it has no weights of ImageNet, or something is at `out`.
         DataError: the weights are not installed, or neither in Keras's cache nor to be downloaded.
     """
-    check(name, out, overwrite)
+    _check(name, out, overwrite)
     backend.configure(device=device)
     rows, columns, channels = _image_shape(name)
     recipe = _recipe(name, rows, columns)
@@ -58,7 +54,6 @@ def write(name: str, out: Path, *, overwrite: bool, device: str) -> RunDirectory
         "input_shape": (rows, columns, channels),
         "num_classes": CLASSES,
         "class_names": efficientnet_lite0.class_names(),
-        "pixel_range": (0, 255),
     }
     build.check(recipe)
     model = build.model(recipe, facts, None)
