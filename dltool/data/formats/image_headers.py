@@ -32,7 +32,7 @@ class Coding(NamedTuple):
 
 def coding(path: str) -> Coding | None:
     """Return the coding of an image file, None if it has none of `FORMATS`."""
-    with open(path, "rb", opener=_without_waiting) as file:
+    with open(path, "rb", opener=without_waiting) as file:
         head = file.read(12)
         found = _kind(head)
         if found not in ("BMP", "GIF", "WebP"):
@@ -41,7 +41,7 @@ def coding(path: str) -> Coding | None:
     return Coding(found, is_rare=not _is_common(found, head))
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def without_waiting(path: str, flags: int) -> int:
     """Open a file; of a pipe that nobody writes into, what is read is empty."""
     return os.open(path, flags | os.O_NONBLOCK)
 

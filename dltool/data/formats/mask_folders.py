@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dltool.data.formats import image_headers
+from dltool.data.formats import image_headers, members
 from dltool.data.formats.class_folders import PART_FOLDERS
 from dltool.data.formats.members import is_junk
 
@@ -25,7 +25,7 @@ def scan(root: Path, images: str, masks: str) -> dict[str, Pairs]:
     Raises:
         ValueError: there are no such folders, an image has no mask or a mask no image, or a file is no image.
     """
-    for top in _tops(root):
+    for top in members.tops(root):
         for images_of, masks_of in _layouts(top, images, masks):
             parts = _parts(top, images_of, masks_of)
             if "train" in parts:
@@ -34,15 +34,6 @@ def scan(root: Path, images: str, masks: str) -> dict[str, Pairs]:
         f"{root} has no folders '{images}' and '{masks}': name them with 'images' and 'masks', where {PART} stands for "
         "train, val or test."
     )
-
-
-def _tops(root: Path) -> Iterator[Path]:
-    while True:
-        yield root
-        inner = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not is_junk(entry.name)]
-        if len(inner) != 1:
-            return
-        (root,) = inner
 
 
 def _layouts(top: Path, images: str, masks: str) -> Iterator[tuple[str, str]]:

@@ -68,6 +68,16 @@ def is_junk(name: str) -> bool:
     return any(part.startswith(".") or part in _JUNK for part in parts)
 
 
+def tops(root: Path) -> Iterator[Path]:
+    """Yield the folders that may hold a dataset: a folder, and while it holds a single folder, that one."""
+    while True:
+        yield root
+        inner = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not is_junk(entry.name)]
+        if len(inner) != 1:
+            return
+        (root,) = inner
+
+
 class WholeTarInfo(tarfile.TarInfo):
     """A member of a tar archive that ends with its end mark: `tarfile` takes damage between members for the end."""
 

@@ -16,6 +16,7 @@ import dltool.library.datasets
 from dltool.data.base import Dataset, StreamedDataset
 from dltool.data.splits import split
 from dltool.data.translation import TranslationDataset
+from tests.boxes import boxed_images, write_voc
 from tests.shapes import CLASSES as SHAPES
 from tests.shapes import shapes, write
 
@@ -77,6 +78,15 @@ def _camvid(folder):
     return {"path": write(folder, images, masks, ("train", "trainannot"))}
 
 
+def _voc(folder):
+    return {"path": write_voc(folder, *boxed_images(8))}
+
+
+def _bccd(folder):
+    images, things = boxed_images(8)
+    return {"path": write_voc(folder, images, [[(CELLS[name], box) for name, box in own] for own in things])}
+
+
 def _csv(folder):
     rows = "".join(f"{i},{'red' if i % 2 else 'blue'},{'yes' if i % 3 else 'no'}\n" for i in range(20))
     (folder / "table.csv").write_text("size,colour,label\n" + rows)
@@ -114,6 +124,7 @@ def _parallel(folder):
 
 FINE = sorted(importlib.import_module("dltool.library.datasets.cifar100").COARSE_OF)
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CELLS = {"disc": "RBC", "square": "Platelets"}
 SAMPLES = {
     "Mnist": _mnist,
     "FashionMnist": _mnist,
@@ -122,6 +133,8 @@ SAMPLES = {
     "ImageFolder": _images,
     "ImageMasks": _masks,
     "CamVid": _camvid,
+    "PascalVoc": _voc,
+    "Bccd": _bccd,
     "Csv": _csv,
     "Npz": _npz,
     "SpokenDigits": _spoken,
@@ -206,6 +219,12 @@ def test_facts_agree_with_what_is_read(dataset):
         assert examples.y.dtype == np.int32 and examples.y.shape == examples.x.shape[:3]
         assert 0 <= examples.y.min() <= examples.y.max() <= facts["void"] == facts["num_classes"]
         assert len(facts["class_names"]) == facts["num_classes"]
+    elif dataset.task == "detection":
+        assert examples.y.dtype == np.float32 and examples.y.shape[1:] == (facts["max_boxes"], 6)
+        x0, y0, x1, y1, index, ignored = examples.y[examples.y[..., 4] >= 0].T
+        assert (x0 >= 0).all() and (x0 < x1).all() and (x1 <= facts["input_shape"][1]).all()
+        assert (y0 >= 0).all() and (y0 < y1).all() and (y1 <= facts["input_shape"][0]).all()
+        assert index.max() < facts["num_classes"] == len(facts["class_names"]) and set(ignored) <= {0, 1}
     else:
         assert dataset.task == "regression"
         assert examples.y.dtype == np.float32
