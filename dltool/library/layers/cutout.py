@@ -31,6 +31,8 @@ class Cutout(keras.layers.Layer):
         arXiv:1708.04552, section 3.
     """
 
+    moves_pixels = False  # so that masks and boxes stay where they are
+
     def __init__(
         self, size: int, fill_value: float | Sequence[float] = 0.0, seed: int | None = None, **kwargs: Any
     ) -> None:

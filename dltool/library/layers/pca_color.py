@@ -33,6 +33,8 @@ class PCAColor(keras.layers.Layer):
         section 4.1.
     """
 
+    moves_pixels = False  # so that masks and boxes stay where they are
+
     def __init__(
         self, stddev: float = 0.1, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any
     ) -> None:
