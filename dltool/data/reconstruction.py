@@ -31,7 +31,7 @@ def with_inputs_as_targets(dataset: Dataset) -> Dataset:
     shape = dataset.facts().get("input_shape")
     if shape is None or None in tuple(shape) or dataset.vocabulary is not None:
         raise ValueError(f"{dataset.title} has no arrays of a fixed shape as inputs: remove 'targets'.")
-    return (_ReconstructedStream if isinstance(dataset, StreamedDataset) else _Reconstructed)(dataset)
+    return (_ReconstructedStream if isinstance(dataset, StreamedDataset) else Reconstructed)(dataset)
 
 
 def scaled(x: np.ndarray, pixel_range: tuple[float, float] | None) -> np.ndarray:
@@ -40,7 +40,7 @@ def scaled(x: np.ndarray, pixel_range: tuple[float, float] | None) -> np.ndarray
     return ((np.asarray(x, np.float32) - np.float32(black)) / np.float32(white - black)).astype(np.float32)
 
 
-class _Reconstructed(Dataset):
+class Reconstructed(Dataset):
     """The examples of a dataset with their inputs as targets.
 
     `labels` are still the other dataset's: splits keep the shares of its classes, and are those of a classifier.
@@ -93,8 +93,8 @@ class _Reconstructed(Dataset):
         return self.dataset.origins(part)
 
 
-class _ReconstructedStream(_Reconstructed, StreamedDataset):
-    """As `_Reconstructed`, of a dataset that need not fit in memory."""
+class _ReconstructedStream(Reconstructed, StreamedDataset):
+    """As `Reconstructed`, of a dataset that need not fit in memory."""
 
     dataset: StreamedDataset
 

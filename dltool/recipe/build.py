@@ -245,23 +245,24 @@ def procedure(
     model: Any,
     steps_per_epoch: int,
     load: Callable[[Path], Any] | None = None,
-    class_names: Sequence[str] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Any:
     """The way to fit a compiled model, prepared for it: the recipe's `procedure`, by default gradient descent.
 
     Args:
         load: opens the model of a run directory or file.
-        class_names: of the data.
+        facts: of the data.
     """
-    value = recipe.get("procedure")
+    value, facts = recipe.get("procedure"), facts or {}
     if value is None:
         return catalogue.find("procedures", "GradientDescent")()
-    builder = Builder({}, steps_per_epoch, makers={"optimizers": _optimizer(recipe.epochs * steps_per_epoch)})
+    builder = Builder(facts, steps_per_epoch, makers={"optimizers": _optimizer(recipe.epochs * steps_per_epoch)})
     built = builder.build("procedures", value, "procedure")
     builder.finish()
     name = object_name(value)
     try:
-        built.prepare(model, steps_per_epoch, load, class_names)
+        built.check_task(facts.get("task"))
+        built.prepare(model, steps_per_epoch, load, facts.get("class_names"))
     except DataError as error:
         raise DataError(f"{value.place}: {join('procedure', name)}: {error}") from error
     except ValueError as error:

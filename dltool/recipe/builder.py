@@ -356,12 +356,14 @@ def kind_of(key: str, parent: str = "") -> str | None:
     Args:
         parent: the kind of what takes it.
     """
-    if (parent, key) == ("objectives", "loss"):  # a word
+    if parent in ("objectives", "procedures") and key == "loss":  # a word
         return None
     if key in KINDS:
         return KINDS[key]
     if key in declarations.layer_arguments():
         return None if parent == "procedures" else "layers"  # which name layers of the model
+    if parent == "procedures" and key in declarations.model_arguments():
+        return "layers"
     return SUFFIXES.get(key.rpartition("_")[2])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dltool.data import splits
 from dltool.data.base import Batching, Dataset
 from dltool.data.class_selection import with_classes
+from dltool.data.generation import with_noise_as_inputs
 from dltool.data.reconstruction import with_inputs_as_targets
 from dltool.errors import DataError, DltoolError, Problem, RecipeError, UsageError, messages, one_line
 from dltool.errors.damage import DamagedFileError
@@ -205,21 +206,28 @@ class Data:
 
 
 def selected(recipe: Recipe, dataset: Dataset) -> Dataset:
-    """Return the classes that `data.classes` selects, with inputs as targets if `data.targets` says so.
+    """Return the classes that `data.classes` selects, as the data's `targets` or `inputs` say.
+
+    With `targets: inputs` the inputs are targets as well; with `inputs: {noise: 64}` noise takes their place.
 
     Raises:
         RecipeError: there is no such class, or the inputs can't be targets.
     """
     dataset = _with_classes(recipe, dataset)
-    value = recipe.get("data", "targets")
-    if value is None or value.data is None:
+    given = {key: recipe.get("data", key) for key in ("targets", "inputs")}
+    asked = {key: value for key, value in given.items() if value is not None and value.data is not None}
+    if not asked:
         return dataset
+    key, value = asked.popitem()
+    if asked:
+        message = "the targets are the images already, of which noise is the input. Remove 'targets'."
+        raise RecipeError([Problem(value.key or value.place, f"data.{key}", message)])
     with reading():
         dataset.facts()
     try:
-        return with_inputs_as_targets(dataset)
+        return with_inputs_as_targets(dataset) if key == "targets" else with_noise_as_inputs(dataset, **value.plain())
     except ValueError as error:
-        raise RecipeError([Problem(value.place, "data.targets", str(error))]) from error
+        raise RecipeError([Problem(value.place, f"data.{key}", str(error))]) from error
 
 
 def _with_classes(recipe: Recipe, dataset: Dataset) -> Dataset:

@@ -3,6 +3,7 @@
 A file in library/ or training/procedures/ may hold, at the left margin and in one line:
 
     LAYER_ARGUMENTS = ("layers", "shortcut")  # arguments that take layers or lists of them
+    MODEL_ARGUMENTS = ("discriminator",)  # arguments of a procedure that take the layers of a further model
     LEARNED_FROM = "source"  # the argument that names a file or run whose weights are taken
     USES_OPTIMIZER = False  # of a procedure to which compile.optimizer means nothing
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 from dltool.recipe import catalogue, module_outlines
 
-LAYER_ARGUMENTS, LEARNED_FROM = "LAYER_ARGUMENTS", "LEARNED_FROM"
+LAYER_ARGUMENTS, MODEL_ARGUMENTS, LEARNED_FROM = "LAYER_ARGUMENTS", "MODEL_ARGUMENTS", "LEARNED_FROM"
 NO_OPTIMIZER = r"^USES_OPTIMIZER = False\b"
 OF_KERAS = ("layer", "layers", "backward_layer", "cell", "cells")  # arguments of Keras's layers that take layers
 OF_RECIPES = ("augment",)  # a key of a recipe's data
@@ -28,6 +29,12 @@ def layer_arguments() -> frozenset[str]:
     """Return the names of all arguments that take layers: Keras's, and those that dltool's own files declare."""
     own = [*declared("layers", LAYER_ARGUMENTS).values(), *declared("applications", LAYER_ARGUMENTS).values()]
     return frozenset((*OF_KERAS, *OF_RECIPES, *(name for names in own for name in names)))
+
+
+@functools.cache
+def model_arguments() -> frozenset[str]:
+    """Return the names of all arguments of procedures that take the layers of a further model."""
+    return frozenset(name for names in declared("procedures", MODEL_ARGUMENTS).values() for name in names)
 
 
 def uses_optimizer(procedure: str | None) -> bool:

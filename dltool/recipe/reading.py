@@ -29,10 +29,10 @@ COMPILE_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metric
 FIT_KEYS = ("epochs", "batch_size", "batch_tokens", "callbacks", "shuffle", "class_weight", "steps_per_epoch",
             "validation_steps", "validation_batch_size", "validation_freq")  # fmt: skip
 DATA_KEYS = ("dataset", "classes", "examples_per_class", "validation_split", "test_split", "split_seed", "augment",
-             "declared", "targets")  # fmt: skip
+             "declared", "targets", "inputs")  # fmt: skip
 TOP_KEYS = ("extends", "data", "model", "outputs", "compile", "fit", "procedure", "select", "seed", "deterministic",
             "dtype_policy")  # fmt: skip
-WITHOUT_FACTS = ("data.dataset", "data.declared", "fit.callbacks", "procedure")  # made before the data are read
+WITHOUT_FACTS = ("data.dataset", "data.declared", "fit.callbacks")  # made before the data are read
 MOVED = {  # arguments of keras.Model.fit that have another home here
     "fit.x": "name the data under data.dataset",
     "fit.y": "name the data under data.dataset",
@@ -316,7 +316,7 @@ def check(root: Value) -> list[Problem]:
             message = f"{value.data!r}: a reference is a whole value and reads ${{data.FACT}}"
             problems.append(Problem(value.place, at, message))
         elif at.startswith(WITHOUT_FACTS):
-            message = f"{value.data}: facts of the data stand in model, compile and data.augment only"
+            message = f"{value.data}: facts of the data stand in model, compile, procedure and data.augment only"
             problems.append(Problem(value.place, at, message))
     return problems
 
@@ -357,6 +357,12 @@ def _is_classes(data: Any) -> bool:
     return len(items) > 1 and all(isinstance(item, int | str) and not isinstance(item, bool) for item in items)
 
 
+def _is_noise(data: Any) -> bool:
+    if not isinstance(data, Mapping) or not {"noise"} <= data.keys() <= {"noise", "classes"}:
+        return False
+    return _is_int(1)(data["noise"].data) and ("classes" not in data or _is_bool(data["classes"].data))
+
+
 _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("seed",), _is_int(0, 2**32 - 1), "an int from 0 to 4294967295"),
     (("deterministic",), _is_bool, "true or false"),
@@ -367,6 +373,7 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("data", "classes"), _or_none(_is_classes), "a list of at least 2 classes, numbers or names"),
     (("data", "examples_per_class"), _or_none(_is_int(1)), "an int >= 1"),
     (("data", "targets"), _or_none(lambda data: data == "inputs"), "inputs"),
+    (("data", "inputs"), _or_none(_is_noise), "a mapping such as {noise: 64} or {noise: 64, classes: true}"),
     (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),
@@ -382,11 +389,7 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("fit", "validation_steps"), _or_none(_is_int(1)), "an int >= 1"),
     (("fit", "validation_batch_size"), _or_none(_is_int(1)), "an int >= 1"),
     (("fit", "validation_freq"), _is_int(1), "an int >= 1"),
-    (
-        ("compile", "steps_per_execution"),
-        lambda data: data == "auto" or _is_int(1)(data),
-        "an int >= 1 or auto",
-    ),
+    (("compile", "steps_per_execution"), lambda data: data == "auto" or _is_int(1)(data), "an int >= 1 or auto"),
     (("compile", "jit_compile"), lambda data: data == "auto" or _is_bool(data), "true, false or auto"),
     (("compile", "run_eagerly"), _is_bool, "true or false"),
     (("compile", "auto_scale_loss"), _is_bool, "true or false"),

@@ -25,12 +25,13 @@ DATA = "data.json"  # facts of the data as trained: sizes, shapes, class names i
 BASES = "bases.json"  # the pre-trained files that the model started from
 PICTURE = "history.png"
 FILTERS = "filters"  # what visualize-filters writes unless told otherwise
+DISCRIMINATOR = "discriminator.keras"  # of an adversarial training
 STATE = "checkpoint/state.npz"
 AGAIN = "Train again with --overwrite."  # what to do about a file of a run that cannot be read
 VOCABULARY = "vocabulary"  # of a text's tokens: the tokenizer's files
 SUMS = "sums.json"  # of the vocabulary's other files the SHA-256
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of ActivationPercentiles, by default
-OWN = (METRICS, MODEL, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, VOCABULARY,
+OWN = (METRICS, MODEL, DISCRIMINATOR, HISTORY, ENVIRONMENT, DATA, BASES, PICTURE, FILTERS, *PERCENTILES, VOCABULARY,
        kept_plugins.FOLDER, "checkpoint", RECIPE)  # fmt: skip
 
 
@@ -104,13 +105,13 @@ class RunDirectory(RunPlace):
         self.note(HISTORY)
         write_rows(self.path / HISTORY, rows)
 
-    def save_model(self, model: Any) -> None:
-        self.note(MODEL, PICTURE, METRICS)
+    def save_model(self, model: Any, name: str = MODEL) -> None:
+        self.note(name, PICTURE, METRICS)
         temporary = self.path / f".dltool-{os.getpid()}.keras"
         try:
-            with writing(self.path / MODEL):
+            with writing(self.path / name):
                 model.save(temporary)
-                temporary.replace(self.path / MODEL)
+                temporary.replace(self.path / name)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -119,8 +119,7 @@ class Preparation:
         with data.explained():
             self.model = build.model(recipe, data.facts, self.train.inputs)
             build.compile(recipe, self.model, data.facts, self.steps)
-            class_names = data.facts.get("class_names")
-            self.procedure = build.procedure(recipe, self.model, self.steps, directory.load_model, class_names)
+            self.procedure = build.procedure(recipe, self.model, self.steps, directory.load_model, data.facts)
             self.augment = build.augmentation(recipe, data.facts, self.train.inputs, self.model.loss)
             self._check_outputs()
             self._check_own_python()

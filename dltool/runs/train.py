@@ -353,6 +353,8 @@ class _Training:
     def _finish(self, history: list[dict[str, float]], seconds: float) -> dict[str, Any]:
         selected = self.selector.apply(self.model, len(history))
         self._save(history, selected)
+        for name, model in self.prepared.procedure.further_models.items():
+            self.run.save_model(model, f"{name}.keras")
         try:
             figures = self._figures()
         except Exception:

@@ -428,7 +428,7 @@ def test_the_purpose_is_the_first_comment_line(tmp_path: Path, head: str, purpos
         ("  dataset: Digits", "  dataset: Digits\n  test_split: .nan",
             "r.yaml:4:15: data.test_split: must be a fraction in [0, 1). Got nan."),
         ("  dataset: Digits", "  dataset: {Npz: '${data.path}'}",
-            "r.yaml:3:18: data.dataset.Npz: ${data.path}: facts of the data stand in model, compile and data.augment only"),
+            "r.yaml:3:18: data.dataset.Npz: ${data.path}: facts of the data stand in model, compile, procedure and data.augment only"),
         ("  - Dense: 10", "  - Dense: ${num_classes}",
             "r.yaml:6:12: model[1].Dense: '${num_classes}': a reference is a whole value and reads ${data.FACT}"),
         ("  - Dense: 10", "  - Dense: x${data.num_classes}",

@@ -62,6 +62,14 @@ class Procedure:
     models: Sequence[Any] = ()  # that a step calls beside the one it trains
     metrics: Sequence[keras.Metric] = ()  # of training alone, beside the model's
 
+    def check_task(self, task: str | None) -> None:
+        """Raise `ValueError` if the procedure does not train on data of a task, None where it is not known."""
+
+    @property
+    def further_models(self) -> Mapping[str, Any]:
+        """Name -> model that a run keeps, in addition to the one that is trained."""
+        return {}
+
     def prepare(
         self,
         model: Any,
