@@ -13,8 +13,8 @@ STARTS, ROUNDS = 10, 100
 def find_anchors(sizes: np.ndarray, count: int) -> np.ndarray:
     """Return typical sizes of boxes: k-means under the distance 1 - IoU of boxes with one corner in common.
 
-    Each of several starts moves the centres to the mean sizes of the boxes nearest to them until none changes its
-    centre; the start with the largest mean IoU of boxes with their nearest centre is returned. The same boxes always
+    Each of several starts moves the centres to the mean sizes of the boxes nearest to them until no box changes its
+    centre; the centres with the largest mean IoU of boxes with their nearest centre are returned. The same boxes always
     give the same sizes.
 
     Args:
@@ -56,16 +56,19 @@ def _starts(sizes: np.ndarray, count: int) -> Iterator[np.ndarray]:
 
 
 def _settled(sizes: np.ndarray, centres: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the mean IoU with the nearest centre, and the centres, after the rounds of k-means."""
-    nearest = np.full(len(sizes), -1)
+    """Return the best mean IoU with the nearest centre in the rounds of k-means, and its centres.
+
+    Means do not maximise IoU, so that a round may be worse than the one before.
+    """
+    best, nearest = (0.0, centres), np.full(len(sizes), -1)
     for _ in range(ROUNDS):
         overlaps = iou_of_sizes(sizes, centres)
-        now = overlaps.argmax(axis=1)
-        for empty in set(range(len(centres))) - set(now.tolist()):  # takes the box that is farthest from its centre
-            far = int(np.where(np.bincount(now, minlength=len(centres))[now] > 1, overlaps.max(axis=1), 2.0).argmin())
-            now[far] = empty
+        now, quality = overlaps.argmax(axis=1), float(overlaps.max(axis=1).mean())
+        best = max(best, (quality, centres), key=lambda one: one[0])
         if (now == nearest).all():
             break
         nearest = now
+        for empty in set(range(len(centres))) - set(now.tolist()):  # takes the box that is farthest from its centre
+            nearest[np.argmin(np.where(np.bincount(nearest)[nearest] > 1, overlaps.max(axis=1), 2.0))] = empty
         centres = np.stack([sizes[nearest == index].mean(axis=0) for index in range(len(centres))])
-    return float(iou_of_sizes(sizes, centres).max(axis=1).mean()), centres
+    return best

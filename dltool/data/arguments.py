@@ -84,6 +84,13 @@ def existing(owner: str, name: str, value: Any, kind: str = "path") -> Path:
     return path
 
 
+def inner_path(owner: str, name: str, value: Any) -> str:
+    """Return `value` if it is a path below 'path' and leads nowhere else."""
+    if not isinstance(value, str) or not value or Path(value).is_absolute() or ".." in Path(value).parts:
+        raise wrong(owner, name, "a name in 'path'", value)
+    return value
+
+
 def stored(owner: str, part: str, parts: Iterable[str]) -> str:
     """Return `part` if it is one of the stored `parts`."""
     parts = list(parts)

@@ -25,14 +25,25 @@ def scan(root: Path, images: str, masks: str) -> dict[str, Pairs]:
     Raises:
         ValueError: there are no such folders, an image has no mask or a mask no image, or a file is no image.
     """
+    return {part: _pairs(*folders) for part, folders in find(root, images, masks, "masks").items()}
+
+
+def find(root: Path, images: str, targets: str, argument: str) -> dict[str, tuple[Path, Path]]:
+    """Return the folder of images and that of their targets for each part, as `scan` describes them.
+
+    Args:
+        argument: a recipe's word for the folder of targets.
+    Raises:
+        ValueError: there are no such folders.
+    """
     for top in members.tops(root):
-        for images_of, masks_of in _layouts(top, images, masks):
-            parts = _parts(top, images_of, masks_of)
+        for images_of, targets_of in _layouts(top, images, targets):
+            parts = _parts(top, images_of, targets_of)
             if "train" in parts:
-                return {part: _pairs(*parts[part]) for part in PART_FOLDERS if part in parts}
+                return {part: parts[part] for part in PART_FOLDERS if part in parts}
     raise ValueError(
-        f"{root} has no folders '{images}' and '{masks}': name them with 'images' and 'masks', where {PART} stands for "
-        "train, val or test."
+        f"{root} has no folders '{images}' and '{targets}': name them with 'images' and '{argument}', where {PART} "
+        "stands for train, val or test."
     )
 
 

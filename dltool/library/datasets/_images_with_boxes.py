@@ -31,6 +31,7 @@ COLUMNS = 6  # of a box: x_min, y_min, x_max, y_max, class, ignored
 CLASS, IGNORED = 4, 5
 PADDING = (0.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 DROP, REFUSE = "drop", "refuse"
+WAYS = ("keep", "ignore", DROP)  # what may be done with boxes that have a flag
 
 
 class Part(NamedTuple):

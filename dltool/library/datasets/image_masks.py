@@ -80,8 +80,7 @@ class ImageMasks(StreamedDataset):
             raise arguments.wrong(name, "path", f"a folder or an archive ({', '.join(ARCHIVES)})", str(path))
         self._given_classes = None if classes is None else arguments.names(name, "classes", classes)
         for key, value in (("images", images), ("masks", masks)):
-            if not isinstance(value, str) or not value or Path(value).is_absolute() or ".." in Path(value).parts:
-                raise arguments.wrong(name, key, "the name of a folder in 'path'", value)
+            arguments.inner_path(name, key, value)
         self.images, self.masks = images, masks
         if void is not None and (isinstance(void, bool) or not isinstance(void, int | str)):
             raise arguments.wrong(name, "void", "the name of a class or a value of masks", void)

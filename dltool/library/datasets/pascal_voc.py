@@ -13,9 +13,7 @@ from dltool.data import arguments
 from dltool.data.base import PARTS
 from dltool.data.formats import voc_annotations
 from dltool.data.formats.box_annotations import Annotation
-from dltool.library.datasets._images_with_boxes import DROP, BoxedImages
-
-WAYS = ("keep", "ignore", "drop")
+from dltool.library.datasets._images_with_boxes import DROP, WAYS, BoxedImages
 
 
 class PascalVoc(BoxedImages):
@@ -80,8 +78,7 @@ class PascalVoc(BoxedImages):
         name = type(self).__name__
         self._folders = {"images": images, "annotations": annotations, "sets": sets}
         for key, value in self._folders.items():
-            if not isinstance(value, str) or not value or Path(value).is_absolute() or ".." in Path(value).parts:
-                raise arguments.wrong(name, key, "the name of a folder in 'path'", value)
+            arguments.inner_path(name, key, value)
         self._lists = None if parts is None else _checked_parts(name, parts)
         self._flags = {
             "difficult": arguments.choice(name, "difficult", difficult, WAYS),

@@ -16,7 +16,7 @@ import dltool.library.datasets
 from dltool.data.base import Dataset, StreamedDataset
 from dltool.data.splits import split
 from dltool.data.translation import TranslationDataset
-from tests.boxes import boxed_images, write_voc
+from tests.boxes import boxed_images, write_coco, write_voc, write_yolo
 from tests.shapes import CLASSES as SHAPES
 from tests.shapes import shapes, write
 
@@ -135,6 +135,8 @@ SAMPLES = {
     "CamVid": _camvid,
     "PascalVoc": _voc,
     "Bccd": _bccd,
+    "CocoJson": lambda folder: {"path": write_coco(folder, *boxed_images(8))},
+    "YoloLabels": lambda folder: {"path": write_yolo(folder, *boxed_images(8))},
     "Csv": _csv,
     "Npz": _npz,
     "SpokenDigits": _spoken,
