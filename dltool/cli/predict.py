@@ -34,6 +34,9 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of answers per example, the likeliest first.")] = 1,
     every: Annotated[bool, typer.Option("--probabilities", help="A probability for each class instead.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Columns of how layers came to the answer, such as where they look.")
+    ] = False,
     to: Annotated[str | None, typer.Option("--to", help="The language to translate into.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for answers that are pictures, such as masks.")
@@ -67,7 +70,7 @@ def predict(
         left_out.append(line)
         messages.say(line)
 
-    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite), passes)
+    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite, explain), passes)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tables = predictor.answers(inputs, leave_out, data, stdin)
     count = _write(tables, form)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dltool.tasks import _answers, _figures, _outputs
+from dltool.tasks import _answers, _explanations, _figures, _outputs
 from dltool.tasks._outputs import Evaluated
 from dltool.tasks.base import Asked, Judgement, Question, Split, Task
 from dltool.training.outputs import cross_entropy
@@ -41,12 +41,12 @@ class ArrayTask(Task):
     def answerer(self, question: Question) -> Answer:
         import pandas as pd
 
-        asks = _answers.asks(question)
+        asks, explain = _answers.asks(question), _explanations.explainer(question)
 
         def answer(x: Any, places: Sequence[Any]) -> pd.DataFrame:
             evaluated = _answers.together([ask(x) for ask in asks])
             _answers.check_asked([evaluated], question.asked)
-            return pd.DataFrame(_answers.asked_columns(evaluated, question.asked))
+            return pd.DataFrame(_answers.asked_columns(evaluated, question.asked) | explain(x))
 
         return answer
 

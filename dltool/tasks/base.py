@@ -66,6 +66,7 @@ class Asked:
         to: the language to translate into, where there are several.
         folder: for answers that are pictures; None: none are written.
         overwrite: replace pictures that dltool wrote there.
+        explain: add what layers say about how they came to the answers.
         written: the files of answers so far, so that two of them never have one name.
     """
 
@@ -74,6 +75,7 @@ class Asked:
     to: str | None = None
     folder: Path | None = None
     overwrite: bool = False
+    explain: bool = False
     written: set[str] = field(default_factory=set, compare=False, repr=False)
 
 
@@ -255,7 +257,7 @@ class Task(ABC):
 
     def check_asked(self, asked: Asked) -> None:
         """Raise `UsageError` if something is asked that answers of this task do not have."""
-        options = {"top": "--top", "every": "--probabilities", "to": "--to", "folder": "--out"}
+        options = {"top": "--top", "every": "--probabilities", "to": "--to", "folder": "--out", "explain": "--explain"}
         for name, option in options.items():
             if name not in self.takes and getattr(asked, name) != getattr(Asked(), name):
                 raise UsageError(f"{option}: means nothing for {self.name}. Leave it out.")

@@ -19,7 +19,7 @@ class Classification(ArrayTask):
     """
 
     targets = "classes"
-    takes = frozenset({"top", "every"})
+    takes = frozenset({"top", "every", "explain"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
         return "num_classes" in facts and "sequence_length" not in facts

@@ -15,6 +15,7 @@ class Regression(ArrayTask):
     """
 
     targets = "numbers"
+    takes = frozenset({"explain"})
 
     def recognises(self, facts: Mapping[str, Any]) -> bool:
         return "num_targets" in facts

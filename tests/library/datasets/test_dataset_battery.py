@@ -128,6 +128,7 @@ CELLS = {"disc": "RBC", "square": "Platelets"}
 SAMPLES = {
     "Mnist": _mnist,
     "FashionMnist": _mnist,
+    "DistortedMnist": _mnist,
     "Cifar10": _cifar(CIFAR10),
     "Cifar100": _cifar(FINE),
     "ImageFolder": _images,
