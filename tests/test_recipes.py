@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dltool.data.generation import with_noise_as_inputs
 from dltool.data.reconstruction import scaled
 from dltool.data.splits import split
 from dltool.data.texts import TextDataset
@@ -120,8 +121,8 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     assert found["Run"] == f"dltool train {name} --out {out}"
     assert found["Check"].startswith(f"dltool eval {out} --require ")
     figure = (
-        r"(accuracy|exact match|mean IoU) [01]\.\d+|(RMSE|BLEU|squared error) \d+\.\d+|MSE 0\.\d+|loss \d\.\d+ nats|"
-        r"pseudo-likelihood -\d+\.\d+ nats"
+        r"(accuracy|exact match|mean IoU) [01]\.\d+|(RMSE|BLEU|squared error) \d+\.\d+|MSE 0\.\d+|loss \d+\.\d+ nats|"
+        r"pseudo-likelihood -\d+\.\d+ nats|Frechet distance \d+\.\d+"
     )
     measured = rf"test ({figure})|w = \d\.\d+"
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
@@ -134,6 +135,13 @@ def test_header_names_the_run_that_a_recipe_starts_from(name: str) -> None:
     assert command == shlex.split(header(command[2])["Run"])
     settings = [value.data for _, value in reading.load(name).root.walk()]
     assert command[-1] in settings
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "Judge" in header(name)])
+def test_header_names_the_judge_of_its_check(name: str) -> None:
+    command = shlex.split(header(name)["Judge"])
+    assert command == shlex.split(header(command[2])["Run"])
+    assert shlex.split(header(name)["Check"])[-2:] == ["--judge", command[-1]]
 
 
 @pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.recipes)])
@@ -169,6 +177,9 @@ def test_builds_for_its_data_and_takes_a_step(
         x, y = np.random.default_rng(0).integers(0, 256, (64, *shape), np.uint8), np.arange(64) % 10
         if loaded.get("data", "targets") is not None:
             y = scaled(x, dataset.pixel_range)
+        if (noise := loaded.get("data", "inputs")) is not None:
+            facts = with_noise_as_inputs(build.dataset(loaded.get("data", "dataset")), **noise.plain()).facts()
+            x, y = np.ones((64, *facts["input_shape"]), np.float32), scaled(x, facts["pixel_range"])
     else:
         facts = dataset.facts()
         examples = dataset.read("train")
@@ -177,6 +188,8 @@ def test_builds_for_its_data_and_takes_a_step(
     batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
     model = build.model(loaded, facts, lambda: batches)
     build.compile(loaded, model, facts, steps_per_epoch=10)
+    if loaded.get("data", "inputs") is not None:
+        assert build.procedure(loaded, model, 10, facts={**facts, "task": "generation"}).further_models
     model.run_eagerly = eagerly
     count = facts.get("rows", 16)
     first: Any = model.train_on_batch(tf.nest.map_structure(lambda a: a[:count], x), y[:count], return_dict=True)
@@ -201,9 +214,9 @@ def test_slow_recipe_trains_to_the_figure_of_its_header(
     train_and_check(name, folder, capsys)
 
 
-def train_first(name: str, capsys: pytest.CaptureFixture[str], *overrides: str) -> None:
+def train_first(name: str, capsys: pytest.CaptureFixture[str], *overrides: str, label: str = "First") -> None:
     """What the header says is to be run before, and before that, in the working directory."""
-    command = shlex.split(header(name).get("First", ""))
+    command = shlex.split(header(name).get(label, ""))
     if not command:
         return
     assert command[:2] == ["dltool", "train"] and command[3] == "--out", "First: dltool train NAME --out runs/NAME"
@@ -220,7 +233,8 @@ def train_and_check(name: str, folder: Path, capsys: pytest.CaptureFixture[str])
 
 
 def check_figure(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whether the run of a recipe reaches what the recipe's header says."""
+    """Whether the run of a recipe reaches what the recipe's header says, in the features of its judge if it has one."""
+    train_first(name, capsys, label="Judge")
     check = shlex.split(header(name)["Check"])
     assert check[:2] == ["dltool", "eval"]
     checked = run(capsys, "eval", folder / "run", *check[3:])

@@ -72,6 +72,14 @@ def eval(
     ] = False,
     confusion: Annotated[bool, typer.Option("--confusion", help="Add the confusion matrix; alone in CSV.")] = False,
     passes: DropoutOption = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            "--judge",
+            metavar="RUN",
+            help="Compare images that runs make with the data's, in the features of this classifier's run.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     batch_size: BatchSizeOption = None,
     form: FormatOption = Format.table,
@@ -104,7 +112,7 @@ def eval(
     asked = Asked(every=True, folder=out, overwrite=overwrite)
     if out is not None:
         tasks.of(OpenedRun(runs[0]).facts).check_asked(replace(asked, every=False))
-    judgements = Evaluation(split, data, batch_size, device, passes).judge(runs)
+    judgements = Evaluation(split, data, batch_size, device, passes, judge).judge(runs)
     report = evaluate.report(judgements, ["confusion"] if confusion else [])
     scores = report["scores"].to_dict("records")
     figures = [name for name in scores[0] if name not in WORDS]

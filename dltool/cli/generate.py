@@ -1,12 +1,12 @@
-"""dltool generate: text from a language model, token by token, or images from a Boltzmann machine."""
+"""dltool generate: text from a language model, token by token, or images from a generator or Boltzmann machine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dltool.data.tokenizers.base import Tokenizer
-    from dltool.runs.boltzmann_machine import BoltzmannMachine
     from dltool.runs.opened import OpenedRun
+    from dltool.runs.sample_sheets import Drawing
 
 LENGTH, TEMPERATURE = 1000, 1.0  # of text
-CHAINS, ROWS, STEPS = 10, 5, 1000  # of images
+CHAINS, ROWS, STEPS = 10, 5, 1000  # of images that a Boltzmann machine draws
+SAMPLES, WALKS = 64, 8  # of images that a generator makes
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,42 @@ class ImageOptions:
     """Options of images alone; None where they are not given."""
 
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The picture: FILE.png. Needed.")] = None
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """Options of Boltzmann machines alone; None where they are not given."""
+
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help=f"Gibbs steps before each row of images. Default: {STEPS}.")
     ] = None
     rows: Annotated[int | None, typer.Option("--rows", min=1, help=f"Rows of images. Default: {ROWS}.")] = None
 
 
-PANELS = {TextOptions: "Language models", ImageOptions: "Boltzmann machines"}
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """Options of generators alone; None where they are not given."""
+
+    class_: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="Make images of this class, if the generator is told classes."),
+    ] = None
+    walk: Annotated[
+        int | None,
+        typer.Option("--walk", min=2, help=f"Rows of images from one code to another; {WALKS} rows by default."),
+    ] = None
+    neighbours: Annotated[
+        bool | None,
+        typer.Option("--neighbours", help="Draw the nearest training image next to each sample.", show_default=False),
+    ] = None
+
+
+PANELS = {
+    TextOptions: "Language models",
+    ImageOptions: "Images",
+    GeneratorOptions: "Images of generators",
+    MachineOptions: "Images of Boltzmann machines",
+}
 
 
 def _panels() -> Mapping[str, str]:
@@ -70,18 +100,24 @@ def generate(
     run: RunArgument,
     text: TextOptions = TextOptions(),
     image: ImageOptions = ImageOptions(),
+    maker: GeneratorOptions = GeneratorOptions(),
+    machine: MachineOptions = MachineOptions(),
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Equal seeds give equal results.")] = 0,
     samples: Annotated[
         int | None,
         typer.Option(
-            "--samples", min=1, help=f"Texts or chains of images, drawn side by side. Default: 1 or {CHAINS}."
+            "--samples",
+            min=1,
+            help=f"Texts, images or chains of images. Default: 1, {SAMPLES} of a generator, {CHAINS} chains.",
         ),
     ] = None,
     overwrite: OverwriteOption = False,
     form: FormatOption = Format.table,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Let a language model write to stdout, token by token; or let an RBM draw images by Gibbs sampling.
+    """Let a language model write to stdout, token by token; or let a generator or an RBM draw images.
+
+    Generators are those of adversarial training and the decoders of variational autoencoders.
 
     With --format csv or json, and with several samples, text is written at the end.
     """
@@ -95,19 +131,45 @@ def generate(
 
     opened = OpenedRun(run)
     if isinstance(opened.vocabulary, Tokenizer):
-        _refuse(image, f"{opened}: is a language model, which writes to stdout")
+        for options in (image, maker, machine):
+            _refuse(options, f"{opened}: is a language model, which writes to stdout")
         _write_text(opened, text, seed, samples or 1, form, device)
         return
-    from dltool.runs.boltzmann_machine import BoltzmannMachine
-
-    machine = BoltzmannMachine(opened, device)
-    _refuse(text, f"{opened}: is a Boltzmann machine, which draws images")
+    draw = _drawer(opened, text, maker, machine, seed, samples, device)
     if image.out is None:
         raise UsageError(f"--out: {opened} draws images. Give a file: --out samples.png.")
     with output(image.out) as file:
-        pixels, rows = _draw(machine, image, seed, samples or CHAINS)
-        file.write(pixels)
-    messages.write(tables.render({"chains": tables.Rows.of(rows)}, form))
+        drawing = draw()
+        file.write(drawing.file)
+    messages.write(tables.render({drawing.name: tables.Rows.of(drawing.rows)}, form))
+
+
+def _drawer(
+    run: OpenedRun,
+    text: TextOptions,
+    maker: GeneratorOptions,
+    machine: MachineOptions,
+    seed: int,
+    samples: int | None,
+    device: Device,
+) -> Callable[[], Drawing]:
+    """Return what draws images of a run, once the options are those of its kind."""
+    from dltool.runs import sample_sheets
+    from dltool.runs.boltzmann_machine import BoltzmannMachine
+    from dltool.runs.image_generator import ImageGenerator
+
+    if (found := ImageGenerator.find(run, device)) is not None:
+        _refuse(text, f"{run}: makes images of codes")
+        _refuse(machine, f"{run}: makes images of codes")
+        count = samples or (SAMPLES if maker.walk is None else WALKS)
+        settings = (count, maker.class_, maker.walk, bool(maker.neighbours))
+        return lambda: sample_sheets.draw_samples(found, seed, *settings)
+    chains = BoltzmannMachine(run, device)
+    _refuse(text, f"{run}: is a Boltzmann machine, which draws images")
+    _refuse(maker, f"{run}: is a Boltzmann machine, which draws images")
+    return lambda: sample_sheets.draw_chains(
+        chains, seed, samples or CHAINS, machine.rows or ROWS, machine.steps or STEPS
+    )
 
 
 def _check(text: TextOptions, mistakes: Mistakes) -> None:
@@ -124,9 +186,9 @@ def _check(text: TextOptions, mistakes: Mistakes) -> None:
                 raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
 
 
-def _refuse(options: TextOptions | ImageOptions, reason: str) -> None:
+def _refuse(options: object, reason: str) -> None:
     """Raise if options are given that mean nothing for the run."""
-    given = [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value is not None]
+    given = [f"--{name.strip('_').replace('_', '-')}" for name, value in vars(options).items() if value is not None]
     if given:
         says, them = ("mean", "them") if len(given) > 1 else ("means", "it")
         raise UsageError(f"{', '.join(given)}: {says} nothing here: {reason}. Leave {them} out.")
@@ -178,27 +240,3 @@ def _stream(tokenizer: Tokenizer, prompt: str, parts: Iterator[np.ndarray]) -> N
         last = text[-1:] or last
     rest = decoder.add([], last=True)
     messages.write_text(rest if (rest or last).endswith("\n") else f"{rest}\n")
-
-
-# -- images --------------------------------------------------------------------------------------------------
-
-
-def _draw(machine: BoltzmannMachine, options: ImageOptions, seed: int, chains: int) -> tuple[bytes, list[Any]]:
-    """Return a PNG with a row of images after each stretch of steps, and a row of the table for each."""
-    import numpy as np
-
-    from dltool.output.picture_files import png
-    from dltool.output.sheet import Tile, sheet
-
-    machine.shape  # noqa: B018 - what is no image is refused before anything is drawn
-    found = list(machine.draw(chains, options.rows or ROWS, options.steps or STEPS, seed))
-    pixels = machine.pixels(np.stack([samples.visible for samples in found]))
-    pictures = sheet(
-        f"{machine.run}: samples",
-        [[Tile(image) for image in row] for row in pixels],
-        notes=[f"a column for each Gibbs chain of layer '{machine.name}'; means of the visible units"],
-        row_labels=[f"{samples.steps:,} steps" for samples in found],
-        size=56,
-    )
-    rows = [{"steps": samples.steps, "chains": chains, "free_energy": samples.free_energy} for samples in found]
-    return png(pictures), rows

@@ -18,6 +18,7 @@ from dltool.runs import directory, opened, other_data
 from dltool.runs.opened import OpenedRun
 from dltool.runs.other_data import other_dataset
 from dltool.tasks import base as tasks
+from dltool.tasks._generation import Judge
 from dltool.tasks.base import Asked, Judgement, Split
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Evaluation:
         batch_size: examples at a time.
         device: "auto", "cpu" or "gpu".
         dropout_passes: answer with the mean of as many passes with dropout; None: one pass without.
+        judged_by: the run of a classifier in whose features images that runs make are compared with the data's.
     """
 
     split: str | None = None
@@ -45,6 +47,7 @@ class Evaluation:
     batch_size: int | None = None
     device: str = "auto"
     dropout_passes: int | None = None
+    judged_by: Path | None = None
 
     def judge(self, paths: Sequence[Path]) -> list[Judgement]:
         """Return a judgement a run, then that of their mean where outputs of several are kept.
@@ -83,7 +86,8 @@ class Evaluation:
         usual = run.recipe.setting("fit", "batch_size", default=DEFAULT_BATCH_SIZE)
         size = self.batch_size or source.evaluation_batch(usual)
         whole = source.splits.keys() == {"train"} and (self.split == "all" or self.data is not None)
-        split = Split(source, name, size, str(run), "all" if whole else name, facts)
+        judge = self._judge(facts)
+        split = Split(source, name, size, str(run), "all" if whole else name, facts, judge)
         split.pipeline()  # whose errors are not about the model
         messages.status(f"evaluating {run} on the {name} split ...")
         with source.explained(), _fitting(run):
@@ -91,6 +95,19 @@ class Evaluation:
         if self.dropout_passes is not None:
             judgement.counted["dropout_passes"] = self.dropout_passes
         return judgement
+
+    def _judge(self, facts: Mapping[str, Any]) -> Judge | None:
+        """Return the classifier that compares images, for a run's facts of its data."""
+        if self.judged_by is None:
+            return None
+        if not tasks.of(facts).compares_images:
+            raise UsageError("--judge: means nothing for runs that make no images. Leave it out.")
+        run, shape = OpenedRun(self.judged_by), facts.get("target_shape") or facts.get("input_shape")
+        task = tasks.of(run.facts)
+        if task.name != "classification" or list(run.facts.get("input_shape") or ()) != list(shape or ()):
+            raise UsageError(f"--judge: {run} is no classifier of images of the shape {list(shape or ())}.")
+        names = run.facts.get("class_names") or range(run.facts["num_classes"])
+        return Judge(str(run), run.model, run.dataset.pixel_range, [str(name) for name in names])
 
     def _source(self, run: OpenedRun, facts: Mapping[str, Any]) -> tuple[Data, str]:
         """Return a run's own or other data, and the split of them to judge on."""

@@ -89,6 +89,7 @@ class Split:
         batch_size: examples at a time.
         run, shown: what the judgement calls the run and the split.
         trained: facts of the data that the run was trained on.
+        judge: a classifier in whose features made images are compared with real ones, None: they are not.
     """
 
     data: Any
@@ -97,6 +98,7 @@ class Split:
     run: str
     shown: str
     trained: Mapping[str, Any]
+    judge: Any = None
 
     def pipeline(self) -> Any:
         """Return the split's batches."""
@@ -228,6 +230,7 @@ class Task(ABC):
 
     # -- judging ---------------------------------------------------------------------------------------
 
+    compares_images = False  # with the data's, by a judge
     answers_in_one_pass = False  # by `_outputs.outputs_of` alone: the mean of passes with dropout can stand for it
 
     @abstractmethod

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltool.data.reconstruction import scaled
-from dltool.tasks import _answers, _outputs
+from dltool.errors import UsageError
+from dltool.tasks import _answers, _generation, _outputs
 from dltool.tasks.base import Asked, Judged, Judgement, Question, Split, Task
 from dltool.training.outputs import BINARY, cross_entropy
 
@@ -28,11 +29,13 @@ class Reconstruction(Task):
     Facts: `input_shape`; `pixel_range`, black and white in stored images.
     Figures: loss and compiled metrics; `squared_error`, the sum over an example's values of (output - target)^2, and
     `rmse`, sqrt(mean of that over all values); outputs that the loss takes as logits pass a sigmoid first. Means of
-    what the first layer with a method `measure_inputs` finds in its inputs, such as an RBM's `pseudo_likelihood`.
+    what the first layer with a method `measure_inputs` finds in its inputs, such as an RBM's `pseudo_likelihood`. A
+    variational autoencoder with a judge: those of `_generation.judge_made`.
     Reference: Hinton & Salakhutdinov, 2006, Science 313, 504-507 (squared error an image).
     """
 
     targets = "inputs"
+    compares_images = True
     answers_in_one_pass = True
 
     def problem_of_outputs(self, model: Any, facts: Mapping[str, Any]) -> str | None:
@@ -54,7 +57,13 @@ class Reconstruction(Task):
         values = int(np.prod(split.trained["input_shape"]))
         figures |= {"squared_error": float(each.mean()), "rmse": float(np.sqrt(each.mean() / values))}
         figures |= _measure_layer(model, split)
-        return Judgement(split.run, split.shown, {"examples": len(each)}, figures, self, outcome=Judged(model, split))
+        found, tables = Judged(model, split), dict[str, Any]()
+        if split.judge is not None:
+            if (generator := _generation.Generator.find(model, split.trained)) is None:
+                raise UsageError(f"--judge: {split.run} makes no images of codes. Leave it out.")
+            more, tables = _generation.judge_made(generator, split)
+            figures |= more
+        return Judgement(split.run, split.shown, {"examples": len(each)}, figures, self, tables, found)
 
     def table_of_answers(self, judgements: Sequence[Judgement], asked: Asked) -> pd.DataFrame:
         """Return a row an example: where it comes from and its squared error."""
