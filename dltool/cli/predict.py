@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dltool.cli import completion
-from dltool.cli.options import BatchSizeOption, Device, DeviceOption, DropoutOption, Format, OverwriteOption
+from dltool.cli.options import BatchSizeOption, Device, DeviceOption, DropoutOption, OverwriteOption
 from dltool.errors import DataError, UsageError, messages
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Format(StrEnum):
+    """How answers are written."""
+
+    csv = "csv"
+    json = "json"
+    coco = "coco"
+    table = "table"
+
 
 DECIMALS = 15  # of numbers in JSON, as many as pandas writes
 
@@ -39,13 +52,17 @@ def predict(
     ] = False,
     to: Annotated[str | None, typer.Option("--to", help="The language to translate into.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="A folder for answers that are pictures, such as masks.")
+        Path | None,
+        typer.Option("--out", help="A folder for pictures: masks, or images with the boxes found."),
     ] = None,
     passes: DropoutOption = None,
     overwrite: OverwriteOption = False,
     batch_size: BatchSizeOption = None,
     form: Annotated[
-        Format, typer.Option("--format", help="csv, json (one object per line), or a table for people.")
+        Format,
+        typer.Option(
+            "--format", help="csv, json (an object a line), coco (boxes in one array), or a table for people."
+        ),
     ] = (Format.csv),
     device: DeviceOption = Device.auto,
 ) -> None:
@@ -73,24 +90,35 @@ def predict(
     predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite, explain), passes)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tables = predictor.answers(inputs, leave_out, data, stdin)
-    count = _write(tables, form)
+    coco = partial(predictor.task.coco_results, facts=runs[0].facts)
+    if form == Format.coco:
+        coco([])  # raises where answers are no boxes
+    count = _write(tables, form, coco)
     if left_out:
         raise DataError(f"{len(left_out)} of {len(left_out) + count} inputs could not be read and were left out")
 
 
-def _write(tables: Iterator[pd.DataFrame], form: Format) -> int:
-    """Write tables of answers to stdout as they come; return how many answers there are."""
+def _write(tables: Iterator[pd.DataFrame], form: Format, to_coco: Callable[[list[Any]], list[Any]] = list) -> int:
+    """Write tables of answers to stdout as they come; return how many examples were answered."""
     from dltool.output import tables as rendering
 
-    count, kept = 0, []
+    count, kept, is_first = 0, [], True
     for table in tables:
-        if form == Format.table:
+        if form == Format.coco:
+            lines = [json.dumps(one, ensure_ascii=False) for one in to_coco(table.to_dict("records"))]
+            if lines:
+                messages.write(("[" if is_first else ",") + ",\n".join(lines))
+            is_first &= not lines
+        elif form == Format.table:
             kept.append(table)
-        elif form == Format.json:
+        elif form == Format.json and len(table):
             messages.write(table.to_json(orient="records", lines=True, force_ascii=False, double_precision=DECIMALS))
-        else:
-            messages.write(table.to_csv(index=False, header=not count, lineterminator="\n"))
-        count += len(table)
+        elif form == Format.csv:
+            messages.write(table.to_csv(index=False, header=is_first, lineterminator="\n"))
+            is_first = False
+        count += table.attrs.get("examples", len(table))
+    if form == Format.coco:
+        messages.write("[]\n" if is_first else "]\n")
     if kept:
         import pandas as pd
 

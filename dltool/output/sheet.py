@@ -59,7 +59,7 @@ def sheet(
     """
     from PIL import Image, ImageDraw
 
-    font, bold = _font(TEXT), _font(TITLE, "DejaVuSans-Bold.ttf")
+    font, bold = load_font(TEXT), load_font(TITLE, "DejaVuSans-Bold.ttf")
     tiles = [tile for row in rows for tile in row if tile is not None]
     cells = [_cell(tile, size) for tile in tiles]
     widths = [*(cell[0] for cell in cells), *(_width(text, font) for text in column_labels)]
@@ -132,7 +132,7 @@ def _paste(canvas: Any, draw: Any, tile: Tile, cell: tuple[int, int, int, int], 
 def _cell(tile: Tile, size: int) -> tuple[int, int]:
     """Return the columns and rows that a tile takes, including its label's width."""
     rows, columns = enlarged(tile.pixels, size).shape[:2]
-    return max(columns + 2, _width(tile.label, _font(TEXT))), rows + 2
+    return max(columns + 2, _width(tile.label, load_font(TEXT))), rows + 2
 
 
 def _lines(text: str) -> int:
@@ -144,8 +144,8 @@ def _width(text: str, font: Any) -> int:
 
 
 @functools.lru_cache
-def _font(size: int, name: str = "DejaVuSans.ttf") -> Any:
-    """Matplotlib brings this font along, so that sheets look the same everywhere."""
+def load_font(size: int, name: str = "DejaVuSans.ttf") -> Any:
+    """Return a font that matplotlib brings along, so that sheets look the same everywhere."""
     from pathlib import Path
 
     matplotlib_settings.load()

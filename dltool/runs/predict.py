@@ -115,8 +115,7 @@ class Predictor:
             ) from error
         for batch in reader.batches(self.batch_size or self._usual_batch(), leave_out):
             with opened.answering(str(run.directory / directory.MODEL)):
-                table = answer(batch.x, batch.places)
-            table.insert(0, reader.word, list(batch.places), allow_duplicates=True)
+                table = self.task.answer_batch(answer, batch, reader.word)
             yield table
 
     def _usual_batch(self) -> int:

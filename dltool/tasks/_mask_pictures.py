@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import io
-import itertools
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dltool.errors import UsageError
-from dltool.output.files import atomic
-from dltool.output.ownership import is_output, marked
 from dltool.output.picture_files import png
+from dltool.tasks._picture_names import PictureNames
 
 OPACITY = 0.5  # of a class's colour over the picture
 OVERLAY = "-overlay"  # at the end of such a picture's name
-ROW = re.compile(r"(.*)(\.np[yz]):(\d+)", re.IGNORECASE)  # a row of one of several files of arrays
 
 
 class MaskPictures:
@@ -35,7 +30,7 @@ class MaskPictures:
 
     def __init__(self, folder: Path, overwrite: bool, facts: Mapping[str, Any], written: set[str]) -> None:
         count = facts["num_classes"]
-        self.folder, self.overwrite, self.written = folder, overwrite, written
+        self.names = PictureNames(folder, overwrite, written)
         self.values = np.asarray(facts.get("mask_values") or range(count), np.uint8)
         colors = facts.get("class_colors") or []
         own = colors if len(colors) == count else [color_of(value) for value in range(1, count + 1)]
@@ -51,26 +46,10 @@ class MaskPictures:
         Raises:
             UsageError: a file is there that may not be replaced.
         """
-        path, overlay = self._free(place)
-        for target in (path, overlay):
-            if target.exists() and not (self.overwrite and is_output(target)):
-                remedy = "Move it." if self.overwrite else "Use --overwrite to replace it, or another folder."
-                raise UsageError(f"--out {target}: exists already. {remedy}")
-        for target, content in ((path, self._indexed(mask)), (overlay, png(self._laid_over(picture, mask)))):
-            with atomic(target) as file:
-                file.write(marked(content, ".png"))
+        path, overlay = self.names.free(place, (".png", f"{OVERLAY}.png"))
+        self.names.write(path, self._indexed(mask))
+        self.names.write(overlay, png(self._laid_over(picture, mask)))
         return str(path)
-
-    def _free(self, place: Any) -> tuple[Path, Path]:
-        """Return where the mask and the overlay of a picture go, to names that no other picture of the command has."""
-        for name in _names(place):
-            path = self.folder / name
-            pair = (path, path.with_name(f"{path.stem}{OVERLAY}.png"))
-            keys = {str(target).casefold() for target in pair}  # some file systems know no case
-            if not keys & self.written:
-                self.written |= keys
-                return pair
-        raise AssertionError("names end")
 
     def _indexed(self, mask: np.ndarray) -> bytes:
         from PIL import Image
@@ -94,18 +73,3 @@ def color_of(value: int) -> tuple[int, int, int]:
     """Return the colour of a class as Pascal VOC has it: bit 3k + c of the value is bit 7 - k of channel c."""
     channels = [sum(((value >> (3 * k + c)) & 1) << (7 - k) for k in range(8)) for c in range(3)]
     return channels[0], channels[1], channels[2]
-
-
-def _names(place: Any) -> Iterator[Path]:
-    """Yield relative paths for the mask of a picture at a path or in a row of an array, the best one first."""
-    if not isinstance(place, str):
-        yield Path(f"{place:06d}.png")
-        place = str(place)
-    path = PurePath(place)
-    folder = PurePath(*(part for part in path.parent.parts if part not in (path.anchor, "..", ".")))
-    row = ROW.fullmatch(path.name)
-    name = path.stem if row is None else f"{row[1]}-{int(row[3]):06d}"
-    whole = path.name if row is None else f"{row[1]}{row[2]}-{int(row[3]):06d}"
-    yield Path(folder, f"{name}.png")
-    yield Path(folder, f"{whole}.png")
-    yield from (Path(folder, f"{whole}-{number}.png") for number in itertools.count(2))

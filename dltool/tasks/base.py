@@ -16,7 +16,7 @@ from dltool.errors import DataError, UsageError, suggest_or_list
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dltool.data.inputs.base import Reader
+    from dltool.data.inputs.base import Batch, Reader
     from dltool.tasks._readers import Source
 
     Answer = Callable[[Any, Sequence[Any]], pd.DataFrame]  # of examples, as a `Reader` gives them, and their places
@@ -287,6 +287,29 @@ class Task(ABC):
             ValueError: they cannot answer at all.
         """
         raise UsageError(f"runs of {self.name} answer no new examples")
+
+    def answer_batch(self, answer: Answer, batch: Batch, word: str) -> pd.DataFrame:
+        """Return the rows of answers to new examples, first of each where its example comes from.
+
+        Args:
+            answer: of `answerer`.
+            batch: the examples.
+            word: what their places are: "file" or "row".
+        """
+        table = answer(batch.x, batch.places)
+        table.insert(0, word, list(batch.places), allow_duplicates=True)
+        return table
+
+    def coco_results(self, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return rows of answers to new examples as COCO's results of detection.
+
+        Args:
+            rows: of tables by `answer_batch`.
+            facts: of the data that the run was trained on.
+        Raises:
+            UsageError: answers are no boxes.
+        """
+        raise UsageError(f"--format coco: means nothing for {self.name}, whose answers are no boxes.")
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return targets (examples, ...) in words, None where they have none."""

@@ -199,7 +199,7 @@ def test_rows_without_a_target_get_the_answers_of_eval(
     [
         ("Csv: {path: FILE, seperator: ';', tarrget: q}", ["'seperator'. Did you mean 'separator'?", "'tarrget'. Did"]),
         ("ImageFolder: {path: FILE}", ["answers rows of a table, these are pictures."]),
-        ("Digits", ["Digits reads no new examples. Use Csv, ImageFolder, Npz."]),
+        ("Digits", ["Digits reads no new examples. Use "]),
         ("Csv: {path: FILE, test_path: FILE}", ["'test_path' is not read, only 'path'."]),
         ("Csv: none.csv", ["No file none.csv: check the 'path' parameter of Csv."]),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 STDIN = "-"  # in place of a file's name
@@ -17,10 +18,12 @@ class Batch:
     Args:
         places: file or row of each example, (examples,).
         x: what the model takes: an array (examples, ...), or a mapping of a table's columns to such arrays.
+        files: the files that hold one example each, (examples,), None where a file holds several.
     """
 
     places: Sequence[Any]
     x: Any
+    files: Sequence[Path] | None = None
 
     def __len__(self) -> int:
         return len(self.places)

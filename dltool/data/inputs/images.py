@@ -59,13 +59,14 @@ class ImageFiles:
             while group := list(itertools.islice(files, size)):
                 read = list(pool.map(self._read, [path for _, path in group]))
                 kept = []
-                for (name, _), pixels in zip(group, read, strict=True):
+                for (name, path), pixels in zip(group, read, strict=True):
                     if isinstance(pixels, str):
                         leave_out(f"{name}: {pixels}")
                     else:
-                        kept.append((name, pixels))
+                        kept.append((name, path, pixels))
                 if kept:
-                    yield Batch([name for name, _ in kept], self._values(np.stack([pixels for _, pixels in kept])))
+                    names, paths, images = zip(*kept, strict=True)
+                    yield Batch(names, self._values(np.stack(images)), paths)
 
     def _files(self, leave_out: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
         """Yield the name that is shown and the path of each file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -112,6 +112,18 @@ class YoloHead(keras.layers.Layer):
         """
         found = boxes.split(outputs)
         return found.boxes, found.scores
+
+    def problem_of_data(self, facts: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with the layer for data with these facts, None where nothing is."""
+        classes, (rows, columns) = facts["num_classes"], facts["input_shape"][:2]
+        if self.classes != classes:
+            return f"has {self.classes} classes, the data {classes}. Use ${{data.num_classes}}."
+        spanned = tuple(extent * self.stride for extent in self.grid)
+        if spanned != (rows, columns):
+            grid, size = (" x ".join(map(str, sides)) for sides in (self.grid, spanned))
+            cells = f"{grid} cells of {self.stride} pixels"
+            return f"spans {size} pixels in {cells}, images have {rows} x {columns}. Set stride."
+        return None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], input_shape[1] * input_shape[2] * len(self.anchors), 9 + self.classes)
