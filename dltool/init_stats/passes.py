@@ -38,7 +38,7 @@ class Passes:
 
     def run(self, x: Any, y: Any, sample_weight: Any = None) -> Capture:
         """Run a pass over a batch, within `untouched`: dropout and batch normalisation are active."""
-        x, mixture = augmented(self.augment, x)
+        x, mixture = augmented(self.augment, x, y)
         flat = (self._graph if self.compiled else self._run)(x, y, sample_weight, mixture)
         key = tuple(tuple(t.shape) for t in tf.nest.flatten((x, y, sample_weight)) if t is not None)
         if not self.compiled or key not in self._traced:

@@ -38,7 +38,7 @@ def augmentation_sheet(
             raise UsageError(f"{source}: its examples of shape {tuple(data.facts['input_shape'])} are no images.")
         x, y = next(train.batches(1, train.order(seed)))
     names = _names(y, data.facts)
-    plain, pictures, targets = _drawn(augment, x, names, draws)
+    plain, pictures, targets = _drawn(augment, x, y, names, draws)
     count = min(examples, len(names))
     rows = [
         {"image": n + 1, "class": names[n], "draw": k + 1, "targets": targets[k][n] or names[n],
@@ -57,7 +57,7 @@ def augmentation_sheet(
     return drawn, rows
 
 
-def _drawn(augment: Any, x: Any, names: Sequence[str], draws: int) -> tuple[Any, list[Any], list[list[str]]]:
+def _drawn(augment: Any, x: Any, y: Any, names: Sequence[str], draws: int) -> tuple[Any, list[Any], list[list[str]]]:
     """Return a batch at inference, then for each draw its images, and the targets of mixed examples, else ""."""
     import numpy as np
     import tensorflow as tf
@@ -67,7 +67,7 @@ def _drawn(augment: Any, x: Any, names: Sequence[str], draws: int) -> tuple[Any,
     plain = np.asarray(augment(tf.cast(x, tf.float32), training=False), np.float32)
     pictures, targets = [], []
     for _ in range(draws):
-        changed, mixture = augmented(augment, x)
+        changed, mixture = augmented(augment, x, y)
         pictures.append(np.asarray(changed, np.float32))
         parts = [(np.asarray(share), np.asarray(index)) for share, index in mixture or ()]
         targets.append([_target([(share[n], names[index[n]]) for share, index in parts]) for n in range(len(names))])

@@ -24,7 +24,7 @@ def records(recipe: Recipe) -> list[dict[str, str]]:
     A missing file is reported later, when the model is built.
     """
     found = []
-    for path, value in _sources(recipe.root["model"], "model"):
+    for path, value in _named(recipe):
         try:
             file = learned_file(value.data) if path.rpartition(".")[2] != "weights" else value.data
             with open(file, "rb") as opened:
@@ -50,7 +50,7 @@ def check_same(run: RunDirectory, recipe: Recipe) -> None:
         if old is not None and old != one["sha256"]:
             raise UsageError(
                 f"{run}: the base {one['source']} ({one['at']}) has changed since. Train again with another --out, or "
-                "go on with --accept-changes: the run's own state has all of its weights."
+                "go on with --accept-changes: the run's own state has all weights of its model."
             )
 
 
@@ -62,7 +62,7 @@ def check_outlive(run: RunDirectory, recipe: Recipe) -> None:
     Raises:
         RecipeError: it would.
     """
-    named = _sources(recipe.root["model"], "model")
+    named = _named(recipe)
     if (procedure := recipe.get("procedure")) is not None:
         named += [(at, one) for at, one in procedure.walk("procedure") if at.endswith(_teachers())]
     problems = []
@@ -104,6 +104,13 @@ def absolute(model: Any) -> Any:
     if isinstance(changed.get("weights"), str) and changed["weights"].endswith(FILES):
         changed["weights"] = _absolute(changed["weights"])
     return changed
+
+
+def _named(recipe: Recipe) -> list[tuple[str, Value]]:
+    """Return the values by which a recipe's model and augmentation name files, with their paths."""
+    augment = recipe.get("data", "augment")
+    more = [] if augment is None else _sources(augment, "data.augment")
+    return _sources(recipe.root["model"], "model") + more
 
 
 def _sources(value: Value, path: str) -> list[tuple[str, Value]]:

@@ -29,6 +29,8 @@ def resolved(recipe: Recipe, default_seed: int) -> Recipe:
     """The recipe as it runs again from any folder: `extends` merged, paths of data, bases and teacher made absolute."""
     plain = recipe.plain()
     plain["model"] = bases.absolute(plain["model"])
+    if plain["data"].get("augment"):
+        plain["data"]["augment"] = bases.absolute(plain["data"]["augment"])
     plain["data"]["dataset"] = _absolute(dataset_arguments(recipe.section("data", "dataset")))
     if (procedure := recipe.get("procedure")) is not None:
         plain["procedure"] = _absolute(_with_keywords(procedure, "procedures"))

@@ -14,16 +14,24 @@ from dltool.library.layers._mixing import ExampleMixing
 Mixture = Sequence[tuple[Any, Any]]
 
 
-def augmented(augment: Any | None, x: Any) -> tuple[Any, Mixture | None]:
+REMAKE = "remake"  # method of a layer: images, targets -> images
+
+
+def augmented(augment: Any | None, x: Any, y: Any = None) -> tuple[Any, Mixture | None]:
     """Return a training batch's inputs, augmented, and the mixture of examples, or None if unmixed.
 
     Args:
-        augment: a model of the inputs. In a `keras.Sequential`, layers that mix examples describe the mixture.
+        augment: a model of the inputs. In a `keras.Sequential`, layers that mix examples describe the mixture, and
+            layers with a method `remake` see the targets.
+        y: targets as the data have them.
+    Raises:
+        ValueError: a layer that sees targets follows one that mixes them.
     """
     if augment is None:
         return x, None
     x = tf.cast(x, tf.float32)
-    if not mixes(augment):
+    remakes = any(hasattr(layer, REMAKE) for layer in getattr(augment, "layers", ()))
+    if not mixes(augment) and not remakes:
         return augment(x, training=True), None
     size = tf.shape(x)[0]
     mixture = [(tf.ones([size]), tf.range(size))]
@@ -34,9 +42,13 @@ def augmented(augment: Any | None, x: Any) -> tuple[Any, Mixture | None]:
             others = [tf.gather(index, partners) for _, index in mixture]
             mixture = [(own * share, index) for share, index in mixture]
             mixture += list(zip(theirs, others, strict=True))
+        elif hasattr(layer, REMAKE):
+            if len(mixture) > 1:
+                raise ValueError(f"{type(layer).__name__} needs whole targets: put it before layers that mix examples")
+            x = layer.remake(x, y)
         else:
             x = layer(x, training=True)
-    return x, mixture
+    return x, mixture if mixes(augment) else None
 
 
 def augmented_pair(augment: Any | None, x: Any, y: Any) -> tuple[Any, Any, Mixture | None]:
@@ -45,7 +57,7 @@ def augmented_pair(augment: Any | None, x: Any, y: Any) -> tuple[Any, Any, Mixtu
     They move with the inputs if the augmentation has a method `move`.
     """
     if augment is None or not hasattr(augment, "move"):
-        x, mixture = augmented(augment, x)
+        x, mixture = augmented(augment, x, y)
         return x, y, mixture
     return (*augment.move(tf.cast(x, tf.float32), y), None)
 
