@@ -50,10 +50,13 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Columns of how layers came to the answer, such as where they look.")
     ] = False,
+    sliding: Annotated[
+        bool, typer.Option("--map", help="Slide a classifier over larger pictures: the classes at each position.")
+    ] = False,
     to: Annotated[str | None, typer.Option("--to", help="The language to translate into.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="A folder for pictures: masks, or images with the boxes found."),
+        typer.Option("--out", help="A folder for pictures: masks, maps, or images with the boxes found."),
     ] = None,
     passes: DropoutOption = None,
     overwrite: OverwriteOption = False,
@@ -87,7 +90,7 @@ def predict(
         left_out.append(line)
         messages.say(line)
 
-    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite, explain), passes)
+    predictor = Predictor(runs, device, batch_size, Asked(top, every, to, out, overwrite, explain, sliding), passes)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tables = predictor.answers(inputs, leave_out, data, stdin)
     coco = partial(predictor.task.coco_results, facts=runs[0].facts)

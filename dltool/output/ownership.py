@@ -17,21 +17,24 @@ MARKER = "dltool.json"  # in a run directory and in a folder of alignments
 RANGE_TEST = re.compile(r"# .* with the learning rate \S+ of a range test \(")  # how a fragment of --write begins
 _COMMENT = b"Comment\0written by dltool"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG
+_ZIP_MARK = struct.pack("<H", 17) + b"written by dltool"
 _SVG_MARK = b"<!-- written by dltool -->\n"
 _HEADER_BYTES = 1_000_000  # a line of names is shorter
 
 
 def marked(content: bytes, suffix: str) -> bytes:
-    """Return a picture with dltool's mark; everything else stays unchanged."""
+    """Return a picture or an archive of arrays with dltool's mark; everything else stays unchanged."""
     if suffix.lower() == ".png" and content.endswith(_END):
         return content[: -len(_END)] + _PNG_MARK + _END
+    if suffix.lower() == ".npz" and content.endswith(b"\0\0"):  # a zip archive without a comment
+        return content[:-2] + _ZIP_MARK
     if suffix.lower() == ".svg":
         return content.rstrip(b"\n") + b"\n" + _SVG_MARK
     return content
 
 
 def is_output(path: Path) -> bool:
-    """Return whether a file is a picture, a table of predictions or a fragment of a recipe that dltool wrote."""
+    """Return whether a file is a picture, arrays, predictions or a fragment of a recipe that dltool wrote."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER_BYTES)
@@ -42,7 +45,7 @@ def is_output(path: Path) -> bool:
         return False
     if head.startswith(b"\x89PNG"):
         return tail.endswith(_PNG_MARK + _END)
-    if tail.endswith(_SVG_MARK):
+    if tail.endswith(_SVG_MARK) or (head.startswith(b"PK") and tail.endswith(_ZIP_MARK)):
         return True
     line = head.partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
     return bool(RANGE_TEST.match(line)) or _is_header_of_predictions(line)

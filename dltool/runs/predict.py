@@ -136,6 +136,7 @@ class Predictor:
         source = Source(
             str(run), inputs, facts, stdin, own if isinstance(own, dict) else {},
             pixel_range=getattr(self._dataset_class(), "pixel_range", None),
+            whole=self.asked.map,
         )  # fmt: skip
         return source if data is None else other_data.source_of(data, run.recipe, source)
 

@@ -35,7 +35,7 @@ def asks(question: Question) -> list[Ask]:
 
     def ask(model: Any, run: str) -> Ask:
         forward = _forward(model, facts)
-        return lambda x: _without_targets(forward(x), model, facts, run)
+        return lambda x: without_targets(forward(x), model, facts, run)
 
     return [ask(model, run) for model, run in _named_models(question)]
 
@@ -50,7 +50,7 @@ def asks_of_several(question: Question) -> list[AskEach]:
         def ask_each(x: Any) -> dict[str, Evaluated]:
             given = forward(x)
             return {
-                name: _without_targets(given[name], one, facts["targets"][name], run) for name, one in outputs.items()
+                name: without_targets(given[name], one, facts["targets"][name], run) for name, one in outputs.items()
             }
 
         return ask_each
@@ -92,7 +92,8 @@ def of_split(answer: Answer, split: Split) -> pd.DataFrame:
     return table
 
 
-def _without_targets(outputs: Any, model: Any, facts: Mapping[str, Any], run: str) -> Evaluated:
+def without_targets(outputs: Any, model: Any, facts: Mapping[str, Any], run: str) -> Evaluated:
+    """Return outputs of new examples, with zeros in place of targets."""
     outputs = np.asarray(outputs, np.float32)
     return Evaluated(run, "", np.zeros(len(outputs), np.int32), outputs, {}, model, **_outputs.of_facts(facts))
 
@@ -137,12 +138,12 @@ def asked_columns(evaluated: Evaluated, asked: Asked) -> dict[str, Any]:
     """
     scores = evaluated.scores
     if evaluated.label_scores is not None:
-        names = _names(evaluated, evaluated.label_scores.shape[1])
+        names = class_names(evaluated, evaluated.label_scores.shape[1])
         holds = evaluated.label_scores > HOLDS
         return {"prediction": _joined(holds, names)} | _of_each(evaluated, evaluated.label_scores, names)
     if scores is None:
         return _flat("prediction", evaluated.outputs)
-    names = _names(evaluated, scores.shape[-1])
+    names = class_names(evaluated, scores.shape[-1])
     if not evaluated.is_classification:
         columns = _flat("prediction", scores.argmax(axis=-1), names)
         steps = scores.reshape(len(scores), -1, scores.shape[-1])
@@ -176,14 +177,14 @@ def word_of_scores(evaluated: Evaluated) -> str:
 def _targets(evaluated: Evaluated) -> dict[str, Any]:
     targets, scores = evaluated.targets, evaluated.scores
     if evaluated.label_scores is not None and targets.shape == evaluated.outputs.shape:
-        return {"target": _joined(targets > HOLDS, _names(evaluated, targets.shape[1]))}
+        return {"target": _joined(targets > HOLDS, class_names(evaluated, targets.shape[1]))}
     if evaluated.is_classification and scores is not None:
-        return {"target": _named(evaluated.labels(), _names(evaluated, scores.shape[1]))}
+        return {"target": _named(evaluated.labels(), class_names(evaluated, scores.shape[1]))}
     if scores is not None and scores.ndim > 2:
         is_one_hot = targets.shape == scores.shape
         labels = targets.argmax(axis=-1) if is_one_hot else targets
         if labels.size == scores[..., 0].size:
-            return _flat("target", labels, _names(evaluated, scores.shape[-1]))
+            return _flat("target", labels, class_names(evaluated, scores.shape[-1]))
     return _flat("target", targets)
 
 
@@ -219,7 +220,7 @@ def _joined(holds: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return found
 
 
-def _names(evaluated: Evaluated, count: int) -> list[str]:
+def class_names(evaluated: Evaluated, count: int) -> list[str]:
     """Return a name for each output, numbers for those beyond the classes and where classes have no names."""
     names = [str(name) for name in evaluated.class_names or ()][:count]
     return [*names, *map(str, range(len(names), count))]

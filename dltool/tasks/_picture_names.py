@@ -48,9 +48,9 @@ class PictureNames:
         return paths
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write a PNG file with dltool's mark."""
+        """Write a PNG file, or one of arrays, with dltool's mark."""
         with atomic(path) as file:
-            file.write(marked(content, ".png"))
+            file.write(marked(content, path.suffix))
 
 
 def _names(place: Any) -> Iterator[Path]:

@@ -24,6 +24,7 @@ class Source:
         stdin: in place of the file "-".
         arguments: of the dataset by which they are read: that of the run's recipe, or that of --data.
         kind: how such a dataset's examples are read, ROWS, ARRAYS or PICTURES; None: as the facts and files say.
+        whole: read pictures at their own size, whatever the model's.
         pixel_range: values of black and white in the run's data, None where they are unknown.
     """
 
@@ -34,6 +35,7 @@ class Source:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     kind: str | None = None
     pixel_range: tuple[float, float] | None = None
+    whole: bool = False
 
 
 def reader(source: Source) -> Reader:
@@ -55,6 +57,8 @@ def reader(source: Source) -> Reader:
     shape = facts.get("input_shape")
     if shape is None:
         raise UsageError(f"{source.run}: its kind of data cannot be read again.")
+    if source.whole and len(shape) == 3:
+        shape = (None, None, shape[2])
     kind = source.kind
     if kind is None:
         kind = ARRAYS if all(name.lower().endswith(arrays.SUFFIXES) for name in source.names) else PICTURES
@@ -64,7 +68,7 @@ def reader(source: Source) -> Reader:
     return _pictures(source, shape)
 
 
-def _pictures(source: Source, shape: Sequence[int]) -> Reader:
+def _pictures(source: Source, shape: Sequence[int | None]) -> Reader:
     if STDIN in source.names:
         raise UsageError("-: pictures and arrays are not read from standard input. Give files.")
     if source.pixel_range is None:

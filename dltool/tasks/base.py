@@ -67,6 +67,7 @@ class Asked:
         folder: for answers that are pictures; None: none are written.
         overwrite: replace pictures that dltool wrote there.
         explain: add what layers say about how they came to the answers.
+        map: the classes at each position of larger pictures.
         written: the files of answers so far, so that two of them never have one name.
     """
 
@@ -76,6 +77,7 @@ class Asked:
     folder: Path | None = None
     overwrite: bool = False
     explain: bool = False
+    map: bool = False
     written: set[str] = field(default_factory=set, compare=False, repr=False)
 
 
@@ -260,7 +262,14 @@ class Task(ABC):
 
     def check_asked(self, asked: Asked) -> None:
         """Raise `UsageError` if something is asked that answers of this task do not have."""
-        options = {"top": "--top", "every": "--probabilities", "to": "--to", "folder": "--out", "explain": "--explain"}
+        options = {
+            "top": "--top",
+            "every": "--probabilities",
+            "to": "--to",
+            "folder": "--out",
+            "explain": "--explain",
+            "map": "--map",
+        }
         for name, option in options.items():
             if name not in self.takes and getattr(asked, name) != getattr(Asked(), name):
                 raise UsageError(f"{option}: means nothing for {self.name}. Leave it out.")

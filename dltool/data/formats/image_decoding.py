@@ -29,7 +29,7 @@ INTERPOLATIONS = (
 
 def decode(
     data: tf.Tensor,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | None,
     color_mode: str,
     interpolation: str,
     crop: bool,
@@ -38,7 +38,8 @@ def decode(
     """Return pixels uint8 (rows, columns, channels) of an encoded image (first frame of an animation).
 
     Resizing is that of keras.utils.image_dataset_from_directory, rounded to uint8; an image that has the size stays
-    unchanged. With `crop`, the middle of the image in the target's aspect ratio is resized.
+    unchanged, as does each one where `image_size` is None. With `crop`, the middle of the image in the target's aspect
+    ratio is resized.
 
     Args:
         is_rare: bool (): whether TensorFlow decodes this image differently from Pillow; Pillow then decodes it, one
@@ -60,6 +61,8 @@ def decode(
     image = common() if is_rare is None else tf.cond(is_rare, rare, common)
     image.set_shape((None, None, None))
     image = _convert(image, color_mode)  # (h, w, channels)
+    if image_size is None:
+        return image
     if crop:
         image = _crop(image, image_size)
     same = tf.reduce_all(tf.shape(image)[:2] == tf.constant(image_size))

@@ -23,11 +23,12 @@ COLOURS = {channels: mode for mode, channels in image_decoding.CHANNELS.items()}
 
 
 class ImageFiles:
-    """Pictures of any size, resized to the model's.
+    """Pictures of any size, resized to the model's, or each at its own size.
 
     Args:
         paths: files, folders (with all folders below them), patterns such as "scans/*.png", and archives.
-        shape: (rows, columns, channels) or (rows, columns) that the model takes.
+        shape: (rows, columns, channels) or (rows, columns) that the model takes; (None, None, channels) leaves each
+            picture its size, one a batch.
         low, high: values of black and white that the model was trained on.
         interpolation, crop: how training resized pictures, as `ImageFolder` does.
     Raises:
@@ -39,7 +40,7 @@ class ImageFiles:
     def __init__(
         self,
         paths: Sequence[str],
-        shape: Sequence[int],
+        shape: Sequence[int | None],
         *,
         low: float = 0,
         high: float = 255,
@@ -47,7 +48,8 @@ class ImageFiles:
         crop: bool = False,
     ) -> None:
         channels = shape[2] if len(shape) == 3 else 1 if len(shape) == 2 else 0
-        if channels not in COLOURS or None in shape:
+        self.is_whole = len(shape) == 3 and shape[0] is None and shape[1] is None
+        if channels not in COLOURS or (None in shape and not self.is_whole):
             sizes = " x ".join("any" if size is None else str(size) for size in shape)
             raise ValueError(f"its inputs are {sizes}, no pictures of a known size with 1, 3 or 4 channels")
         self.paths, self.shape, self.mode = paths, tuple(shape), COLOURS[channels]
@@ -56,7 +58,7 @@ class ImageFiles:
     def batches(self, size: int, leave_out: Callable[[str], None]) -> Iterator[Batch]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             files = self._files(leave_out)
-            while group := list(itertools.islice(files, size)):
+            while group := list(itertools.islice(files, 1 if self.is_whole else size)):
                 read = list(pool.map(self._read, [path for _, path in group]))
                 kept = []
                 for (name, path), pixels in zip(group, read, strict=True):
@@ -112,7 +114,8 @@ class ImageFiles:
         """The compiled decoder."""
         import tensorflow as tf
 
-        size = (self.shape[0], self.shape[1])
+        rows, columns = self.shape[:2]
+        size = None if rows is None or columns is None else (rows, columns)
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.bool)], autograph=False)
         def decode(data: Any, is_rare: Any) -> Any:
@@ -122,7 +125,8 @@ class ImageFiles:
 
     def _values(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels in the range that the model was trained on: bytes where that is 0 to 255."""
-        pixels = pixels.reshape(len(pixels), *self.shape)
+        if not self.is_whole:
+            pixels = pixels.reshape(len(pixels), *self.shape)
         if (self.low, self.high) == (0, 255):
             return pixels
         return (self.low + pixels.astype(np.float32) * ((self.high - self.low) / 255)).astype(np.float32)

@@ -53,9 +53,9 @@ def plot_transforms(runs: Sequence[Looks], file: BinaryIO, form: str = "png") ->
             margin = MARGIN * max(rows, width)
             first.set(xlim=(-0.5 - margin, width - 0.5 + margin), ylim=(rows - 0.5 + margin, -0.5 - margin))
             first.add_patch(Rectangle((-0.5, -0.5), width, rows, fill=False, edgecolor="0.5", linewidth=0.8))
-            first.set_title(f"\n{plain_label(caption)}", fontsize="small")
+            first.set_title(f"\n\n{plain_label(caption)}", fontsize="small")
             _show(second, seen)
-        name = above[0].text(0, 1.1, plain_label(run.title), transform=above[0].transAxes, fontsize="medium")
+        name = above[0].text(0, 1.2, plain_label(run.title), transform=above[0].transAxes, fontsize="medium")
         name.set_in_layout(False)  # the captions leave a line for it
     _canvas.save(figure, file, form)
 
