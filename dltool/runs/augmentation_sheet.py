@@ -38,7 +38,7 @@ def augmentation_sheet(
             raise UsageError(f"{source}: its examples of shape {tuple(data.facts['input_shape'])} are no images.")
         x, y = next(train.batches(1, train.order(seed)))
     names = _names(y, data.facts)
-    plain, pictures, targets = _drawn(augment, x, y, names, draws)
+    plain, pictures, targets, moved = _drawn(augment, x, y, names, draws)
     count = min(examples, len(names))
     rows = [
         {"image": n + 1, "class": names[n], "draw": k + 1, "targets": targets[k][n] or names[n],
@@ -52,26 +52,34 @@ def augmentation_sheet(
     said = [[text.replace(" + ", "\n") for text in one_draw[:count]] for one_draw in targets]
     drawn = augmented_sheet(
         f"{one.name}: augmented training images", [layers], plain[:count], names[:count],
-        [one_draw[:count] for one_draw in pictures], said,
+        [one_draw[:count] for one_draw in pictures], said, lambda one, y: data.task.drawn(one, y, data.facts), moved,
     )  # fmt: skip
     return drawn, rows
 
 
-def _drawn(augment: Any, x: Any, y: Any, names: Sequence[str], draws: int) -> tuple[Any, list[Any], list[list[str]]]:
-    """Return a batch at inference, then for each draw its images, and the targets of mixed examples, else ""."""
+def _drawn(
+    augment: Any, x: Any, y: Any, names: Sequence[str], draws: int
+) -> tuple[Any, list[Any], list[list[str]], list[Any] | None]:
+    """Return a batch at inference, then for each draw its images, and the targets of mixed examples, else "".
+
+    Targets that move with their images come last: those of the batch, then those of each draw; None where none move.
+    """
     import numpy as np
     import tensorflow as tf
 
-    from dltool.training.augmentation import augmented
+    from dltool.training.augmentation import augmented_pair
 
     plain = np.asarray(augment(tf.cast(x, tf.float32), training=False), np.float32)
     pictures, targets = [], []
+    moved = [np.asarray(y)] if hasattr(augment, "move") else None
     for _ in range(draws):
-        changed, mixture = augmented(augment, x, y)
+        changed, own, mixture = augmented_pair(augment, x, y)
         pictures.append(np.asarray(changed, np.float32))
+        if moved is not None:
+            moved.append(np.asarray(own))
         parts = [(np.asarray(share), np.asarray(index)) for share, index in mixture or ()]
         targets.append([_target([(share[n], names[index[n]]) for share, index in parts]) for n in range(len(names))])
-    return plain, pictures, targets
+    return plain, pictures, targets, moved
 
 
 def _target(parts: Sequence[tuple[float, str]]) -> str:

@@ -26,8 +26,8 @@ Matrix = Callable[[Any, Any, tuple[int, int]], Any]
 class MovedBoxes(keras.Sequential):
     """Layers that augment images; the boxes go where the layers of Keras that move pixels put their corners.
 
-    A box becomes the smallest one around its moved corners, cut at the image's border. Where less than `VISIBLE` of it
-    remains, it is ignored, and where nothing remains it is left out.
+    A box becomes the smallest one around its corners as all layers have moved them, cut at the image's border. Where
+    less than `VISIBLE` of it remains after any layer, it is ignored, and where nothing remains it is left out.
 
     Keras's layers draw the transformation and move the images. Boxes are moved here by the same transformation, since
     Keras's own boxes are off: those of RandomShear by the ratio of the image's sides, those of RandomRotation and
@@ -56,27 +56,26 @@ class MovedBoxes(keras.Sequential):
             boxes: (batch, boxes, 6): x_min, y_min, x_max, y_max in pixels, class, ignored.
         """
         images, boxes = tf.convert_to_tensor(images), tf.cast(boxes, tf.float32)
-        corners, visible = boxes[..., :CLASS], tf.cast(boxes[..., CLASS] >= 0, tf.float32)
+        points, visible = _points(boxes[..., :CLASS]), tf.cast(boxes[..., CLASS] >= 0, tf.float32)
         for layer in self.layers:
             matrix = _matrix(layer)
             if matrix is not None:
                 drawn = layer.get_random_transformation(images, training=True)
                 images = layer.transform_images(images, drawn, training=True)
-                moved = _moved(corners, matrix(layer, drawn, self.image_size))
-                corners = self._cut(moved)  # what is beyond the border is lost, even if the next layer moves it back
-                visible *= tf.math.divide_no_nan(_area(corners), _area(moved))
+                points = _moved(points, matrix(layer, drawn, self.image_size))
             elif hasattr(layer, "transform_bounding_boxes") and not _passes_boxes(layer):
-                both = {"images": images, "bounding_boxes": {"boxes": corners, "labels": boxes[..., CLASS]}}
+                both = {"images": images, "bounding_boxes": {"boxes": _around(points), "labels": boxes[..., CLASS]}}
                 both = layer(both, training=True)
-                images, moved = both["images"], tf.cast(both["bounding_boxes"]["boxes"], tf.float32)
-                corners = self._cut(moved)
-                visible *= tf.math.divide_no_nan(_area(corners), _area(moved))
+                images, points = both["images"], _points(tf.cast(both["bounding_boxes"]["boxes"], tf.float32))
                 visible *= tf.cast(both["bounding_boxes"]["labels"] >= 0, tf.float32)
             else:  # colours alone change
                 images = layer(images, training=True)
+                continue
+            whole = _around(points)
+            visible = tf.minimum(visible, tf.math.divide_no_nan(_area(self._cut(whole)), _area(whole)))
         ignored = tf.where(visible < VISIBLE, 1.0, boxes[..., IGNORED])
-        moved = tf.concat([corners, boxes[..., CLASS : CLASS + 1], ignored[..., tf.newaxis]], axis=-1)
-        moved = tf.where((visible > 0)[..., tf.newaxis], moved, PADDING)
+        moved = [self._cut(_around(points)), boxes[..., CLASS : CLASS + 1], ignored[..., tf.newaxis]]
+        moved = tf.where((visible > 0)[..., tf.newaxis], tf.concat(moved, axis=-1), PADDING)
         order = tf.argsort(tf.cast(visible <= 0, tf.int32), axis=1, stable=True)  # rows without a box come last
         return images, tf.gather(moved, order, batch_dims=1)
 
@@ -85,14 +84,21 @@ class MovedBoxes(keras.Sequential):
         return tf.clip_by_value(corners, 0.0, tf.constant([columns, rows, columns, rows], tf.float32))
 
 
-def _moved(corners: Any, matrices: Any) -> Any:
-    """Return the boxes around the moved corners of boxes, (batch, boxes, 4)."""
-    x = tf.gather(corners, [0, 2, 0, 2], axis=-1) - 0.5  # of the middle of pixels, which the matrices are of
-    y = tf.gather(corners, [1, 1, 3, 3], axis=-1) - 0.5
-    points = tf.stack([x, y, tf.ones_like(x)], axis=-1)  # (batch, boxes, 4, 3)
-    points = tf.einsum("bij,bnkj->bnki", tf.linalg.inv(matrices), points)
-    places = points[..., :2] / points[..., 2:] + 0.5
-    return tf.concat([tf.reduce_min(places, axis=2), tf.reduce_max(places, axis=2)], axis=-1)
+def _points(corners: Any) -> Any:
+    """Return the four corners of boxes (batch, boxes, 4) as points x, y, (batch, boxes, 4, 2)."""
+    return tf.stack([tf.gather(corners, [0, 2, 0, 2], axis=-1), tf.gather(corners, [1, 1, 3, 3], axis=-1)], axis=-1)
+
+
+def _around(points: Any) -> Any:
+    """Return the smallest boxes around points, (batch, boxes, 4)."""
+    return tf.concat([tf.reduce_min(points, axis=2), tf.reduce_max(points, axis=2)], axis=-1)
+
+
+def _moved(points: Any, matrices: Any) -> Any:
+    """Return where the points of the input are in the output."""
+    middles = tf.concat([points - 0.5, tf.ones_like(points[..., :1])], axis=-1)  # the matrices are of pixels' middles
+    places = tf.einsum("bij,bnkj->bnki", tf.linalg.inv(matrices), middles)
+    return places[..., :2] / places[..., 2:] + 0.5
 
 
 def _area(corners: Any) -> Any:

@@ -320,6 +320,13 @@ class Task(ABC):
         """
         raise UsageError(f"--format coco: means nothing for {self.name}, whose answers are no boxes.")
 
+    def drawn(self, picture: Any, target: Any, facts: Mapping[str, Any]) -> Any:
+        """Return an image with its target drawn on it, if that has a place; it may be enlarged.
+
+        Images are uint8 (rows, columns) or (rows, columns, 3).
+        """
+        return picture
+
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return targets (examples, ...) in words, None where they have none."""
         return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dltool.tasks.base import Answer
 
 LEAST = 0.01  # score of boxes that are judged: precision is read over all recalls
+DRAWN = 320  # pixels that the longer side of a training image is enlarged to
 SIDES = ("x_min", "y_min", "x_max", "y_max")
 
 
@@ -190,6 +191,18 @@ class Detection(Task):
                 }
             )
         return found
+
+    def drawn(self, picture: Any, target: Any, facts: Mapping[str, Any]) -> Any:
+        """Return an image with its boxes; the first of each class has its name, ignored ones say so."""
+        from dltool.output.boxes import draw_boxes
+
+        rows = np.asarray(target)
+        rows = rows[rows[:, LABEL] >= 0]
+        classes = rows[:, LABEL].astype(int).tolist()
+        labels = [str(facts["class_names"][one]) if classes.index(one) == n else "" for n, one in enumerate(classes)]
+        labels = ["ignored" if row[IGNORED] else label for row, label in zip(rows, labels, strict=True)]
+        pixels = picture[..., np.newaxis] if picture.ndim == 2 else picture
+        return draw_boxes(pixels, rows[:, CORNERS], classes, labels, longest=DRAWN)
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return how many boxes of each class an image has: "17 RBC, 1 WBC"."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.boxes import boxed_images, write_voc
 from tests.command_line import QUICK, run, write_quick
 
 AUGMENT = "  augment: [{Rescaling: 0.0625}, {Cutout: 3}, {MixUp: 1.0}]\nmodel:\n"
@@ -79,3 +80,36 @@ def test_what_it_cannot_draw_is_said_in_one_line(
     assert message in done.err
     assert done.out == ""
     assert list(tmp_path.glob("*.png")) == []
+
+
+BOXES = """
+data:
+  dataset: {PascalVoc: {path: cells}}
+  augment: [{RandomTranslation: {height_factor: [0.5, 0.5], width_factor: 0.0, fill_mode: constant}}]
+model: [{Conv2D: {filters: 4, kernel_size: 1}}]
+compile: {optimizer: SGD, loss: mse}
+fit: {epochs: 1}
+"""
+
+
+def test_boxes_are_drawn_where_they_have_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images, _ = boxed_images(2)
+    write_voc(tmp_path / "cells", np.zeros_like(images), [[("disc", (8, 2, 20, 10))]] * 2)
+    Path("boxes.yaml").write_text(BOXES)
+    done = run(capsys, "visualize-augmentation", "boxes.yaml", "--examples", 1, "--draws", 1, "--format", "json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["augmented"][0]["class"] == "1 disc"
+    picture = np.asarray(Image.open("augmentation.png")).astype(int)
+    coloured = np.ptp(picture, axis=-1) > 60  # a frame; the images are black
+    columns = np.flatnonzero(coloured.sum(axis=0) > 60)  # its left and right sides in both pictures, of 8 * 10 pixels
+    left = columns[np.append(True, np.diff(columns) > 20)]
+    assert len(left) == 4
+    rows = [np.flatnonzero(coloured[:, column])[[0, -1]] for column in left]
+    np.testing.assert_allclose(rows[2][1] - rows[0][1], 12 * 10, atol=2)  # by half of 24 rows, each of 10 pixels
+    Path("boxes.yaml").write_text(BOXES.replace("[{RandomTranslation", "[{CutMix: 1.0}, {RandomTranslation"))
+    refused = run(capsys, "visualize-augmentation", "boxes.yaml", "--out", "other.png")
+    assert refused.status == 2
+    assert "boxes.yaml:4:13: data.augment[0]: CutMix changes images in a way that boxes can't follow" in refused.err

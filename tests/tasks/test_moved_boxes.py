@@ -88,9 +88,16 @@ def test_boxes_that_leave_the_image_are_cut_then_ignored_then_left_out() -> None
 
 def test_what_is_lost_at_one_layer_does_not_return_at_the_next() -> None:
     away = [keras.layers.RandomTranslation(0.0, (shift, shift), **CONSTANT) for shift in (0.5, -0.5)]
-    boxes = np.array([[[30, 5, 50, 15, 1, 0]]], np.float32)
+    boxes = np.array([[[38, 5, 48, 15, 1, 0], [41, 5, 51, 15, 2, 0]]], np.float32)  # 2 and no columns remain
     _, moved = MovedBoxes(away, (ROWS, COLUMNS, 1)).move(np.zeros((1, ROWS, COLUMNS, 1)), boxes)
-    np.testing.assert_allclose(np.asarray(moved)[0], [[30, 5, 40, 15, 1, 0]], atol=1e-4)
+    np.testing.assert_allclose(np.asarray(moved)[0], [[38, 5, 48, 15, 1, 1], NOTHING], atol=1e-4)
+
+
+def test_turning_there_and_back_leaves_boxes_as_large_as_they_were() -> None:
+    turns = [keras.layers.RandomRotation((turn, turn), **CONSTANT) for turn in (0.125, -0.125)]
+    boxes = np.array([[[35, 15, 45, 33, 1, 0]]], np.float32)
+    _, moved = MovedBoxes(turns, (ROWS, COLUMNS, 1)).move(np.zeros((1, ROWS, COLUMNS, 1)), boxes)
+    np.testing.assert_allclose(moved, boxes, atol=1e-3)
 
 
 AUGMENTING = [

@@ -14,6 +14,7 @@ from dltool.library.datasets.bccd import ANCHORS, Bccd
 from dltool.library.datasets.image_folder import ImageFolder
 from dltool.library.datasets.pascal_voc import PascalVoc
 from tests.boxes import Things, boxed_images, write_voc, xml
+from tests.command_line import run
 
 X, THINGS = boxed_images(7)
 PARTS = {"train": [2, 0, 5], "val": [1, 3], "test": [6]}
@@ -230,3 +231,27 @@ def test_bccd_without_its_files_has_the_facts_that_recipes_need(monkeypatch: pyt
     for needed in (lambda: data.read("train"), lambda: Bccd(anchors=7).facts()):
         with pytest.raises(FileNotFoundError, match=r"Bccd: no files in \$DLTOOL_DATA/bccd"):
             needed()
+
+
+RECIPE = """
+data: {dataset: {PascalVoc: {path: cells, faulty: refuse}}}
+model: [{Conv2D: {filters: 4, kernel_size: 1}}]
+compile: {optimizer: SGD, loss: mse}
+fit: {epochs: 1}
+"""
+
+
+def test_commands_end_with_one_line_and_status_5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.yaml").write_text(RECIPE)
+    folder = write_voc(tmp_path / "cells", X[:1], THINGS[:1])
+    for text, message in [
+        (BOMB, "cells/Annotations/000.xml is no annotation of Pascal VOC (it has a document type, which can hide much"),
+        (xml(FAULTY[:1]), "cells/Annotations/000.xml, object 1: the box [4, 4, 4, 9] of class 'square' is one whose"),
+    ]:
+        (folder / "Annotations/000.xml").write_text(text)
+        done = run(capsys, "summary", "r.yaml")
+        assert done.status == 5
+        assert done.err.startswith(f"dltool: {message}") and done.err.count("\n") == 1
