@@ -36,6 +36,7 @@ def EfficientNetLite0(  # noqa: N802, as Keras's own architectures
     pooling: str | None = None,
     classes: int = CLASSES,
     classifier_activation: str | None = "softmax",
+    up_to: str | None = None,
 ) -> Any:
     """EfficientNet-Lite0: inverted residual blocks of ReLU6 without squeeze and excitation, made for small devices.
 
@@ -49,6 +50,8 @@ def EfficientNetLite0(  # noqa: N802, as Keras's own architectures
             1280).
         classes: outputs of the classifier; 1000 with ImageNet's weights and the classifier.
         classifier_activation: "softmax", or None for logits.
+        up_to: the last layer kept, without the classifier: "block5c_add" gives a map (rows / 16, columns / 16, 112) for
+            detection. Defaults to all layers.
     Returns:
         A Keras model: 4,694,024 parameters with the classifier of 1000 classes, 3,413,024 without.
     Raises:
@@ -66,8 +69,14 @@ def EfficientNetLite0(  # noqa: N802, as Keras's own architectures
         raise ValueError(f"'pooling' must be avg, max or null. Got {pooling!r}.")
     if weights and include_top and classes != CLASSES:
         raise ValueError(f"ImageNet's classifier has {CLASSES} classes. Set include_top: false to have {classes}.")
+    if up_to is not None and (include_top or pooling is not None):
+        raise ValueError("'up_to' cuts the net before its end: set include_top: false, and leave out pooling.")
     model = _net(shape, include_top, pooling, classes, classifier_activation)
     from dltool.graph import keras_internals
+    from dltool.graph.cut import cut
+
+    if up_to is not None:
+        model = cut(model, up_to, 0, model.name)
 
     if weights is None or keras_internals.in_stateless_scope():  # where nothing has values, nothing is read
         return model

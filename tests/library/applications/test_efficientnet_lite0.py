@@ -130,3 +130,15 @@ def test_photos_are_named_by_a_run_of_the_real_weights(tmp_path: Path, capsys: p
     done = run(capsys, "predict", tmp_path / "run", *sorted(load_sample_images().filenames), "--format", "csv")
     assert done.status == 0, done.err
     assert [line.split(",")[1] for line in done.out.splitlines()] == ["prediction", "palace", "daisy"]
+
+
+def test_a_net_cut_at_a_layer_gives_its_map_and_says_what_does_not_go_together() -> None:
+    base = EfficientNetLite0(include_top=False, weights=None, input_shape=(64, 96, 3), up_to="block5c_add")
+    first = ("_conv_stem", "_bn0", *(f"_blocks.{number}." for number in range(11)))
+    state = {name: value for name, value in torch_state().items() if name.startswith(first)}
+    expected = sum(value.size for name, value in state.items() if not name.endswith("num_batches_tracked"))
+    assert base.output_shape == (None, 4, 6, 112) and base.count_params() == expected
+    with pytest.raises(ValueError, match="set include_top: false, and leave out pooling"):
+        EfficientNetLite0(weights=None, up_to="block5c_add")
+    with pytest.raises(ValueError, match="no layer 'block5c_ad'. Did you mean 'block5c_add'"):
+        EfficientNetLite0(include_top=False, weights=None, up_to="block5c_ad")
