@@ -30,7 +30,7 @@ def plot(
             "weights. gradients: squared error against cross-entropy. curve: a regression of one input. weights: a "
             "layer's kernel. loss: histories on one axis. inputs: images behind layers for preprocessing. codes: a "
             "layer of two units, with two principal components. activations: an activation function and its "
-            "derivative. transforms: where a spatial transformer looks.",
+            "derivative. transforms: where a spatial transformer looks. precision: of a detector, over recall.",
             autocompletion=_kinds,
         ),
     ],

@@ -268,3 +268,12 @@ def test_iou_of_tables_is_that_of_two_boxes() -> None:
     box = np.array([3.0, 3, 12, 12])
     assert _best_iou(box, 1, truth) == pytest.approx(iou_of(box, truth[0]))  # ignored ones do not count
     assert _best_iou(box, 2, truth) == 0
+
+
+def test_precision_over_recall_is_drawn(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "plot", "run", "--what", "precision", "--out", "p.png", "--format", "json")
+    assert done.status == 0, done.err
+    table = pd.DataFrame(scores_of(capsys)["classes"])
+    drawn = pd.DataFrame(json.loads(done.out)["plotted"])
+    np.testing.assert_allclose(drawn["ap_50"], table["ap_50"])
+    assert Image.open("p.png").width > 300
