@@ -27,7 +27,7 @@ HEADER_LINES = ("Run", "Check", "Expect")
 TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's multiply-adds are counted
 EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence", "LongLag": "a sequence"}
 FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,),
-         "CamVid": (360, 480, 3)}  # fmt: skip  # data sets of files, of 10 classes each but CamVid
+         "CamVid": (360, 480, 3), "Bccd": (480, 640, 3)}  # fmt: skip  # data sets of files, mostly of 10 classes
 QUICK_SECONDS = 45  # by its header's own measurement
 SHORTEST = {"cnn/digits"}  # trained by make test, too; two others have tests of their own below
 
@@ -121,8 +121,8 @@ def test_header_says_purpose_command_check_and_measured_figure(name: str) -> Non
     assert found["Run"] == f"dltool train {name} --out {out}"
     assert found["Check"].startswith(f"dltool eval {out} --require ")
     figure = (
-        r"(accuracy|exact match|mean IoU) [01]\.\d+|(RMSE|BLEU|squared error) \d+\.\d+|MSE 0\.\d+|loss \d+\.\d+ nats|"
-        r"pseudo-likelihood -\d+\.\d+ nats|Frechet distance \d+\.\d+"
+        r"(accuracy|exact match|mean IoU|mAP) [01]\.\d+|(RMSE|BLEU|squared error) \d+\.\d+|MSE 0\.\d+|"
+        r"loss \d+\.\d+ nats|pseudo-likelihood -\d+\.\d+ nats|Frechet distance \d+\.\d+"
     )
     measured = rf"test ({figure})|w = \d\.\d+"
     assert re.search(measured, found["Expect"]) and re.search(r"\d+ s .*2 CPU cores", found["Expect"])
@@ -171,6 +171,10 @@ def test_builds_for_its_data_and_takes_a_step(
     elif dataset_of(name) == "CamVid":
         rng, facts = np.random.default_rng(0), dataset.facts()
         x, y = rng.integers(0, 256, (2, 360, 480, 3), np.uint8), rng.integers(0, 12, (2, 360, 480))
+    elif dataset_of(name) == "Bccd":
+        rng, facts = np.random.default_rng(0), dataset.facts()
+        x = rng.integers(0, 256, (2, *facts["input_shape"]), np.uint8)
+        y = np.array([[[10, 20, 60, 70, 0, 0], [90, 90, 110, 110, 2, 0], [0, 0, 0, 0, -1, 0]]] * 2, np.float32)
     elif name in NEEDS_DATA:
         shape = FILES[dataset_of(name)]
         facts = {"input_shape": shape, "num_classes": 10}
