@@ -26,7 +26,7 @@ NAMES = reading.bundled_names()
 HEADER_LINES = ("Run", "Check", "Expect")
 TRANSLATIONS = {"ParallelText", "NumberWords"}  # sentences, of which no layer's multiply-adds are counted
 EXAMPLES = {"TextFile": "a window", "AddingProblem": "a sequence", "CopyTask": "a sequence", "LongLag": "a sequence"}
-FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,),
+FILES = {"Mnist": (28, 28, 1), "Cifar10": (32, 32, 3), "SpokenDigits": (8000,), "DistortedMnist": (),
          "CamVid": (360, 480, 3), "Bccd": (480, 640, 3)}  # fmt: skip  # data sets of files, mostly of 10 classes
 QUICK_SECONDS = 45  # by its header's own measurement
 SHORTEST = {"cnn/digits"}  # trained by make test, too; two others have tests of their own below
@@ -176,7 +176,7 @@ def test_builds_for_its_data_and_takes_a_step(
         x = rng.integers(0, 256, (2, *facts["input_shape"]), np.uint8)
         y = np.array([[[10, 20, 60, 70, 0, 0], [90, 90, 110, 110, 2, 0], [0, 0, 0, 0, -1, 0]]] * 2, np.float32)
     elif name in NEEDS_DATA:
-        shape = FILES[dataset_of(name)]
+        shape = FILES[dataset_of(name)] or dataset.facts()["input_shape"]
         facts = {"input_shape": shape, "num_classes": 10}
         x, y = np.random.default_rng(0).integers(0, 256, (64, *shape), np.uint8), np.arange(64) % 10
         if loaded.get("data", "targets") is not None:
