@@ -66,7 +66,6 @@ class BoxedImages(StreamedDataset):
     task = "detection"
     pixel_range = (0, 255)
     new_examples = PICTURES
-    has_target_files = True
 
     def __init__(
         self,
@@ -106,6 +105,8 @@ class BoxedImages(StreamedDataset):
         twin, classes = copy.copy(self), trained_classes(facts)
         for name in ("_parts", "_names", "_read"):
             vars(twin).pop(name, None)
+        if "anchors" in facts:
+            vars(twin)["_found_anchors"] = [list(anchor) for anchor in facts["anchors"]]
         if classes is not None:
             twin._given_classes, twin.is_trained = [str(name) for name in classes], True
         return twin

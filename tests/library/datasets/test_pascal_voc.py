@@ -201,8 +201,10 @@ def test_anchors_are_those_of_training_boxes_that_count(tmp_path: Path) -> None:
         PascalVoc(folder, anchors=3).facts()
 
 
-def test_other_data_are_read_in_the_classes_of_a_run(tmp_path: Path) -> None:
-    data = PascalVoc(write_voc(tmp_path, X, THINGS)).as_trained({"class_names": ["ring", "square"]})
+def test_other_data_are_read_in_the_classes_and_anchors_of_a_run(tmp_path: Path) -> None:
+    facts = {"class_names": ["ring", "square"], "anchors": [[n, n] for n in range(9, 999)]}
+    data = PascalVoc(write_voc(tmp_path, X, THINGS), anchors=990).as_trained(facts)
+    assert data.facts()["anchors"] == facts["anchors"]  # so many sizes these boxes do not have
     assert data.facts()["class_names"] == ["ring", "square"] and {*data.labels("train")[..., 4].flat} == {-1, 1}
 
 
