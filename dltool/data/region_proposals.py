@@ -40,7 +40,7 @@ def propose(
         float32 (boxes, 4): x_min, y_min, x_max, y_max in pixels.
     Raises:
         ImportError: scikit-image is missing.
-    Limits: about 0.5 s for an image of 240x320 on one core.
+    Limits: 0.8 s for an image of 240x320 on one core.
     Reference: Uijlings, van de Sande, Gevers & Smeulders, 2013, Selective search for object recognition, IJCV 104,
         154-171.
     """

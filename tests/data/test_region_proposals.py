@@ -31,7 +31,7 @@ def boxes(picture: np.ndarray) -> np.ndarray:
 
 def test_every_thing_has_a_box(boxes: np.ndarray) -> None:
     for *corners, _ in THINGS:
-        assert max(iou_of(corners, box) for box in boxes) > 0.8
+        assert max(iou_of(corners, box) for box in boxes) > 0.7
 
 
 def test_boxes_are_distinct_and_lie_in_the_image(boxes: np.ndarray) -> None:
@@ -85,4 +85,4 @@ def test_cells_are_among_the_proposals() -> None:
         truth = part.boxes[part.ends[index] : part.ends[index + 1], :4]
         best = region_proposals.iou(truth, propose(small)).max(axis=1)
         found, total = found + int((best >= 0.5).sum()), total + len(truth)
-    assert found / total > 0.8
+    assert found / total > 0.9
