@@ -43,9 +43,17 @@ class Kind(NamedTuple):
     model: str = NET
     loss: str = LOGITS
     optimizer: str = ""
+    data: str = ""
+    validation: float = 0.1
 
 
+PLAYERS = (
+    "{Adversarial: {discriminator: [{Dense: {units: 16, activation: relu}}, {Dropout: 0.1}, {Dense: 1}], "
+    "optimizer: Adam}}"
+)
 KINDS = {
+    "Adversarial": Kind(4000, 120, PLAYERS, "[{Dense: {units: 16, activation: relu}}, {Dense: 2}]", "SlicedWasserstein",
+                        ", optimizer: {Adam: {use_ema: true}}", ", inputs: {noise: 3}", 0),
     "BFGS": Kind(4000, 80, "BFGS"),
     "ConjugateGradient": Kind(4000, 60, "ConjugateGradient"),
     "Greedy": Kind(4000, 90, f"{{Greedy: [{NOISY}, {CONTRACTED}, {{epochs: 30}}]}}", NAMED,
@@ -62,7 +70,7 @@ KINDS = {
     "SaddleFreeNewton": Kind(2000, 8, "SaddleFreeNewton"),
 }  # fmt: skip
 RECIPE = """\
-data: {{dataset: {{TwoMoons: {{samples: {samples}, noise: 0.5}}}}, validation_split: 0.1}}
+data: {{dataset: {{TwoMoons: {{samples: {samples}, noise: 0.5}}}}, validation_split: {validation}{data}}}
 model: {model}
 compile: {{loss: {loss}{optimizer}}}
 procedure: {procedure}
@@ -81,9 +89,9 @@ def modified(state: Path) -> int:
     return state.stat().st_mtime_ns if state.is_file() else 0
 
 
-def test_every_procedure_without_an_optimizer_is_killed_and_greedy() -> None:
+def test_every_procedure_without_an_optimizer_is_killed_and_greedy_and_adversarial() -> None:
     without = {name for name in catalogue.known("procedures") if not declarations.uses_optimizer(name)}
-    assert KINDS.keys() == without | {"Greedy"}
+    assert KINDS.keys() == without | {"Adversarial", "Greedy"}
 
 
 @pytest.mark.slow
