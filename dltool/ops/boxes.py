@@ -49,8 +49,9 @@ class Detections(NamedTuple):
 
 
 def split(outputs: Any) -> Candidates:
-    """Return the parts of a detector's output (batch, candidates, 9 + classes), float32."""
-    outputs = tf.cast(outputs, tf.float32)
+    """Return the parts of a detector's output (batch, candidates, 9 + classes), in float32 at least."""
+    outputs = tf.convert_to_tensor(outputs)
+    outputs = outputs if outputs.dtype == tf.float64 else tf.cast(outputs, tf.float32)
     return Candidates(outputs[..., :4], outputs[..., 4:8], outputs[..., 8], outputs[..., 9:])
 
 
@@ -112,6 +113,7 @@ def suppress(boxes: Any, scores: Any, least_score: float, most_overlap: float, m
         most_overlap: the IoU from which on a box is suppressed.
         most_boxes: of an image.
     """
+    boxes, scores = tf.cast(boxes, tf.float32), tf.cast(scores, tf.float32)
     boxes = boxes[:, :, tf.newaxis] if len(boxes.shape) == 3 else boxes
     found = tf.image.combined_non_max_suppression(
         boxes,

@@ -34,8 +34,9 @@ class YoloHead(keras.layers.Layer):
             Defaults to 0.5.
         max_boxes: most boxes of an image, int > 0. Defaults to 100.
     Input shape: (batch, rows, columns, channels), the image's size divided by `stride`.
-    Output shape: (batch, rows * columns * anchors, 9 + classes), float32: x_min, y_min, x_max, y_max; centre x, centre
-        y, width and height of the anchor at its cell; the object's logit; those of the classes. Lengths in pixels.
+    Output shape: (batch, rows * columns * anchors, 9 + classes), float32 also in half precision: x_min, y_min, x_max,
+        y_max; centre x, centre y, width and height of the anchor at its cell; the object's logit; those of the classes.
+        Lengths in pixels.
     Raises:
         ValueError: if an argument is out of its range, or rows and columns are not known.
     Limits: a cell predicts at most as many objects as there are anchors. The original YOLO has 7 x 7 cells of two
@@ -54,8 +55,10 @@ class YoloHead(keras.layers.Layer):
         max_boxes: int = 100,
         **kwargs: Any,
     ) -> None:
-        kwargs["dtype"] = "float32"  # in half precision pixels beyond 2048, and their differences, are not exact
-        super().__init__(**kwargs)
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
+        if policy.compute_dtype in ("float16", "bfloat16"):
+            policy = "float32"  # half precision holds pixels, and their differences, to 2048 or 256 only
+        super().__init__(dtype=policy, **kwargs)
         self.anchors = _checked_anchors(anchors)
         for name, value in (("classes", classes), ("stride", stride), ("max_boxes", max_boxes)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -94,9 +97,9 @@ class YoloHead(keras.layers.Layer):
         return priors.reshape(-1, 4).astype(np.float32)
 
     def call(self, inputs: Any) -> Any:
-        raw = tf.nn.conv2d(tf.cast(inputs, tf.float32), self.kernel, 1, "VALID") + self.bias
+        raw = tf.nn.conv2d(tf.cast(inputs, self.compute_dtype), self.kernel, 1, "VALID") + self.bias
         raw = tf.reshape(raw, (tf.shape(raw)[0], len(self.priors), 5 + self.classes))
-        priors = tf.constant(self.priors)
+        priors = tf.constant(self.priors, raw.dtype)
         centres = priors[:, :2] + (tf.sigmoid(raw[..., 0:2]) - 0.5) * float(self.stride)
         halves = priors[:, 2:] * tf.exp(BOUND * tf.tanh(raw[..., 2:4] / BOUND)) / 2
         copies = tf.broadcast_to(priors, tf.shape(raw[..., :4]))

@@ -46,7 +46,8 @@ class YoloLoss(keras.losses.Loss):
         predictions as `YoloHead` gives them, (batch, candidates, 9 + classes).
     Raises:
         ValueError: if an argument is out of its range.
-    Limits: its value is no likelihood; compare models by mean average precision.
+    Limits: its value is no likelihood; compare models by mean average precision. No gradient flows through what p aims
+        at, so that `dltool check-gradients`, which varies it too, finds other differences.
     Reference: Redmon & Farhadi, 2017, arXiv:1612.08242 (objectness by IoU); Bochkovskiy, Wang & Liao, 2020, YOLOv4,
         arXiv:2004.10934 (several anchors of a box, CIoU); lecture slide 127.
     """
@@ -73,10 +74,11 @@ class YoloLoss(keras.losses.Loss):
         self.match_threshold, self.ignore_threshold = match_threshold, ignore_threshold
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        truth, found = tf.cast(y_true, tf.float32), boxes.split(y_pred)
+        found = boxes.split(y_pred)
+        truth = tf.cast(y_true, found.boxes.dtype)
         assigned = self.assign(truth, found)
         own = tf.gather(truth, assigned.index, batch_dims=1)  # (batch, candidates, 6)
-        positive = tf.cast(assigned.positive, tf.float32)
+        positive = tf.cast(assigned.positive, truth.dtype)
         # candidates that answer for nothing get a box of their own: padding has no area, and no finite gradient
         target = tf.where(assigned.positive[..., tf.newaxis], own[..., :4], tf.stop_gradient(found.boxes))
         overlap = boxes.ciou(found.boxes, target)
@@ -88,7 +90,7 @@ class YoloLoss(keras.losses.Loss):
         parts = (
             self.box * (1.0 - overlap) * positive
             + self.classification * named * positive
-            + self.objectness * certain * tf.cast(assigned.counts, tf.float32)
+            + self.objectness * certain * tf.cast(assigned.counts, truth.dtype)
         )
         return tf.reduce_sum(parts, axis=-1) / tf.maximum(tf.reduce_sum(positive, axis=-1), 1.0)
 
