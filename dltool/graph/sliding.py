@@ -13,10 +13,6 @@ from keras import ops
 from dltool.graph.calls import Call, Unrolled
 from dltool.graph.receptive_field import MERGES, is_pointwise
 
-WINDOWS = (
-    "AveragePooling2D", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "SeparableConv2D",
-    "SubSampling", "ZeroPadding2D",
-)  # fmt: skip
 POOLED = {"GlobalAveragePooling2D": keras.layers.AveragePooling2D, "GlobalMaxPooling2D": keras.layers.MaxPooling2D}
 PROBE = 5760  # pixels, 2^7 x 3^2 x 5: a multiple of whatever stride a net may have
 
@@ -115,7 +111,7 @@ def _stand_in(step: Call, flattened: tuple[int, int] | None) -> Callable[..., An
         return _ByPosition(layer)
     if kind in POOLED:
         return POOLED[kind]((shape[1], shape[2]), strides=1)
-    if kind in WINDOWS:
+    if kind == "ZeroPadding2D" or _is_window(layer):
         if getattr(layer, "data_format", "channels_last") != "channels_last":
             raise ValueError(f"layer '{step.path}' has channels first; a map needs channels last.")
         return None
@@ -154,6 +150,12 @@ class _ByPosition(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+def _is_window(layer: Any) -> bool:
+    """Return whether a layer reads windows of a map, as convolutions and poolings of Keras and dltool do."""
+    sizes = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    return isinstance(sizes, tuple) and len(sizes) == 2 and "Transpose" not in type(layer).__name__
 
 
 def _padded(steps: list[Call]) -> tuple[str, ...]:
