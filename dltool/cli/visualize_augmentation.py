@@ -30,6 +30,7 @@ def visualize_augmentation(
 ) -> None:
     """Draw training images next to their augmentations by the recipe's data.augment, with their mixed targets.
 
+    Boxes and masks are drawn where they have moved.
     The sheets of several recipes stand below each other in one picture.
     """
     from dltool.output import tables

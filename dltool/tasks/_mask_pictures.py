@@ -32,9 +32,7 @@ class MaskPictures:
         count = facts["num_classes"]
         self.names = PictureNames(folder, overwrite, written)
         self.values = np.asarray(facts.get("mask_values") or range(count), np.uint8)
-        colors = facts.get("class_colors") or []
-        own = colors if len(colors) == count else [color_of(value) for value in range(1, count + 1)]
-        self.colors = np.asarray(own, np.uint8)
+        self.colors = colors_of(facts)
 
     def write(self, place: Any, picture: np.ndarray, mask: np.ndarray) -> str:
         """Return the path of a mask, which is written with its overlay.
@@ -48,7 +46,7 @@ class MaskPictures:
         """
         path, overlay = self.names.free(place, (".png", f"{OVERLAY}.png"))
         self.names.write(path, self._indexed(mask))
-        self.names.write(overlay, png(self._laid_over(picture, mask)))
+        self.names.write(overlay, png(laid_over(picture, mask, self.colors)))
         return str(path)
 
     def _indexed(self, mask: np.ndarray) -> bytes:
@@ -62,11 +60,20 @@ class MaskPictures:
         image.save(file, "PNG")
         return file.getvalue()
 
-    def _laid_over(self, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        shown = np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture[..., :3]
-        mixed = (1 - OPACITY) * shown.astype(np.float32) + OPACITY * self.colors[mask]
-        found: np.ndarray = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-        return found
+
+def colors_of(facts: Mapping[str, Any]) -> np.ndarray:
+    """Return the colours of the classes, uint8 (classes, 3): those of the data, else those of Pascal VOC."""
+    colors, count = facts.get("class_colors") or [], facts["num_classes"]
+    return np.asarray(colors if len(colors) == count else [color_of(value) for value in range(1, count + 1)], np.uint8)
+
+
+def laid_over(picture: np.ndarray, mask: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Return a picture (rows, columns, channels) under the colours of its mask, uint8; void shows the picture alone."""
+    shown = np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture[..., :3]
+    mixed = (1 - OPACITY) * shown.astype(np.float32) + OPACITY * colors[np.minimum(mask, len(colors) - 1)]
+    mixed = np.where((mask < len(colors))[..., np.newaxis], mixed, shown)
+    laid: np.ndarray = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return laid
 
 
 def color_of(value: int) -> tuple[int, int, int]:

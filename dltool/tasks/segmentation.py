@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltool.tasks import _answers, _outputs
-from dltool.tasks._mask_pictures import MaskPictures
+from dltool.tasks._mask_pictures import MaskPictures, colors_of, laid_over
 from dltool.tasks.base import Asked, Judged, Judgement, Question, Split, Task
 from dltool.training.outputs import BINARY, SPARSE, cross_entropy, outputs_problem
 
@@ -151,6 +151,11 @@ class Segmentation(Task):
             return pd.DataFrame(columns | {f"share_{name}": shares[:, number] for number, name in enumerate(names)})
 
         return describe
+
+    def drawn(self, picture: Any, target: Any, facts: Mapping[str, Any]) -> Any:
+        """Return an image with its mask laid over it; void pixels show the image alone."""
+        pixels = picture[..., np.newaxis] if picture.ndim == 2 else picture
+        return laid_over(pixels, np.asarray(target), colors_of(facts))
 
     def words(self, targets: Any, facts: Mapping[str, Any]) -> list[str] | None:
         """Return the class that most pixels of each mask have."""

@@ -252,6 +252,13 @@ def test_a_constant_fill_needs_a_void_class() -> None:
         MovedMasks([layer], (8, 8, 1), None)
 
 
+def test_masks_are_laid_over_their_images() -> None:
+    facts = {"task": "segmentation", "num_classes": 2, "class_colors": [[200, 0, 0], [0, 100, 50]], "void": 2}
+    for picture in (np.full((1, 3), 40, np.uint8), np.full((1, 3, 3), 40, np.uint8)):
+        drawn = base.of(facts).drawn(picture, np.array([[0, 1, 2]]), facts)
+        np.testing.assert_array_equal(drawn, [[[120, 20, 20], [20, 70, 45], [40, 40, 40]]])  # half of both, or void
+
+
 def test_words_name_the_class_of_most_pixels() -> None:
     facts = {"task": "segmentation", "class_names": ["a", "b"], "void": 2}
     masks = np.array([[[0, 1], [1, 2]], [[2, 2], [2, 2]]])
