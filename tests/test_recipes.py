@@ -157,7 +157,7 @@ def test_builds_for_its_data_and_takes_a_step(
     fewer = ["data.dataset.NumberWords.examples=1000"] if dataset_of(name) == "NumberWords" else []
     loaded = reading.load(name, fewer)
     if "First" in header(name):
-        train_first(name, capsys, "fit.steps_per_epoch=1")
+        train_first(name, capsys, "fit.steps_per_epoch=1", "fit.epochs=1")
     build.check(loaded)
     dataset = selected(loaded, build.dataset(loaded.get("data", "dataset")))
     if isinstance(dataset, TextDataset):

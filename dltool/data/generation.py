@@ -19,8 +19,8 @@ SEED = 117  # of the noise of stored examples: figures of a run repeat
 def with_noise_as_inputs(dataset: Dataset, noise: int, classes: bool = False) -> Dataset:
     """Return the examples with inputs z ~ N(0, 1) and the images as targets, of the task "generation".
 
-    Targets are as of `with_inputs_as_targets`: float32, pixels in [0, 1]. The noise of an example is always the same;
-    procedures that train on noise draw their own.
+    Targets are as of `with_inputs_as_targets`: float32, pixels in [0, 1]. The noise of an example, of a stream that of
+    its place in the order, is always the same; procedures that train on noise draw their own.
 
     Args:
         dataset: of images, or other arrays of one shape.

@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -105,9 +106,18 @@ def test_eval_compares_made_images_with_the_splits_in_a_judges_features(
     np.testing.assert_allclose([row["real"] for row in report["shares"]], counted, atol=1e-6)
 
 
+def test_a_run_keeps_a_generator_of_noise_and_class_and_a_discriminator_of_images(home: Path) -> None:
+    generator, discriminator = (
+        keras.models.load_model(home / "gan" / f"{f}.keras") for f in ("model", "discriminator")
+    )
+    images = generator(np.concatenate([np.zeros((3, 3)), np.eye(10)[[1, 2, 3]]], axis=1))
+    assert images.shape == (3, 8, 8, 1) and discriminator(images).shape == (3, 10)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["predict", "gan", "x.png"], "gan: makes images of noise. Use dltool generate."),
         (["eval", "judge", "--judge", "judge"], "--judge: means nothing for runs that make no images"),
         (["eval", "gan", "--judge", "vae"], "--judge: vae is no classifier of images of the shape [8, 8, 1]"),
         (["generate", "gan"], "--out: gan draws images. Give a file: --out samples.png."),

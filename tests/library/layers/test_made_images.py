@@ -9,19 +9,19 @@ import keras
 import numpy as np
 import pytest
 
+from dltool.data.generation import with_noise_as_inputs
+from dltool.errors import RecipeError
+from dltool.library.datasets.digits import Digits
 from dltool.library.layers.made_images import MadeImages
 from dltool.library.layers.mix_up import MixUp
+from dltool.recipe import reading
+from dltool.recipe.data import Data
+from dltool.runs import bases
+from dltool.runs.directory import RunDirectory
 from dltool.training.augmentation import augmented
-from tests.command_line import QUICK, run, write_quick
+from tests.command_line import QUICK, write_quick
 
 NOISE, CLASSES = 3, 4
-FEW = """\
-# A generator of few examples.
-data: {dataset: Digits, inputs: {noise: 3, classes: true}, examples_per_class: 3}
-model: [{Dense: {units: 64, activation: sigmoid}}, {Reshape: "${data.target_shape}"}]
-compile: {optimizer: Adam, loss: SlicedWasserstein}
-procedure: {Adversarial: {discriminator: [Flatten, {Dense: "${data.num_classes}"}], optimizer: Adam}}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +75,17 @@ def test_what_is_no_generator_told_the_class_is_refused(
         MadeImages(str(tmp_path), rate=0.5 if change else 1.5)
 
 
-def test_a_classifier_trains_with_images_that_a_run_of_few_examples_makes_and_knows_its_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("few.yaml").write_text(FEW, encoding="utf-8")
-    assert run(capsys, "train", "few.yaml", "--out", "few").status == 0
-    assert json.loads(Path("few", "data.json").read_text(encoding="utf-8"))["train_size"] == 30  # 3 of each class
-    write_quick(tmp_path, "net.yaml", QUICK)
-    augment = "data.augment=[{MadeImages: {source: few, rate: 0.3}}]"
-    done = run(capsys, "train", "net.yaml", augment, "fit.epochs=1", "--out", "net")
-    assert done.status == 0, done.err
-    (base,) = json.loads(Path("net", "bases.json").read_text(encoding="utf-8"))["bases"]
-    assert base["source"] == str(tmp_path / "few") and base["at"].startswith("data.augment[0].MadeImages")
-    done = run(capsys, "train", "net.yaml", augment, "--out", "few", "--overwrite")
-    assert done.status == 2 and "is in few, which this training replaces" in done.err
+def test_a_run_knows_the_generator_of_its_augmentation_and_does_not_replace_it(source: Path, tmp_path: Path) -> None:
+    recipe = reading.load(write_quick(tmp_path, "net.yaml", QUICK), [f"data.augment=[{{MadeImages: {source}}}]"])
+    (base,) = bases.records(recipe)
+    assert base["source"] == str(source) and base["at"] == "data.augment[0].MadeImages.source"
+    with pytest.raises(RecipeError, match="which this training replaces"):
+        bases.check_outlive(RunDirectory(source), recipe)
+
+
+def test_examples_per_class_are_those_of_a_classifier_of_the_same_data() -> None:
+    """So a generator and a classifier learn from the same few examples."""
+    plain = Data(Digits(), examples_per_class=3)
+    noise = Data(with_noise_as_inputs(Digits(), 2, classes=True), examples_per_class=3)
+    assert noise.splits["train"].size == 30
+    np.testing.assert_array_equal(noise.splits["train"].indices(), plain.splits["train"].indices())

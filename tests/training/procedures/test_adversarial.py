@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from scipy.special import log_expit
 
+from dltool.data.base import Examples
+from dltool.data.pipelines.in_memory import DeviceArrays, InMemory
 from dltool.library.losses._adversarial import GAMES
+from dltool.library.losses.sliced_wasserstein import SlicedWasserstein
+from dltool.library.schedules.linear_decay import LinearDecay
 from dltool.training.procedures.adversarial import FIGURES, Adversarial
+from dltool.training.scheduled_optimizer import current_values, make_optimizer
 from dltool.training.training_state import Position
 from tests.command_line import run
 
@@ -59,11 +64,6 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def rows(name: str) -> list[dict[str, str]]:
-    with Path(name, "history.csv").open(encoding="utf-8", newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_losses_of_the_players_are_those_of_the_papers(smoothing: float) -> None:
     rng = np.random.default_rng(0)
@@ -81,37 +81,77 @@ def test_losses_of_the_players_are_those_of_the_papers(smoothing: float) -> None
         np.testing.assert_allclose(found, expected[name], rtol=1e-5, err_msg=name)
 
 
-def test_resumed_training_ends_with_the_same_bits_of_both_players_and_their_optimizers(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(capsys, "train", "gan.yaml", "--out", "whole").status == 0
-    assert run(capsys, "train", "gan.yaml", "fit.epochs=2", "--out", "parts").status == 0
-    done = run(capsys, "train", "parts", "fit.epochs=4", "--resume", "--accept-changes")
-    assert done.status == 0, done.err
-    whole = rows("whole")
-    assert rows("parts") == whole and set(FIGURES) < whole[0].keys()
-    for file in ("model.keras", "discriminator.keras"):
-        one, other = (keras.models.load_model(Path(name, file)) for name in ("whole", "parts"))
-        for kind in ("weights", "optimizer"):
-            ours, theirs = ([*(one.weights if kind == "weights" else one.optimizer.variables)] for one in (one, other))
-            assert len(ours) > 2 and all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)), (file, kind)
-    states = [np.load(Path(name, "checkpoint", "state.npz")) for name in ("whole", "parts")]
-    players = [name for name in states[0] if name.startswith("procedure/player/")]
-    assert len(players) > 10 and all(np.array_equal(*(state[name] for state in states)) for name in players)
+def pipeline() -> InMemory:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(3, size=61)  # batches of 16, the last one smaller
+    x = np.concatenate([np.zeros((61, 2)), np.eye(3)[labels]], axis=1).astype("float32")
+    return InMemory(DeviceArrays(Examples(x, generator.random((61, 2, 3), np.float32))), None, 16)
 
 
-def test_a_run_keeps_a_generator_of_noise_and_class_and_a_discriminator_of_images(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    generator, discriminator = (
-        keras.models.load_model(Path("whole", f)) for f in ("model.keras", "discriminator.keras")
+def players() -> tuple[keras.Model, Adversarial]:
+    """A generator of 2 numbers and 3 classes, and a discriminator with every kind of state."""
+    keras.utils.set_random_seed(4)
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(6), layers.BatchNormalization(), layers.Reshape((2, 3))], name="generator"
     )
-    x = np.concatenate([np.zeros((3, 4)), np.eye(10)[[1, 2, 3]]], axis=1)
-    images = generator.predict(x, verbose=0)
-    assert images.shape == (3, 8, 8, 1) and 0 <= images.min() <= images.max() <= 1
-    assert discriminator.predict(images, verbose=0).shape == (3, 10)
-    done = run(capsys, "predict", "whole", "x.png")
-    assert done.status == 2 and "makes images of noise. Use dltool generate" in done.err
+    model.compile(keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9), SlicedWasserstein())
+    model.optimizer.build(model.trainable_variables)
+    slope = make_optimizer(keras.optimizers.Adam, {"learning_rate": LinearDecay(0.01, 0.0, decay_steps=12)}, 12)
+    discriminator = [
+        layers.Flatten(), layers.SpectralNormalization(layers.Dense(8)), layers.Dropout(0.2), layers.Dense(3)
+    ]  # fmt: skip
+    procedure = Adversarial(discriminator, slope, "hinge")
+    procedure.prepare(model, 4, class_names=["a", "b", "c"])
+    return model, procedure
+
+
+class States:
+    """Takes a snapshot at every look."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+
+    def begun(self, procedure: Any) -> None: ...
+
+    def advanced(self, procedure: Any) -> None:
+        self.taken.append(procedure.state())
+
+    epoch_ended = lambda self, procedure, row: self.advanced(procedure)  # noqa: E731
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[keras.Model, Adversarial, list[Any]]:
+    (model, procedure), states = players(), States()
+    procedure.fit(model, pipeline(), epochs=3, seed=2, observer=states, steps_per_execution=1)
+    return model, procedure, states.taken
+
+
+def test_training_from_a_state_ends_with_the_same_bits_of_both_players_and_their_optimizers(trained: Any) -> None:
+    model, procedure, states = trained
+    middle = next(state for state in states if (state.position.epoch, state.position.step) == (1, 2))
+    other, again = players()
+    again.fit(other, pipeline(), epochs=3, seed=2, state=middle, steps_per_execution=2)
+    pairs = [(model.variables, other.variables), (model.optimizer.variables, other.optimizer.variables)]
+    pairs += [(procedure.discriminator.variables, again.discriminator.variables)]
+    pairs += [(procedure.optimizer.variables, again.optimizer.variables)]
+    for ours, theirs in pairs:
+        assert len(ours) == len(theirs) > 4
+        assert [one.path for one, two in zip(ours, theirs, strict=True) if not np.array_equal(one, two)] == []
+    assert [{**row, "seconds": 0} for row in again.history] == [{**row, "seconds": 0} for row in procedure.history]
+
+
+def test_each_step_moves_both_players_and_a_row_has_the_figures_of_the_game(trained: Any) -> None:
+    _, procedure, states = trained
+    for name in ("model/0", "procedure/player/0"):
+        assert not np.array_equal(states[0].arrays[name], states[1].arrays[name])
+    assert int(procedure.optimizer.iterations) == 12
+    rate = current_values(procedure.optimizer)["learning_rate"]
+    assert rate == pytest.approx(0.01 / 12, rel=1e-3)  # the last step is number 11 of 12, counted from 0
+    row = procedure.history[-1]
+    assert set(FIGURES) < row.keys() and "loss" not in row
+    assert min(row["real_accuracy"], row["made_accuracy"]) >= 0 and row["diversity"] > 0
+    assert procedure.further_models["discriminator"].output_shape == (None, 3)
 
 
 @pytest.mark.parametrize("ends", [False, True])
