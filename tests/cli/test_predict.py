@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dltool.errors import UsageError
 from tests.command_line import run
 
 EARLIER = Path(__file__).parents[1] / "runs/earlier"  # runs of digits and of translations
@@ -219,6 +220,21 @@ def test_json_keeps_small_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     predict._write(iter([pd.DataFrame({"probability": [1.5e-11, 0.1, 2.5e-20]})]), predict.Format.json)
     found = [json.loads(line)["probability"] for line in capsys.readouterr().out.splitlines()]
     assert found == [pytest.approx(1.5e-11, abs=1e-15), 0.1, pytest.approx(2.5e-20, abs=1e-15)]
+
+
+def test_coco_results_are_one_array_whatever_the_batches_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    from dltool.cli import predict
+    from dltool.tasks import base
+
+    tables = [pd.DataFrame({"a": values}) for values in ([], [1, 2], [], [3])]
+    predict._write(iter(tables), predict.Format.coco)
+    assert json.loads(capsys.readouterr().out) == [{"a": 1}, {"a": 2}, {"a": 3}]
+    predict._write(iter(tables[:1]), predict.Format.coco)
+    assert json.loads(capsys.readouterr().out) == []
+    predict._write(iter(tables), predict.Format.csv)
+    assert capsys.readouterr().out == "a\n1\n2\n3\n"
+    with pytest.raises(UsageError, match="--format coco: means nothing for classification"):
+        base.find("classification").coco_results([], {})
 
 
 def test_a_row_that_cannot_be_read_is_left_out(
