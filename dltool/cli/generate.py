@@ -131,8 +131,7 @@ def generate(
 
     opened = OpenedRun(run)
     if isinstance(opened.vocabulary, Tokenizer):
-        for options in (image, maker, machine):
-            _refuse(options, f"{opened}: is a language model, which writes to stdout")
+        _refuse(f"{opened}: is a language model, which writes to stdout", image, maker, machine)
         _write_text(opened, text, seed, samples or 1, form, device)
         return
     draw = _drawer(opened, text, maker, machine, seed, samples, device)
@@ -159,14 +158,12 @@ def _drawer(
     from dltool.runs.image_generator import ImageGenerator
 
     if (found := ImageGenerator.find(run, device)) is not None:
-        _refuse(text, f"{run}: makes images of codes")
-        _refuse(machine, f"{run}: makes images of codes")
+        _refuse(f"{run}: makes images of codes", text, machine)
         count = samples or (SAMPLES if maker.walk is None else WALKS)
         settings = (count, maker.class_, maker.walk, bool(maker.neighbours))
         return lambda: sample_sheets.draw_samples(found, seed, *settings)
     chains = BoltzmannMachine(run, device)
-    _refuse(text, f"{run}: is a Boltzmann machine, which draws images")
-    _refuse(maker, f"{run}: is a Boltzmann machine, which draws images")
+    _refuse(f"{run}: is a Boltzmann machine, which draws images", text, maker)
     return lambda: sample_sheets.draw_chains(
         chains, seed, samples or CHAINS, machine.rows or ROWS, machine.steps or STEPS
     )
@@ -186,9 +183,10 @@ def _check(text: TextOptions, mistakes: Mistakes) -> None:
                 raise UsageError(f"{option} {value:g}: --temperature 0 takes the likeliest token. Remove one of them.")
 
 
-def _refuse(options: object, reason: str) -> None:
+def _refuse(reason: str, *options: object) -> None:
     """Raise if options are given that mean nothing for the run."""
-    given = [f"--{name.strip('_').replace('_', '-')}" for name, value in vars(options).items() if value is not None]
+    values = {name: value for one in options for name, value in vars(one).items()}
+    given = [f"--{name.strip('_').replace('_', '-')}" for name, value in values.items() if value is not None]
     if given:
         says, them = ("mean", "them") if len(given) > 1 else ("means", "it")
         raise UsageError(f"{', '.join(given)}: {says} nothing here: {reason}. Leave {them} out.")

@@ -52,7 +52,8 @@ class BoltzmannMachine:
         self.layers = [layer for layer in inner_layers(run.model) if hasattr(layer, MACHINE)]
         if not self.layers:
             known = "TextFile and PythonDocs are such data"
-            raise DataError(f"{run}: was not trained as a language model on a text ({known}), and holds no layer RBM")
+            text = f"{run}: was not trained as a language model on a text ({known})"
+            raise DataError(f"{text}, and holds no layer RBM or GaussianSampling")
         for below, above in zip(self.layers, self.layers[1:], strict=False):
             if below.units != above.kernel.shape[0]:
                 raise UsageError(f"{run}: layer '{above.name}' does not lie on '{below.name}': nothing can be drawn.")
