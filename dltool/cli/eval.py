@@ -107,7 +107,7 @@ def eval(
         check_target("--predictions", predictions, overwrite, inputs=_files(data))
     with mistakes:
         if out is not None and predictions is None:
-            raise UsageError("--out: the masks go with --predictions FILE. Give it too.")
+            raise UsageError("--out: pictures go with --predictions FILE. Give it too.")
     mistakes.finish()
     asked = Asked(every=True, folder=out, overwrite=overwrite)
     if out is not None:

@@ -124,11 +124,13 @@ class Detection(Task):
     def answer_batch(self, answer: Answer, batch: Batch, word: str) -> pd.DataFrame:
         table = answer(batch.x, batch.places)
         examples = table.pop("example").to_numpy()
+        corners = table[list(SIDES)].to_numpy()
         if batch.files is not None:
             rows, columns = batch.x.shape[1:3]
             sizes = np.array([image_headers.size(str(file)) for file in batch.files])
             scales = (sizes[:, ::-1] / [columns, rows])[examples]  # (boxes, 2), across and down
-            table[list(SIDES)] = np.round(table[list(SIDES)].to_numpy() * np.tile(scales, 2), 2)
+            corners = corners * np.tile(scales, 2)
+        table[list(SIDES)] = np.round(corners, 2)
         table.insert(0, word, [batch.places[number] for number in examples])
         return table
 

@@ -355,7 +355,7 @@ def test_masks_of_eval_and_of_predict_are_the_same_files(trained: Path, capsys: 
         for one, other in zip(new["mask"], judged["mask"], strict=True):
             assert Path(one).read_bytes() == Path(other).read_bytes()
     refused = run(capsys, "eval", "run", "--out", "judged")
-    assert refused.status == 2 and "--out: the masks go with --predictions FILE" in refused.err
+    assert refused.status == 2 and "--out: pictures go with --predictions FILE" in refused.err
 
 
 def test_pictures_are_not_replaced_unless_asked(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
