@@ -14,8 +14,17 @@ CLASS, IGNORED = 4, 5  # columns of a box, after its corners
 PADDING = (0.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # a row without a box
 VISIBLE = 0.3  # a box of which a smaller share is in the image is ignored: neither asked for nor held against a model
 # Keras's boxes do not follow its own images: RandomCrop takes x for y, MixUp loses labels, AugMix moves images alone.
-UNSUITED = ("AugMix", "CenterCrop", "CutMix", "MaxNumBoundingBoxes", "MixUp", "RandAugment", "RandomCrop",
-            "RandomElasticTransform", "Resizing")  # fmt: skip
+UNSUITED = (
+    keras.layers.AugMix,
+    keras.layers.CenterCrop,
+    keras.layers.CutMix,
+    keras.layers.MaxNumBoundingBoxes,
+    keras.layers.MixUp,
+    keras.layers.RandAugment,
+    keras.layers.RandomCrop,
+    keras.layers.RandomElasticTransform,
+    keras.layers.Resizing,
+)
 SUITED = "RandomFlip, RandomTranslation, RandomRotation, RandomZoom, RandomShear and RandomPerspective move them"
 
 # From a layer, what it has drawn for a batch, and (rows, columns) to matrices (batch, 3, 3) that give for each pixel
@@ -180,7 +189,7 @@ def _matrix(layer: Any) -> Matrix | None:
 def _problem(layer: Any, shape: tuple[int, ...]) -> str | None:
     """Return why boxes can't follow a layer, None where they can."""
     name = type(layer).__name__
-    if name in UNSUITED or hasattr(layer, "mix") or getattr(layer, "moves_pixels", False):
+    if isinstance(layer, UNSUITED) or hasattr(layer, "mix") or getattr(layer, "moves_pixels", False):
         return f"{name} changes images in a way that boxes can't follow. {SUITED}."
     has_boxes = hasattr(layer, "transform_bounding_boxes")
     if not has_boxes and not is_pointwise(layer) and getattr(layer, "moves_pixels", None) is None:

@@ -26,7 +26,7 @@ def test_layers_and_architectures_that_take_layers_are_found() -> None:
     assert declarations.declared("layers", "LAYER_ARGUMENTS")["Residual"] == ("layers", "shortcut")
     assert {"layers", "cells", "branches", "columns", "decoder", "augment"} <= declarations.layer_arguments()
     assert "filters" not in declarations.layer_arguments()
-    assert declarations.declared("layers", "LEARNED_FROM") == {"Pretrained": "source"}
+    assert declarations.declared("layers", "LEARNED_FROM") == {"Pretrained": "source", "MadeImages": "source"}
     assert declarations.declared("procedures", "LEARNED_FROM") == {"Distill": "teacher"}
 
 
