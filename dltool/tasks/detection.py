@@ -167,7 +167,7 @@ class Detection(Task):
             seen = np.concatenate(found) if found else np.zeros((0, 6))
             examples = np.repeat(np.arange(len(found)), [len(one) for one in found])
             table = pd.DataFrame({"example": examples, "class": [names[int(label)] for label in seen[:, LABEL]]})
-            table["score"] = seen[:, SCORE]
+            table["score"] = seen[:, SCORE].astype(np.float32)  # the digits that the model computes in
             table[list(SIDES)] = seen[:, CORNERS]
             table.attrs["examples"] = len(found)
             return table
@@ -182,7 +182,7 @@ class Detection(Task):
         categories = {str(name): number for number, name in enumerate(facts["class_names"], 1)}
         found = []
         for row in rows:
-            name = Path(str(row.get("file", row.get("row")))).stem
+            name = Path(str(row["file"])).stem if "file" in row else str(row["row"])  # ROW or PATH:ROW
             x0, y0, x1, y1 = (row[side] for side in SIDES)
             found.append(
                 {

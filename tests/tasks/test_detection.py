@@ -231,6 +231,44 @@ def test_coco_results_of_predict_are_its_rows(trained: Path, capsys: pytest.Capt
         assert one["bbox"] == pytest.approx(corners, abs=0.02)
 
 
+def test_coco_results_of_several_arrays_have_an_id_for_each_row(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 48, 3)).astype(np.uint8)
+    for name in ("a.npy", "b.npy"):
+        np.save(name, images)
+    several = json.loads(run(capsys, "predict", "run", "a.npy", "b.npy", "--format", "coco").out)
+    assert {one["image_id"] for one in several} == {"a.npy:0", "a.npy:1", "b.npy:0", "b.npy:1"}
+    alone = json.loads(run(capsys, "predict", "run", "a.npy", "--format", "coco").out)
+    assert {one["image_id"] for one in alone} == {0, 1}
+    assert all(side == round(side, 2) for one in alone for side in one["bbox"])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_metric_of_training_compiles_for_images_of_one_box(count: int) -> None:
+    import tensorflow as tf
+
+    from dltool.library.metrics.mean_average_precision import MeanAveragePrecision
+
+    metric = MeanAveragePrecision(1, max_boxes=2)
+    truth = np.tile(np.array([0, 0, 8, 8, 0, 0], np.float32), (2, count, 1))
+    truth[:, 1:, 4] = -1
+    found = np.array([0, 0, 8, 8, 4, 4, 8, 8, 9, 9], np.float32) * np.ones((2, 3, 1), np.float32)
+    shapes = [tf.TensorSpec((None, count, 6)), tf.TensorSpec((None, 3, 10))]  # the batch size is not known
+    tf.function(metric.update_state, input_signature=shapes)(truth, found)
+    assert float(metric.result()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_split_without_boxes_has_no_precision_to_draw(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dltool.tasks import detection
+
+    monkeypatch.setattr(detection.Boxes, "add", lambda self, truth, found: None)
+    done = run(capsys, "plot", "run", "--what", "precision", "--out", "none.png")
+    assert done.status == 5 and "its test split has no true boxes" in done.err and not Path("none.png").exists()
+
+
 # -- checks before training ------------------------------------------------------------------------------
 
 

@@ -118,13 +118,14 @@ def match(kept: boxes.Detections, truth: Any, threshold: float) -> tuple[Any, An
     inside = tf.where(same & ignored[:, tf.newaxis], boxes.covered(kept.boxes, truth[..., :4]), 0.0)
     most = tf.shape(kept.scores)[1]
     shape = tf.shape(truth)[:2]
+    size = truth.shape[1] or shape[1]  # a number if known: the loop below could not tell 1 from unknown
 
     def take(state: tuple[Any, Any], number: Any) -> tuple[Any, Any]:
         free, _ = state
         mine = tf.where(free, overlap[:, number], 0.0)  # (batch, boxes)
         best = tf.argmax(mine, axis=-1, output_type=tf.int32)
         is_right = tf.reduce_max(mine, axis=-1) >= threshold
-        taken = tf.one_hot(best, shape[1], on_value=True, off_value=False) & is_right[:, tf.newaxis]
+        taken = tf.one_hot(best, size, on_value=True, off_value=False) & is_right[:, tf.newaxis]
         return free & ~taken, is_right
 
     start = (tf.ones(shape, tf.bool), tf.zeros(shape[:1], tf.bool))

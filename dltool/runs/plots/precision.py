@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dltool.errors import UsageError
+from dltool.errors import DataError, UsageError
 from dltool.runs.plots import Options, titles
 from dltool.tasks import base as tasks
 
@@ -29,6 +29,8 @@ def draw(runs: Sequence[OpenedRun], options: Options, file: BinaryIO, form: str)
         (judgement,) = Evaluation().judge([run.directory.path])
         precision, rows = judgement.outcome.precision, judgement.tables["classes"]
         known = rows[rows["boxes"] > 0]
+        if not len(known):
+            raise DataError(f"{run}: its {judgement.split} split has no true boxes: no precision can be drawn.")
         drawn.append(
             Curves(title, {row["class"]: precision.precision[0, :, number] for number, row in known.iterrows()})
         )
