@@ -14,8 +14,8 @@ KIND = "run"
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
 FOLDERS = ("checkpoint", "vocabulary", "plugins", "filters")
-NAMES = ("metrics.json", "model.keras", "history.csv", ENVIRONMENT, "data.json", "bases.json", "history.png",
-         RECIPE)  # fmt: skip
+NAMES = ("metrics.json", "model.keras", "discriminator.keras", "history.csv", ENVIRONMENT, "data.json", "bases.json",
+         "history.png", RECIPE)  # fmt: skip
 PERCENTILES = ("percentiles.csv", "percentiles.png")  # of the callback, in some runs: a user may take these names
 BEST = re.compile(r"checkpoint/best-\d+\.npz")
 STATE = "checkpoint/state.npz"

@@ -22,9 +22,13 @@ class PictureNames:
         folder: made where it is missing.
         overwrite: whether files that dltool wrote are replaced.
         written: the files that are of other pictures of the same command; those that are written join it.
+    Raises:
+        UsageError: the folder, or one that it lies in, is a file.
     """
 
     def __init__(self, folder: Path, overwrite: bool, written: set[str]) -> None:
+        if file := next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None):
+            raise UsageError(f"--out {folder}: {file} is a file, no folder. Give a folder for the pictures.")
         self.folder, self.overwrite, self.written = folder, overwrite, written
 
     def free(self, place: Any, endings: Sequence[str]) -> list[Path]:

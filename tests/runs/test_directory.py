@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from dltool.errors import DataError, DltoolError, UsageError
 from dltool.output.ownership import MARKER
 from dltool.runs import directory
-from dltool.runs.directory import RunDirectory
+from dltool.runs.directory import DISCRIMINATOR, RunDirectory
 
 
 def no_space(descriptor: int) -> None:
@@ -99,6 +100,20 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(tmp_path: Path) 
     again.check_free(overwrite=True)
     again.start()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["best.pt", "checkpoint", MARKER, "notes.txt"]
+
+
+def test_overwriting_removes_the_discriminator_of_a_run_and_leaves_that_of_the_user(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    run.write_recipe("x: 1\n")
+    run.save_model(SimpleNamespace(save=lambda path: Path(path).write_bytes(b"x")), DISCRIMINATOR)
+    again = RunDirectory(run.path)
+    again.start()
+    assert not (run / DISCRIMINATOR).exists()
+    again.write_recipe("x: 1\n")
+    (run / DISCRIMINATOR).write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"dltool did not write: discriminator\.keras"):
+        RunDirectory(run.path).check_free(overwrite=True)
 
 
 @pytest.mark.parametrize(

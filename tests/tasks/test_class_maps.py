@@ -93,6 +93,7 @@ def test_files_that_are_there_stay_without_overwrite(capsys: pytest.CaptureFixtu
         (("net", "small.png", "--map"), 5, "small.png: is 7 x 30 pixels, and the run was trained on 8 x 8"),
         (("net", "net", "a.png", "--map"), 2, "--map: takes one run"),
         (("net", "a.png", "--map", "--top", "2"), 2, "--top: means nothing with --map"),
+        (("net", "a.png", "--map", "--out", "b.png/maps"), 2, "--out b.png/maps: b.png is a file, no folder"),
         (("net", "a.png", "--out", "x"), 2, "--out: means nothing for classification"),
     ],
 )
