@@ -373,7 +373,7 @@ _SCALARS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("data", "classes"), _or_none(_is_classes), "a list of at least 2 classes, numbers or names"),
     (("data", "examples_per_class"), _or_none(_is_int(1)), "an int >= 1"),
     (("data", "targets"), _or_none(lambda data: data == "inputs"), "inputs"),
-    (("data", "inputs"), _or_none(_is_noise), "a mapping such as {noise: 64} or {noise: 64, classes: true}"),
+    (("data", "inputs"), _or_none(_is_noise), "{noise: N} with an int N >= 1, and classes: true or false if wanted"),
     (("data", "augment"), _or_none(lambda data: isinstance(data, tuple)), "a list of layers"),
     (("fit", "epochs"), _is_int(1), "an int >= 1"),
     (("fit", "batch_size"), _is_int(1), "an int >= 1"),

@@ -85,6 +85,7 @@ def _pictures(source: Source, shape: Sequence[int | None]) -> Reader:
             high=high,
             interpolation=arguments.get("interpolation", "bilinear"),
             crop=arguments.get("crop_to_aspect_ratio", False),
+            smallest=tuple(source.facts["input_shape"][:2]) if source.whole else (1, 1),
         )
     except ValueError as error:
         raise UsageError(f"{source.run}: {error}. Give an .npy or .npz file.") from error

@@ -87,10 +87,16 @@ def test_files_that_are_there_stay_without_overwrite(capsys: pytest.CaptureFixtu
     assert Path("again/b.npz").read_bytes() == b"mine"
 
 
+def test_a_small_picture_is_left_out_and_the_others_have_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "predict", "net", "a.png", "small.png", "b.png", "--map")
+    assert done.status == 5
+    assert [line.split(",")[0] for line in done.out.splitlines()] == ["file", "a.png", "b.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("net", "small.png", "--map"), 5, "small.png: is 7 x 30 pixels, and the run was trained on 8 x 8"),
+        (("net", "small.png", "--map"), 5, "small.png: is 7 x 30 pixels, smaller than the 8 x 8"),
         (("net", "net", "a.png", "--map"), 2, "--map: takes one run"),
         (("net", "a.png", "--map", "--top", "2"), 2, "--top: means nothing with --map"),
         (("net", "a.png", "--map", "--out", "b.png/maps"), 2, "--out b.png/maps: b.png is a file, no folder"),

@@ -31,6 +31,7 @@ class ImageFiles:
             picture its size, one a batch.
         low, high: values of black and white that the model was trained on.
         interpolation, crop: how training resized pictures, as `ImageFolder` does.
+        smallest: (rows, columns) that pictures of their own size need; smaller ones are left out.
     Raises:
         ValueError: the model takes no pictures of 1, 3 or 4 channels.
     """
@@ -46,6 +47,7 @@ class ImageFiles:
         high: float = 255,
         interpolation: str = "bilinear",
         crop: bool = False,
+        smallest: tuple[int, int] = (1, 1),
     ) -> None:
         channels = shape[2] if len(shape) == 3 else 1 if len(shape) == 2 else 0
         self.is_whole = len(shape) == 3 and shape[0] is None and shape[1] is None
@@ -54,6 +56,7 @@ class ImageFiles:
             raise ValueError(f"its inputs are {sizes}, no pictures of a known size with 1, 3 or 4 channels")
         self.paths, self.shape, self.mode = paths, tuple(shape), COLOURS[channels]
         self.low, self.high, self.interpolation, self.crop = low, high, interpolation, crop
+        self.smallest = smallest
 
     def batches(self, size: int, leave_out: Callable[[str], None]) -> Iterator[Batch]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -103,11 +106,15 @@ class ImageFiles:
             is_rare = coding is not None and coding.is_rare
             if coding is None:
                 return "is no readable image (no known format). Replace it, or leave it out."
-            return np.asarray(self._decode(tf.constant(data), tf.constant(is_rare)))
+            pixels = np.asarray(self._decode(tf.constant(data), tf.constant(is_rare)))
         except OSError as error:
             return f"cannot be read ({error.strerror})."
         except Exception as error:  # TensorFlow and Pillow raise many kinds of damaged files
             return f"is no readable image ({one_line(error).rstrip('.')[:120]}). Replace it, or leave it out."
+        (rows, columns), (least_rows, least_columns) = pixels.shape[:2], self.smallest
+        if rows < least_rows or columns < least_columns:
+            return f"is {rows} x {columns} pixels, smaller than the {least_rows} x {least_columns} that the run knows."
+        return pixels
 
     @cached_property
     def _decode(self) -> Any:

@@ -181,7 +181,7 @@ def test_a_collapse_is_said_once_in_one_line_and_ends_training_if_asked(
         ("procedure.Adversarial.loss=cubic", "'loss' parameter of Adversarial must be one of 'non_saturating'"),
         ("procedure.Adversarial.label_smoothing=0.1", "means nothing to the loss hinge"),
         ("data.targets=inputs", "Remove 'targets'"),
-        ("data.inputs.noise=0", "data.inputs: must be a mapping such as {noise: 64}"),
+        ("data.inputs.noise=0", "data.inputs: must be {noise: N} with an int N >= 1"),
         ("model.2.Dense.units=63", "model[3].Reshape"),
         ("procedure.Adversarial.discriminator.1.SpectralNormalization.layer=Flatten", "SpectralNormalization"),
     ],
