@@ -129,6 +129,7 @@ def test_resume_makes_what_is_missing_but_the_state(copy: Path, capsys: pytest.C
     of_others = (
         "checkpoint",
         "plugins",
+        directory.DISCRIMINATOR,
         directory.FILTERS,
         directory.BASES,
         directory.VOCABULARY,

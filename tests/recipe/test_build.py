@@ -293,7 +293,9 @@ BODIES = {  # arguments without which a class makes no sense
     "Branches": "[[{Dense: 2}], []]", "PartialConv2D": "{connections: [[0], [0, 1]], kernel_size: 1}",
     "Residual": "[{Dense: 2}]", "ApplicationPreprocessing": "MobileNetV2", "Cutout": 4, "WidthNormalization": 10,
     "OutputFeedbackCell": "{units: 2, outputs: 1}", "StackedRNNCells": "[LSTMCell: 2]",
-    "TimeDistributed": "{Dense: 2}",
+    "TimeDistributed": "{Dense: 2}", "SpatialTransformer": "{localisation: [{Dense: 2}]}",
+    "UNet": "{encoder: [{Conv2D: {filters: 2, kernel_size: 3, strides: 2, padding: same}}], filters: [2]}",
+    "YoloHead": "{anchors: [[4, 4]], classes: 2}", "MeanAveragePrecision": "{classes: 2}",
 }  # fmt: skip
 UNITS = ("BinaryDense", "Dense", "GRU", "GRUCell", "HistoryCompressor", "LSTM", "LSTMCell", "PeepholeLSTMCell", "RBF", "RBM",
          "RecurrentHighwayCell", "SimpleRNN", "SimpleRNNCell")  # fmt: skip
@@ -308,6 +310,7 @@ EXCEPTIONS = {
     "OrbaxCheckpoint": "needs the orbax package",
     "RemoteMonitor": "needs the requests package",
     "Pretrained": "takes a run that was trained",
+    "MadeImages": "takes a run that was trained",
 }
 KINDS = ("activations", "callbacks", "constraints", "initializers", "layers", "losses", "metrics", "optimizers",
          "regularizers")  # fmt: skip

@@ -10,7 +10,7 @@ from dltool.data import arguments
 from dltool.data.formats import coco_annotations
 from dltool.data.formats.box_annotations import Annotation
 from dltool.data.formats.mask_folders import PART
-from dltool.library.datasets._images_with_boxes import DROP, WAYS, BoxedImages
+from dltool.library.datasets._images_with_boxes import WAYS, BoxedImages
 
 
 class CocoJson(BoxedImages):
@@ -52,7 +52,7 @@ class CocoJson(BoxedImages):
         images: str = "images",
         annotations: str = "annotations.json",
         crowd: str = "ignore",
-        faulty: str = DROP,
+        faulty: str = "drop",
         anchors: int | None = None,
         color_mode: str = "rgb",
         interpolation: str = "bilinear",

@@ -13,7 +13,7 @@ from dltool.data import arguments
 from dltool.data.base import PARTS
 from dltool.data.formats import voc_annotations
 from dltool.data.formats.box_annotations import Annotation
-from dltool.library.datasets._images_with_boxes import DROP, WAYS, BoxedImages
+from dltool.library.datasets._images_with_boxes import WAYS, BoxedImages
 
 
 class PascalVoc(BoxedImages):
@@ -68,7 +68,7 @@ class PascalVoc(BoxedImages):
         parts: Mapping[str, str] | None = None,
         difficult: str = "ignore",
         truncated: str = "keep",
-        faulty: str = DROP,
+        faulty: str = "drop",
         inclusive: bool = False,
         anchors: int | None = None,
         color_mode: str = "rgb",

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from dltool.data import arguments
 from dltool.data.formats import mask_folders, yolo_labels
 from dltool.data.formats.box_annotations import Annotation
-from dltool.library.datasets._images_with_boxes import DROP, BoxedImages
+from dltool.library.datasets._images_with_boxes import BoxedImages
 
 
 class YoloLabels(BoxedImages):
@@ -49,7 +49,7 @@ class YoloLabels(BoxedImages):
         image_size: Sequence[int] | None = None,
         images: str = "images",
         labels: str = "labels",
-        faulty: str = DROP,
+        faulty: str = "drop",
         anchors: int | None = None,
         color_mode: str = "rgb",
         interpolation: str = "bilinear",

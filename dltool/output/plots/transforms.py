@@ -11,7 +11,7 @@ import numpy as np
 from dltool.output.matplotlib_settings import plain_label
 from dltool.output.plots import _canvas
 
-MARGIN = 0.2  # of the image's longer side, for outlines that leave it
+MARGINS = 0.2, 0.5  # at least and at most, of the image's longer side, for outlines that leave it
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def plot_transforms(runs: Sequence[Looks], file: BinaryIO, form: str = "png") ->
         panel.set_axis_off()
     for number, run in enumerate(runs):
         above, below = axes[2 * number], axes[2 * number + 1]
+        margin = _margin(run)
         for image, outline, seen, caption, first, second in zip(
             run.images, run.outlines, run.seen, run.captions, above, below, strict=False
         ):
@@ -50,7 +51,6 @@ def plot_transforms(runs: Sequence[Looks], file: BinaryIO, form: str = "png") ->
             _show(first, image)
             first.plot(outline[:, 1], outline[:, 0], color=_canvas.colour(4), linewidth=1.4)
             first.plot(*outline[0, ::-1], "o", color=_canvas.colour(4), markersize=4)  # the upper left corner
-            margin = MARGIN * max(rows, width)
             first.set(xlim=(-0.5 - margin, width - 0.5 + margin), ylim=(rows - 0.5 + margin, -0.5 - margin))
             first.add_patch(Rectangle((-0.5, -0.5), width, rows, fill=False, edgecolor="0.5", linewidth=0.8))
             first.set_title(f"\n\n{plain_label(caption)}", fontsize="small")
@@ -58,6 +58,14 @@ def plot_transforms(runs: Sequence[Looks], file: BinaryIO, form: str = "png") ->
         name = above[0].text(0, 1.2, plain_label(run.title), transform=above[0].transAxes, fontsize="medium")
         name.set_in_layout(False)  # the captions leave a line for it
     _canvas.save(figure, file, form)
+
+
+def _margin(run: Looks) -> float:
+    """Return the pixels around each image that a run's outlines need, the same for all of them."""
+    rows, columns = run.images.shape[1:3]
+    beyond = max(-run.outlines.min(), (run.outlines - [rows - 1, columns - 1]).max()) + 1
+    least, most = (share * max(rows, columns) for share in MARGINS)
+    return float(np.clip(beyond, least, most))
 
 
 def _show(panel: object, image: np.ndarray) -> None:
