@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from dltool.errors import one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 COLOURS = {channels: mode for mode, channels in image_decoding.CHANNELS.items()}
+
+
+_Reading = tuple[str, Path, Future[np.ndarray | str]]  # a picture's name, its file, its pixels or why there are none
 
 
 class ImageFiles:
@@ -61,17 +64,24 @@ class ImageFiles:
     def batches(self, size: int, leave_out: Callable[[str], None]) -> Iterator[Batch]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             files = self._files(leave_out)
+            ahead: list[_Reading] = []  # decoded while the batch before is answered
             while group := list(itertools.islice(files, 1 if self.is_whole else size)):
-                read = list(pool.map(self._read, [path for _, path in group]))
-                kept = []
-                for (name, path), pixels in zip(group, read, strict=True):
-                    if isinstance(pixels, str):
-                        leave_out(f"{name}: {pixels}")
-                    else:
-                        kept.append((name, path, pixels))
-                if kept:
-                    names, paths, images = zip(*kept, strict=True)
-                    yield Batch(names, self._values(np.stack(images)), paths)
+                before, ahead = ahead, [(name, path, pool.submit(self._read, path)) for name, path in group]
+                yield from self._batch(before, leave_out)
+            yield from self._batch(ahead, leave_out)
+
+    def _batch(self, reading: Sequence[_Reading], leave_out: Callable[[str], None]) -> Iterator[Batch]:
+        """Yield a batch of the pictures that could be read, if there are any."""
+        kept = []
+        for name, path, future in reading:
+            pixels = future.result()
+            if isinstance(pixels, str):
+                leave_out(f"{name}: {pixels}")
+            else:
+                kept.append((name, path, pixels))
+        if kept:
+            names, paths, images = zip(*kept, strict=True)
+            yield Batch(names, self._values(np.stack(images)), paths)
 
     def _files(self, leave_out: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
         """Yield the name that is shown and the path of each file."""
