@@ -119,7 +119,7 @@ class ImageGenerator:
         return Neighbours(found, known[found].reshape(images.shape), distances)
 
     def _labels(self, count: int, label: int | None) -> np.ndarray | None:
-        """Return a class for each of some images: the one given, or each in turn; None where the generator takes no classes."""
+        """Return a class for each of some images: the one given, or each in turn; None where it takes no classes."""
         classes = self.generator.classes
         return None if not classes else np.arange(count) % classes if label is None else np.full(count, label)
 
