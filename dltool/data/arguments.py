@@ -45,6 +45,14 @@ def boolean(owner: str, name: str, value: Any) -> bool:
     return value
 
 
+def image_size(owner: str, name: str, value: Any) -> tuple[int, int]:
+    """Return `value` as (rows, columns), ints > 0."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise wrong(owner, name, "two ints (rows, columns)", value)
+    rows, columns = (integer(owner, name, side, 1) for side in value)
+    return rows, columns
+
+
 def choice(owner: str, name: str, value: Any, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:

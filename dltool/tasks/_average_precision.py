@@ -9,8 +9,7 @@ import numpy as np
 
 IOUS = np.linspace(0.5, 0.95, 10)  # at which a box is right
 MOST = 100  # boxes of an image that count, the most certain ones
-CORNERS, LABEL, IGNORED = slice(0, 4), 4, 5  # columns of true boxes
-SCORE = 5  # of found ones, in place of IGNORED
+SCORE = 5  # the column of found boxes that takes the place of IGNORED
 
 
 @dataclass

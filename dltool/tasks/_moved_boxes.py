@@ -8,10 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltool.data.box_rows import CORNERS, IGNORED, LABEL, PADDING
 from dltool.graph.receptive_field import is_pointwise
 
-CLASS, IGNORED = 4, 5  # columns of a box, after its corners
-PADDING = (0.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # a row without a box
 VISIBLE = 0.3  # a box of which a smaller share is in the image is ignored: neither asked for nor held against a model
 # Keras's boxes do not follow its own images: RandomCrop takes x for y, MixUp loses labels, AugMix moves images alone.
 UNSUITED = (
@@ -65,7 +64,7 @@ class MovedBoxes(keras.Sequential):
             boxes: (batch, boxes, 6): x_min, y_min, x_max, y_max in pixels, class, ignored.
         """
         images, boxes = tf.convert_to_tensor(images), tf.cast(boxes, tf.float32)
-        points, visible = _points(boxes[..., :CLASS]), tf.cast(boxes[..., CLASS] >= 0, tf.float32)
+        points, visible = _points(boxes[..., CORNERS]), tf.cast(boxes[..., LABEL] >= 0, tf.float32)
         for layer in self.layers:
             matrix = _matrix(layer)
             if matrix is not None:
@@ -73,7 +72,7 @@ class MovedBoxes(keras.Sequential):
                 images = layer.transform_images(images, drawn, training=True)
                 points = _moved(points, matrix(layer, drawn, self.image_size))
             elif hasattr(layer, "transform_bounding_boxes") and not _passes_boxes(layer):
-                both = {"images": images, "bounding_boxes": {"boxes": _around(points), "labels": boxes[..., CLASS]}}
+                both = {"images": images, "bounding_boxes": {"boxes": _around(points), "labels": boxes[..., LABEL]}}
                 both = layer(both, training=True)
                 images, points = both["images"], _points(tf.cast(both["bounding_boxes"]["boxes"], tf.float32))
                 visible *= tf.cast(both["bounding_boxes"]["labels"] >= 0, tf.float32)
@@ -83,7 +82,7 @@ class MovedBoxes(keras.Sequential):
             whole = _around(points)
             visible = tf.minimum(visible, tf.math.divide_no_nan(_area(self._cut(whole)), _area(whole)))
         ignored = tf.where(visible < VISIBLE, 1.0, boxes[..., IGNORED])
-        moved = [self._cut(_around(points)), boxes[..., CLASS : CLASS + 1], ignored[..., tf.newaxis]]
+        moved = [self._cut(_around(points)), boxes[..., LABEL : LABEL + 1], ignored[..., tf.newaxis]]
         moved = tf.where((visible > 0)[..., tf.newaxis], tf.concat(moved, axis=-1), PADDING)
         order = tf.argsort(tf.cast(visible <= 0, tf.int32), axis=1, stable=True)  # rows without a box come last
         return images, tf.gather(moved, order, batch_dims=1)

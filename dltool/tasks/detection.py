@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dltool.data.box_rows import CORNERS, IGNORED, LABEL
 from dltool.data.formats import image_headers
 from dltool.errors import UsageError
 from dltool.tasks import _average_precision as average_precision
 from dltool.tasks import _outputs
-from dltool.tasks._average_precision import CORNERS, IGNORED, LABEL, SCORE, Boxes, Precision
+from dltool.tasks._average_precision import SCORE, Boxes, Precision
 from dltool.tasks.base import Asked, Judgement, Question, Split, Task
 
 if TYPE_CHECKING:

@@ -75,7 +75,7 @@ def answer_with_onnx(model: Path, paths: list[str]) -> Iterator[int]:
         return pixels.reshape(rows, columns, channels)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for group in itertools.batched(paths, BATCH) if hasattr(itertools, "batched") else _batched(paths):
+        for group in (paths[start : start + BATCH] for start in range(0, len(paths), BATCH)):
             outputs = session.run(None, {given.name: np.stack(list(pool.map(decode, group)))})
             yield len(outputs[0])
 
@@ -91,20 +91,11 @@ def export(run: Path, path: Path) -> None:
 
 def _opened(run: Path) -> tuple[Any, int, int, int]:
     """Return a run's model and the rows, columns and channels of its images."""
-    import keras
+    from dltool.runs.opened import OpenedRun, configure
 
-    import dltool.runs.opened  # registers dltool's layers with Keras
-
-    dltool.runs.opened.configure([dltool.runs.opened.OpenedRun(run)], "cpu")
-    model = dltool.runs.opened.OpenedRun(run).model
-    assert isinstance(model, keras.Model)
-    rows, columns, channels = model.input_shape[1:]
-    return model, rows, columns, channels
-
-
-def _batched(paths: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(paths), BATCH):
-        yield paths[start : start + BATCH]
+    opened = OpenedRun(run)
+    configure([opened], "cpu")
+    return opened.model, *opened.model.input_shape[1:]
 
 
 CONTENDERS: dict[str, Callable[[Path, list[str]], Iterable[int]]] = {

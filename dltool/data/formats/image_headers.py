@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import BinaryIO, NamedTuple
 
 from dltool.errors.damage import undamaged
@@ -39,6 +40,12 @@ def coding(path: str) -> Coding | None:
             return Coding(found, is_rare=False) if found else None
         head += file.read(_HEAD)
     return Coding(found, is_rare=not _is_common(found, head))
+
+
+def is_rare(path: str) -> bool:
+    """Return whether an image file is coded in a way that TensorFlow does not decode as Pillow does."""
+    found = coding(path)
+    return found is not None and found.is_rare
 
 
 def without_waiting(path: str, flags: int) -> int:
@@ -80,6 +87,26 @@ def size(path: str) -> tuple[int, int]:
         if columns <= 0 or rows == 0:
             raise ValueError(f"it is {rows} x {columns} pixels")
     return abs(rows), columns  # the rows of a BMP that begins at the top are negative
+
+
+def common_size(owner: str, sizes: Iterable[tuple[str, tuple[int, int]]]) -> tuple[int, int]:
+    """Return the one size of all images.
+
+    Args:
+        owner: the class whose argument `image_size` says what to do with images that differ.
+        sizes: path and (rows, columns) of each image, at least one.
+    Raises:
+        ValueError: they differ.
+    """
+    each = iter(sizes)
+    path, first = next(each)
+    for other, size in each:
+        if size != first:
+            raise ValueError(
+                f"{owner}: the images differ in size: {path} is {first[0]} x {first[1]} (rows x columns), {other} is "
+                f"{size[0]} x {size[1]}. Give 'image_size', such as image_size: {list(first)}."
+            )
+    return first
 
 
 def _kind(head: bytes) -> str | None:

@@ -17,6 +17,7 @@ import numpy as np
 from dltool.data import arguments
 from dltool.data.anchors import find_anchors
 from dltool.data.base import Examples, StreamedDataset, trained_classes
+from dltool.data.box_rows import COLUMNS, CORNERS, IGNORED, LABEL, PADDING
 from dltool.data.formats import box_annotations, image_decoding, image_headers, members
 from dltool.data.formats.box_annotations import Annotation, Faults
 from dltool.data.formats.members import ARCHIVES
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _BATCH = 32  # examples a step when a part is read or checked
-COLUMNS = 6  # of a box: x_min, y_min, x_max, y_max, class, ignored
-CLASS, IGNORED = 4, 5
-PADDING = (0.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 DROP, REFUSE = "drop", "refuse"
 WAYS = ("keep", "ignore", DROP)  # what may be done with boxes that have a flag
 
@@ -84,7 +82,7 @@ class BoxedImages(StreamedDataset):
         self._given_classes = None if classes is None else arguments.names(name, "classes", classes)
         if self._given_classes == []:
             raise arguments.wrong(name, "classes", "a list of names, at least one", classes)
-        self._given_size = None if image_size is None else _checked_size(name, image_size)
+        self._given_size = None if image_size is None else arguments.image_size(name, "image_size", image_size)
         self.color_mode = arguments.choice(name, "color_mode", color_mode, image_decoding.CHANNELS)
         self.interpolation = arguments.choice(name, "interpolation", interpolation, image_decoding.INTERPOLATIONS)
         self.faulty = arguments.choice(name, "faulty", faulty, (DROP, REFUSE))
@@ -163,15 +161,7 @@ class BoxedImages(StreamedDataset):
         """
         if self._given_size is not None:
             return self._given_size
-        sizes = {size: image for image, size in self._read[1].items()}
-        if len(sizes) > 1:
-            (first, image), (other, second) = list(sizes.items())[:2]
-            raise ValueError(
-                f"{type(self).__name__}: the images differ in size: {image} is {first[0]} x {first[1]} (rows x "
-                f"columns), {second} is {other[0]} x {other[1]}. Give 'image_size', such as "
-                f"image_size: {list(first)}."
-            )
-        return next(iter(sizes))
+        return image_headers.common_size(type(self).__name__, self._read[1].items())
 
     @cached_property
     def _max_boxes(self) -> int:
@@ -195,7 +185,7 @@ class BoxedImages(StreamedDataset):
     def class_counts(self, part: str, indices: np.ndarray | None = None) -> np.ndarray:
         """Return how many boxes each class has, int64 (classes,), ignored ones left out."""
         boxes = self._part(part).padded(self._max_boxes, indices).reshape(-1, COLUMNS)
-        counts = boxes[(boxes[:, CLASS] >= 0) & (boxes[:, IGNORED] == 0), CLASS]
+        counts = boxes[(boxes[:, LABEL] >= 0) & (boxes[:, IGNORED] == 0), LABEL]
         return np.bincount(counts.astype(int), minlength=len(self._names))
 
     def read(self, part: str) -> Examples:
@@ -215,7 +205,7 @@ class BoxedImages(StreamedDataset):
         own, most = self._part(part), self._max_boxes
         order = np.asarray(order, np.int64)
         paths = tf.constant([os.fsencode(own.images[index]) for index in order], tf.string)
-        rare = tf.constant([_is_rare(own.images[index]) for index in order], tf.bool)
+        rare = tf.constant([image_headers.is_rare(own.images[index]) for index in order], tf.bool)
         boxes, padding = tf.constant(own.boxes), tf.constant([PADDING], tf.float32)
 
         def load(path: tf.Tensor, is_rare: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -240,7 +230,7 @@ class BoxedImages(StreamedDataset):
         try:
             data = Path(image).read_bytes()
             image_decoding.pillow_pixels(data, self.color_mode)
-            self._decode(tf.constant(data), tf.constant(_is_rare(image)))
+            self._decode(tf.constant(data), tf.constant(image_headers.is_rare(image)))
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
             return f"{image} is no readable image ({one_line(error)}): replace or remove it."
         return None
@@ -296,19 +286,7 @@ class BoxedImages(StreamedDataset):
                 )
             own = box_annotations.in_order(one, size, classes, self._faults, self.faulty == REFUSE)
             scale = np.divide(self.image_size, size)[::-1]
-            own[:, :CLASS] *= np.tile(scale, 2)
+            own[:, CORNERS] *= np.tile(scale, 2)
             boxes.append(own)
         ends = np.cumsum([0, *map(len, boxes)], dtype=np.int64)
         return Part([one.image for one in annotations], np.concatenate(boxes), ends)
-
-
-def _is_rare(path: str) -> bool:
-    coding = image_headers.coding(path)
-    return coding is not None and coding.is_rare
-
-
-def _checked_size(name: str, image_size: Any) -> tuple[int, int]:
-    if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
-        raise arguments.wrong(name, "image_size", "two ints (rows, columns)", image_size)
-    rows, columns = (arguments.integer(name, "image_size", side, 1) for side in image_size)
-    return rows, columns

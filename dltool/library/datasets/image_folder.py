@@ -71,7 +71,7 @@ class ImageFolder(StreamedDataset):
         self.path = arguments.existing("ImageFolder", "path", path)
         if self.path.is_file() and not self.path.name.lower().endswith(ARCHIVES):
             raise arguments.wrong("ImageFolder", "path", f"a folder or an archive ({', '.join(ARCHIVES)})", str(path))
-        self._given_size = None if image_size is None else _checked_size(image_size)
+        self._given_size = None if image_size is None else arguments.image_size("ImageFolder", "image_size", image_size)
         self.color_mode = arguments.choice("ImageFolder", "color_mode", color_mode, image_decoding.CHANNELS)
         self.interpolation = arguments.choice(
             "ImageFolder", "interpolation", interpolation, image_decoding.INTERPOLATIONS
@@ -112,14 +112,7 @@ class ImageFolder(StreamedDataset):
         if self._given_size is not None:
             return self._given_size
         paths = [path for listing in self._parts.values() for path in listing.paths]
-        first = image_headers.size(paths[0])
-        for path in paths[1:]:
-            if (other := image_headers.size(path)) != first:
-                raise ValueError(
-                    f"ImageFolder: the images differ in size: {paths[0]} is {first[0]} x {first[1]} (rows x columns), "
-                    f"{path} is {other[0]} x {other[1]}. Give 'image_size', such as image_size: {list(first)}."
-                )
-        return first
+        return image_headers.common_size("ImageFolder", ((path, image_headers.size(path)) for path in paths))
 
     def sizes(self) -> dict[str, int]:
         return {part: len(listing.paths) for part, listing in self._parts.items()}
@@ -214,10 +207,3 @@ class ImageFolder(StreamedDataset):
     def _scan(self) -> tuple[list[str], dict[str, class_folders.Listing]]:
         root = self.path if self.path.is_dir() else members.extracted(self.path)
         return class_folders.scan(root, self.classes, some_missing=self.is_trained)
-
-
-def _checked_size(image_size: Any) -> tuple[int, int]:
-    if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
-        raise arguments.wrong("ImageFolder", "image_size", "two ints (rows, columns)", image_size)
-    rows, columns = (arguments.integer("ImageFolder", "image_size", side, 1) for side in image_size)
-    return rows, columns

@@ -85,7 +85,7 @@ class ImageMasks(StreamedDataset):
         if void is not None and (isinstance(void, bool) or not isinstance(void, int | str)):
             raise arguments.wrong(name, "void", "the name of a class or a value of masks", void)
         self.void = arguments.integer(name, "void", void, 0) if isinstance(void, int) else void
-        self._given_size = None if image_size is None else _checked_size(name, image_size)
+        self._given_size = None if image_size is None else arguments.image_size(name, "image_size", image_size)
         self.color_mode = arguments.choice(name, "color_mode", color_mode, image_decoding.CHANNELS)
         self.interpolation = arguments.choice(name, "interpolation", interpolation, image_decoding.INTERPOLATIONS)
         self._given_palette = None if palette is None else _checked_palette(name, palette)
@@ -127,15 +127,7 @@ class ImageMasks(StreamedDataset):
         if self._given_size is not None:
             return self._given_size
         paths = [image for pairs in self._parts.values() for image, _ in pairs]
-        first = image_headers.size(paths[0])
-        for path in paths[1:]:
-            if (other := image_headers.size(path)) != first:
-                raise ValueError(
-                    f"{type(self).__name__}: the images differ in size: {paths[0]} is {first[0]} x {first[1]} (rows x "
-                    f"columns), {path} is {other[0]} x {other[1]}. Give 'image_size', such as "
-                    f"image_size: {list(first)}."
-                )
-        return first
+        return image_headers.common_size(type(self).__name__, ((path, image_headers.size(path)) for path in paths))
 
     # -- examples ----------------------------------------------------------------------------------------
 
@@ -171,7 +163,7 @@ class ImageMasks(StreamedDataset):
         images, masks = (
             tf.constant([os.fsencode(pairs[index][side]) for index in order], tf.string) for side in (0, 1)
         )
-        rare = tf.constant([self._is_rare(pairs[index][0]) for index in order], tf.bool)
+        rare = tf.constant([image_headers.is_rare(pairs[index][0]) for index in order], tf.bool)
         self._decoder  # noqa: B018 - an error of it is raised here, not within the graph
 
         def load(path: tf.Tensor, mask: tf.Tensor, is_rare: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -197,7 +189,7 @@ class ImageMasks(StreamedDataset):
         try:
             data = Path(image).read_bytes()
             image_decoding.pillow_pixels(data, self.color_mode)
-            self._decode(tf.constant(data), tf.constant(self._is_rare(image)))
+            self._decode(tf.constant(data), tf.constant(image_headers.is_rare(image)))
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for damaged files
             return f"{image} is no readable image ({one_line(error)}): replace or remove it."
         return self._fault_of_mask(pair)
@@ -247,10 +239,6 @@ class ImageMasks(StreamedDataset):
 
     def _decode(self, data: tf.Tensor, is_rare: tf.Tensor) -> tf.Tensor:
         return image_decoding.decode(data, self.image_size, self.color_mode, self.interpolation, False, is_rare)
-
-    def _is_rare(self, path: str) -> bool:
-        coding = image_headers.coding(path)
-        return coding is not None and coding.is_rare
 
     # -- files and classes -------------------------------------------------------------------------------
 
@@ -339,13 +327,6 @@ class ImageMasks(StreamedDataset):
         if self._colors is not None:
             facts["class_colors"] = [self._colors[value] for value in self._values if value < len(self._colors)]
         return facts
-
-
-def _checked_size(name: str, image_size: Any) -> tuple[int, int]:
-    if not isinstance(image_size, Sequence) or isinstance(image_size, str) or len(image_size) != 2:
-        raise arguments.wrong(name, "image_size", "two ints (rows, columns)", image_size)
-    rows, columns = (arguments.integer(name, "image_size", side, 1) for side in image_size)
-    return rows, columns
 
 
 def _checked_palette(name: str, palette: Any) -> list[list[int]]:
